@@ -1,0 +1,3 @@
+//! The `gastown` program.
+
+fn main() {}

@@ -1,0 +1,92 @@
+//! Records: plain structs whose fields are columns.
+
+use super::value::{ColumnType, Value};
+use super::Result;
+
+/// What a column is to its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnRole {
+    /// Part of the record's key, in order, after the town.
+    Key,
+    /// An ordinary column.
+    Plain,
+    /// A working column of the engine (a lease, a heartbeat, a mark): stored, never journaled.
+    Volatile,
+}
+
+/// A column of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name, the same in SQL and in the journal.
+    pub name: &'static str,
+    /// What it holds.
+    pub column_type: ColumnType,
+    /// Whether it may be null.
+    pub nullable: bool,
+    /// What it is to the record.
+    pub role: ColumnRole,
+}
+
+/// A struct that is stored as one row of one table.
+pub trait Record: Sized + Clone {
+    /// The table.
+    const TABLE: &'static str;
+    /// The columns in the order of [`Record::to_values`]; the key comes first.
+    const COLUMNS: &'static [Column];
+    /// All columns.
+    fn to_values(&self) -> Vec<Value>;
+    /// The record of these columns; an error names the column.
+    fn from_values(values: &[Value]) -> Result<Self>;
+}
+
+/// Declares a record: a struct, and its columns.
+///
+/// A field is marked `key` (these come first), `plain` or `volatile`.
+macro_rules! record {
+    ($(#[$meta:meta])* pub struct $name:ident = $table:literal { $($(#[$fmeta:meta])* $role:ident $field:ident: $ty:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+
+        impl $crate::model::record::Record for $name {
+            const TABLE: &'static str = $table;
+            const COLUMNS: &'static [$crate::model::record::Column] = &[$(
+                $crate::model::record::Column {
+                    name: stringify!($field),
+                    column_type: <$ty as $crate::model::value::ColumnValue>::TYPE,
+                    nullable: <$ty as $crate::model::value::ColumnValue>::NULLABLE,
+                    role: $crate::model::record::record!(@role $role),
+                },
+            )*];
+
+            fn to_values(&self) -> Vec<$crate::model::value::Value> {
+                vec![$($crate::model::value::ColumnValue::to_value(&self.$field),)*]
+            }
+
+            fn from_values(values: &[$crate::model::value::Value]) -> $crate::model::Result<Self> {
+                if values.len() != Self::COLUMNS.len() {
+                    return Err($crate::model::Error::corrupt(
+                        "column_count",
+                        format!("a row of {} has {} columns, not {}", $table, Self::COLUMNS.len(), values.len()),
+                    ));
+                }
+                let mut columns = values.iter();
+                Ok(Self {$(
+                    $field: columns
+                        .next()
+                        .map(<$ty as $crate::model::value::ColumnValue>::from_value)
+                        .expect("the count was checked above")
+                        .map_err(|source| $crate::model::Error::corrupt(
+                            "column_unreadable",
+                            format!("column {} of a row of {} cannot be read", stringify!($field), $table),
+                        ).with("table", $table).with("column", stringify!($field)).because(source))?,
+                )*})
+            }
+        }
+    };
+    (@role key) => { $crate::model::record::ColumnRole::Key };
+    (@role plain) => { $crate::model::record::ColumnRole::Plain };
+    (@role volatile) => { $crate::model::record::ColumnRole::Volatile };
+}
+
+pub(crate) use record;

@@ -1,0 +1,146 @@
+//! The values a record's columns can hold.
+
+use super::{Error, Result};
+
+/// One column of a record, as every storage backend can hold it.
+///
+/// The order is the one backends must keep in their indexes: null, then integers, then text by bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// A signed integer; also a truth value (0 or 1) and a time (microseconds UTC).
+    Int(i64),
+    /// UTF-8 text; also JSON in its shortest form.
+    Text(String),
+}
+
+impl Value {
+    /// The value as JSON: null, a number or a string.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Int(n) => (*n).into(),
+            Self::Text(text) => text.as_str().into(),
+        }
+    }
+
+    /// The value that [`Value::to_json`] wrote.
+    pub fn from_json(json: &serde_json::Value) -> Result<Self> {
+        match json {
+            serde_json::Value::Null => Ok(Self::Null),
+            serde_json::Value::String(text) => Ok(Self::Text(text.clone())),
+            serde_json::Value::Number(number) => number
+                .as_i64()
+                .map(Self::Int)
+                .ok_or_else(|| Error::corrupt("column_type", format!("{number} is not a 64-bit integer"))),
+            other => Err(Error::corrupt("column_type", format!("a column cannot hold {other}"))),
+        }
+    }
+}
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    /// [`Value::Int`].
+    Int,
+    /// [`Value::Text`].
+    Text,
+}
+
+/// A type that one column holds.
+pub trait ColumnValue: Sized {
+    /// The type of the column.
+    const TYPE: ColumnType;
+    /// Whether the column may be null.
+    const NULLABLE: bool = false;
+    /// The stored form.
+    fn to_value(&self) -> Value;
+    /// The typed form; an error says what is wrong with the stored one.
+    fn from_value(value: &Value) -> Result<Self>;
+}
+
+fn mismatch(wanted: &str, found: &Value) -> Error {
+    Error::corrupt("column_type", format!("expected {wanted}, found {found:?}"))
+}
+
+impl ColumnValue for i64 {
+    const TYPE: ColumnType = ColumnType::Int;
+    fn to_value(&self) -> Value {
+        Value::Int(*self)
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        match value {
+            Value::Int(n) => Ok(*n),
+            other => Err(mismatch("an integer", other)),
+        }
+    }
+}
+
+impl ColumnValue for u32 {
+    const TYPE: ColumnType = ColumnType::Int;
+    fn to_value(&self) -> Value {
+        Value::Int(i64::from(*self))
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        match value {
+            Value::Int(n) => Self::try_from(*n).map_err(|_| mismatch("an integer of 0 to 4294967295", value)),
+            other => Err(mismatch("an integer", other)),
+        }
+    }
+}
+
+impl ColumnValue for bool {
+    const TYPE: ColumnType = ColumnType::Int;
+    fn to_value(&self) -> Value {
+        Value::Int(i64::from(*self))
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        match value {
+            Value::Int(0) => Ok(false),
+            Value::Int(1) => Ok(true),
+            other => Err(mismatch("0 or 1", other)),
+        }
+    }
+}
+
+impl ColumnValue for String {
+    const TYPE: ColumnType = ColumnType::Text;
+    fn to_value(&self) -> Value {
+        Value::Text(self.clone())
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        match value {
+            Value::Text(text) => Ok(text.clone()),
+            other => Err(mismatch("text", other)),
+        }
+    }
+}
+
+impl ColumnValue for serde_json::Value {
+    const TYPE: ColumnType = ColumnType::Text;
+    fn to_value(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        match value {
+            Value::Text(text) => serde_json::from_str(text)
+                .map_err(|source| Error::corrupt("column_json", "a column does not hold JSON").because(source)),
+            other => Err(mismatch("JSON text", other)),
+        }
+    }
+}
+
+impl<T: ColumnValue> ColumnValue for Option<T> {
+    const TYPE: ColumnType = T::TYPE;
+    const NULLABLE: bool = true;
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, ColumnValue::to_value)
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        match value {
+            Value::Null => Ok(None),
+            other => T::from_value(other).map(Some),
+        }
+    }
+}

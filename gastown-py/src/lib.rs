@@ -1,0 +1,1 @@
+//! Binding; see the crate gastown-core.
