@@ -2,6 +2,10 @@
 //!
 //! See `README.md` for what it is and `ARCHITECTURE.md` for how it is built.
 
+#[cfg(feature = "testkit")]
+pub mod failpoint;
+#[cfg(not(feature = "testkit"))]
+pub(crate) mod failpoint;
 pub mod model;
 
 pub use model::{Error, ErrorKind, Result};
