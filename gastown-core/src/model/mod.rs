@@ -1,12 +1,34 @@
 //! Plain types and their legal transitions: no I/O, no async, no SQL.
 
+mod agent;
+mod bead;
+mod convoy;
+mod dependency;
+mod effect;
 pub(crate) mod error;
+pub(crate) mod event;
 pub(crate) mod id;
 pub mod record;
+mod review;
+mod rig;
+mod row;
+mod scope;
+mod session;
 pub(crate) mod text_enum;
 pub(crate) mod time;
 pub mod value;
 
+pub use agent::{AgentRow, AgentState, Role};
+pub use bead::{BeadKind, BeadRow, BeadStatus, BeadTextRow, LabelRow, Resolution};
+pub use convoy::{ConvoyMode, ConvoyRow, ConvoyState, FailurePolicy};
+pub use dependency::{DependencyKind, DependencyRow};
+pub use effect::{EffectRow, EffectState, Order};
 pub use error::{Error, ErrorKind, Result};
+pub use event::{Change, EVENT_SCHEMA, Event, Head};
 pub use id::{AgentName, BeadId, EffectId, ID_BYTES_MAX, NAME_BYTES_MAX, Oid, RigName, SessionId, TownId};
+pub use review::{MergeRequestRow, ReviewState};
+pub use rig::{IdempotencyRow, LeaderRow, RigRow, RigState, SettingRow, TownRow};
+pub use row::{Key, Row, RowKind, Stored};
+pub use scope::Scope;
+pub use session::{Blame, SessionExit, SessionRow, SessionState};
 pub use time::Timestamp;

@@ -60,7 +60,7 @@ macro_rules! text_enum {
                 $crate::model::value::Value::Text(self.as_str().to_owned())
             }
             fn from_value(value: &$crate::model::value::Value) -> $crate::model::Result<Self> {
-                String::from_value(value)?.parse()
+                <String as $crate::model::value::ColumnValue>::from_value(value)?.parse()
             }
         }
     };

@@ -1,0 +1,287 @@
+//! Every record the library stores, as one enum.
+
+use std::collections::BTreeMap;
+
+use super::event::{Change, key_json};
+use super::record::{Column, ColumnRole, Record};
+use super::value::Value;
+use super::{
+    AgentRow, BeadId, BeadRow, BeadTextRow, ConvoyRow, DependencyKind, DependencyRow, EffectId, EffectRow, Error,
+    IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Result, RigName, RigRow, SessionId, SessionRow, SettingRow,
+    TownId, TownRow,
+};
+
+/// A record that has a variant in [`Row`].
+pub trait Stored: Record {
+    /// Which.
+    const KIND: RowKind;
+    /// As a row.
+    fn into_row(self) -> Row;
+    /// The record in the row, where it is of this kind.
+    fn from_row(row: Row) -> Option<Self>;
+    /// Its key.
+    fn key(&self) -> Key {
+        let count = Self::KIND.key_len();
+        Key { kind: Self::KIND, values: self.to_values().into_iter().take(count).collect() }
+    }
+}
+
+macro_rules! rows {
+    ($($(#[$meta:meta])* $variant:ident($record:ident),)*) => {
+        /// Which record a row holds.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum RowKind { $($(#[$meta])* $variant,)* }
+
+        /// One stored record.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "each variant holds the record of its name")]
+        pub enum Row { $($variant($record),)* }
+
+        impl RowKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The table.
+            pub const fn table(self) -> &'static str {
+                match self { $(Self::$variant => $record::TABLE,)* }
+            }
+
+            /// The columns, the key's first.
+            pub const fn columns(self) -> &'static [Column] {
+                match self { $(Self::$variant => $record::COLUMNS,)* }
+            }
+
+            /// The row of these columns; an error names the column.
+            pub fn decode(self, values: &[Value]) -> Result<Row> {
+                match self { $(Self::$variant => $record::from_values(values).map(Row::$variant),)* }
+            }
+        }
+
+        impl Row {
+            /// Which record it holds.
+            pub const fn kind(&self) -> RowKind {
+                match self { $(Self::$variant(_) => RowKind::$variant,)* }
+            }
+
+            /// All columns, in the order of [`RowKind::columns`].
+            pub fn to_values(&self) -> Vec<Value> {
+                match self { $(Self::$variant(record) => record.to_values(),)* }
+            }
+        }
+
+        $(impl Stored for $record {
+            const KIND: RowKind = RowKind::$variant;
+            fn into_row(self) -> Row {
+                Row::$variant(self)
+            }
+            #[allow(irrefutable_let_patterns, reason = "the macro writes one arm for each variant")]
+            fn from_row(row: Row) -> Option<Self> {
+                if let Row::$variant(record) = row { Some(record) } else { None }
+            }
+        })*
+    };
+}
+
+rows! {
+    /// [`TownRow`]
+    Town(TownRow),
+    /// [`RigRow`]
+    Rig(RigRow),
+    /// [`BeadRow`]
+    Bead(BeadRow),
+    /// [`BeadTextRow`]
+    BeadText(BeadTextRow),
+    /// [`LabelRow`]
+    Label(LabelRow),
+    /// [`DependencyRow`]
+    Dependency(DependencyRow),
+    /// [`AgentRow`]
+    Agent(AgentRow),
+    /// [`SessionRow`]
+    Session(SessionRow),
+    /// [`ConvoyRow`]
+    Convoy(ConvoyRow),
+    /// [`MergeRequestRow`]
+    MergeRequest(MergeRequestRow),
+    /// [`EffectRow`]
+    Effect(EffectRow),
+    /// [`SettingRow`]
+    Setting(SettingRow),
+    /// [`LeaderRow`]
+    Leader(LeaderRow),
+    /// [`IdempotencyRow`]
+    Idempotency(IdempotencyRow),
+}
+
+impl RowKind {
+    /// How many columns the key has.
+    pub fn key_len(self) -> usize {
+        self.columns().iter().take_while(|column| column.role == ColumnRole::Key).count()
+    }
+
+    /// Where a column stands.
+    pub fn position(self, column: &str) -> Option<usize> {
+        self.columns().iter().position(|c| c.name == column)
+    }
+
+    /// Whether changes of it are written to the journal.
+    pub const fn is_journaled(self) -> bool {
+        !matches!(self, Self::Idempotency)
+    }
+
+    /// The kind whose table that is.
+    pub fn of_table(table: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.table() == table)
+    }
+}
+
+impl Row {
+    /// Its key.
+    pub fn key(&self) -> Key {
+        let kind = self.kind();
+        Key { kind, values: self.to_values().into_iter().take(kind.key_len()).collect() }
+    }
+
+    /// The same row with every volatile column at its resting value (null, 0 or empty), as the journal holds it.
+    pub fn to_journaled(&self) -> Vec<Value> {
+        let mut values = self.to_values();
+        for (value, column) in values.iter_mut().zip(self.kind().columns()) {
+            if column.role == ColumnRole::Volatile {
+                *value = resting(column);
+            }
+        }
+        values
+    }
+
+    /// What the journal keeps of it.
+    pub(crate) fn to_change(&self) -> Change {
+        let kind = self.kind();
+        let row: BTreeMap<_, _> = kind
+            .columns()
+            .iter()
+            .zip(self.to_values())
+            .filter(|(column, _)| column.role != ColumnRole::Volatile)
+            .map(|(column, value)| (column.name.to_owned(), value.to_json()))
+            .collect();
+        Change { table: kind.table().to_owned(), key: key_json(&self.key().values), row: Some(row) }
+    }
+
+    /// The row that a change left, with its volatile columns at rest.
+    pub fn from_change(change: &Change) -> Result<Option<Self>> {
+        let kind = RowKind::of_table(&change.table).ok_or_else(|| {
+            Error::unsupported("table_unknown", format!("the journal names the table {:?}, unknown here", change.table))
+        })?;
+        let Some(row) = &change.row else { return Ok(None) };
+        let values = kind
+            .columns()
+            .iter()
+            .map(|column| match row.get(column.name) {
+                Some(json) => Value::from_json(json),
+                None => Ok(resting(column)),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        kind.decode(&values).map(Some)
+    }
+}
+
+/// What a volatile column holds when nothing is known.
+fn resting(column: &Column) -> Value {
+    use super::value::ColumnType;
+    match (column.nullable, column.column_type) {
+        (true, _) => Value::Null,
+        (false, ColumnType::Int) => Value::Int(0),
+        (false, ColumnType::Text) => Value::Text(String::new()),
+    }
+}
+
+/// The key of one row in one town.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Which record.
+    pub kind: RowKind,
+    /// The key's columns after the town.
+    pub values: Vec<Value>,
+}
+
+impl Key {
+    fn text<const N: usize>(kind: RowKind, parts: [&str; N]) -> Self {
+        Self { kind, values: parts.into_iter().map(|part| Value::Text(part.to_owned())).collect() }
+    }
+
+    /// A bead's columns.
+    pub fn bead(id: &BeadId) -> Self {
+        Self::text(RowKind::Bead, [id.as_str()])
+    }
+
+    /// A bead's texts.
+    pub fn bead_text(id: &BeadId) -> Self {
+        Self::text(RowKind::BeadText, [id.as_str()])
+    }
+
+    /// One label of a bead.
+    pub fn label(bead: &BeadId, label: &str) -> Self {
+        Self::text(RowKind::Label, [bead.as_str(), label])
+    }
+
+    /// One edge.
+    pub fn dependency(bead: &BeadId, on_bead: &BeadId, kind: DependencyKind) -> Self {
+        Self::text(RowKind::Dependency, [bead.as_str(), on_bead.as_str(), kind.as_str()])
+    }
+
+    /// An agent's working columns.
+    pub fn agent(id: &BeadId) -> Self {
+        Self::text(RowKind::Agent, [id.as_str()])
+    }
+
+    /// A session.
+    pub fn session(id: &SessionId) -> Self {
+        Self::text(RowKind::Session, [id.as_str()])
+    }
+
+    /// A convoy's detail.
+    pub fn convoy(id: &BeadId) -> Self {
+        Self::text(RowKind::Convoy, [id.as_str()])
+    }
+
+    /// A merge request's detail.
+    pub fn merge_request(id: &BeadId) -> Self {
+        Self::text(RowKind::MergeRequest, [id.as_str()])
+    }
+
+    /// An effect.
+    pub fn effect(id: &EffectId) -> Self {
+        Self::text(RowKind::Effect, [id.as_str()])
+    }
+
+    /// A rig.
+    pub fn rig(name: &RigName) -> Self {
+        Self::text(RowKind::Rig, [name.as_str()])
+    }
+
+    /// A town.
+    pub fn town(id: &TownId) -> Self {
+        Self::text(RowKind::Town, [id.as_str()])
+    }
+
+    /// A setting.
+    pub fn setting(scope: &str, name: &str) -> Self {
+        Self::text(RowKind::Setting, [scope, name])
+    }
+
+    /// The leader's lease.
+    pub fn leader() -> Self {
+        Self::text(RowKind::Leader, ["engine"])
+    }
+
+    /// A remembered answer.
+    pub fn idempotency(principal: &str, operation: &str, key: &str) -> Self {
+        Self::text(RowKind::Idempotency, [principal, operation, key])
+    }
+
+    /// What the journal keeps of its deletion.
+    pub(crate) fn to_change(&self) -> Change {
+        Change { table: self.kind.table().to_owned(), key: key_json(&self.values), row: None }
+    }
+}

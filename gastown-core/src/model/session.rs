@@ -1,0 +1,146 @@
+//! Sessions: one run of one agent on one bead.
+
+use super::record::record;
+use super::text_enum::text_enum;
+use super::{BeadId, Error, Oid, Result, RigName, SessionId, Timestamp};
+
+text_enum! {
+    /// Where a session stands.
+    pub enum SessionState = "session state" {
+        /// Decided; nothing was done yet.
+        Planned = "planned",
+        /// Its start was given to the executor.
+        Starting = "starting",
+        /// Its process runs.
+        Running = "running",
+        /// It is being stopped.
+        Finishing = "finishing",
+        /// Over.
+        Ended = "ended",
+    }
+}
+
+impl SessionState {
+    /// The legal moves; everything else is refused.
+    pub const MOVES: &'static [(Self, Self)] = &[
+        (Self::Planned, Self::Starting),
+        (Self::Planned, Self::Ended),
+        (Self::Starting, Self::Running),
+        (Self::Starting, Self::Finishing),
+        (Self::Starting, Self::Ended),
+        (Self::Running, Self::Finishing),
+        (Self::Running, Self::Ended),
+        (Self::Finishing, Self::Ended),
+    ];
+}
+
+text_enum! {
+    /// How a session ended.
+    pub enum SessionExit = "session exit" {
+        /// It left commits and said or meant that it was done.
+        Succeeded = "succeeded",
+        /// Its program said that the work failed.
+        Failed = "failed",
+        /// It ran longer than it may.
+        TimedOut = "timed_out",
+        /// It made no progress for longer than it may.
+        Stalled = "stalled",
+        /// Its model's provider refused for the rate.
+        RateLimited = "rate_limited",
+        /// Somebody stopped it.
+        Cancelled = "cancelled",
+        /// Nobody knows what became of it.
+        Lost = "lost",
+        /// Credentials were refused.
+        AuthFailed = "auth_failed",
+        /// It ended well but left nothing, or said what makes no sense.
+        ProtocolError = "protocol_error",
+        /// It died by a signal.
+        Crashed = "crashed",
+        /// A later session of the bead took its place.
+        Superseded = "superseded",
+        /// It could not be started.
+        Refused = "refused",
+    }
+}
+
+/// What an exit means for the bead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nobody's fault: the bead goes on.
+    None,
+    /// A failed attempt of the work.
+    Work,
+    /// The machine's or the runtime's fault; not an attempt.
+    Infrastructure,
+}
+
+impl SessionExit {
+    /// Whose fault the exit was.
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::Succeeded | Self::Cancelled | Self::Superseded => Blame::None,
+            Self::Failed | Self::TimedOut | Self::Stalled | Self::ProtocolError | Self::Crashed => Blame::Work,
+            Self::RateLimited | Self::Lost | Self::AuthFailed | Self::Refused => Blame::Infrastructure,
+        }
+    }
+}
+
+record! {
+    /// One run of one agent on one bead.
+    pub struct SessionRow = "session" {
+        /// Identity.
+        key id: SessionId,
+        /// The agent's bead.
+        plain agent: BeadId,
+        /// The bead it works on.
+        plain bead: BeadId,
+        /// Where.
+        plain rig: RigName,
+        /// The bead's epoch of this dispatch; what carries another is ignored.
+        plain epoch: i64,
+        /// Where it stands.
+        plain state: SessionState,
+        /// How it ended.
+        plain exit: Option<SessionExit>,
+        /// Why, in words.
+        plain reason: Option<String>,
+        /// The work branch, without `refs/heads/`.
+        plain branch: String,
+        /// The branch its work is meant for, without `refs/heads/`.
+        plain target: String,
+        /// The commit it started from.
+        plain base: Option<Oid>,
+        /// The commit it left.
+        plain head: Option<Oid>,
+        /// When it was decided.
+        plain created_at: Timestamp,
+        /// When its process was seen.
+        plain started_at: Option<Timestamp>,
+        /// When it was over.
+        plain ended_at: Option<Timestamp>,
+        /// Until when its supervisor vouched for it.
+        volatile lease_until: Option<Timestamp>,
+        /// When it last made progress.
+        volatile last_progress: Option<Timestamp>,
+        /// When the engine should look again.
+        plain wake_at: Option<Timestamp>,
+    }
+}
+
+impl SessionRow {
+    /// Moves it to another state, or says why that is not legal.
+    pub fn move_to(&mut self, state: SessionState) -> Result<()> {
+        if !SessionState::MOVES.contains(&(self.state, state)) {
+            return Err(Error::conflict(
+                "session_transition",
+                format!("session {} is {} and cannot become {state}", self.id, self.state),
+            )
+            .with("session", &self.id)
+            .with("from", self.state)
+            .with("to", state));
+        }
+        self.state = state;
+        Ok(())
+    }
+}

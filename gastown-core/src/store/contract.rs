@@ -1,0 +1,176 @@
+//! The traits a backend implements.
+
+use std::fmt;
+
+use super::index::Index;
+use crate::model::value::Value;
+use crate::model::{Event, Head, Key, Result, Row, TownId};
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The writer's: there is one in a process.
+    Write,
+    /// A reader's: [`Connection::write`] is never called on it.
+    Read,
+}
+
+/// A place where towns are kept.
+///
+/// # Contract
+/// - One database may hold many towns; a transaction sees one of them.
+/// - [`Backend::connect`] makes the schema where it is missing, migrates an older one, and refuses a newer one with
+///   `schema_newer` ([`Unsupported`](crate::ErrorKind::Unsupported)), a file of another program with `not_a_town`
+///   ([`Corrupt`](crate::ErrorKind::Corrupt)).
+/// - Connections are independent; each is used by one thread at a time.
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// A short name for people and metrics: `sqlite`, `memory`.
+    fn name(&self) -> &'static str;
+
+    /// Opens one more connection.
+    fn connect(&self, access: Access) -> Result<Box<dyn Connection>>;
+}
+
+/// One connection: blocking, used by one thread at a time.
+pub trait Connection: Send {
+    /// Begins a read snapshot of one town.
+    ///
+    /// # Contract
+    /// Everything read from it is of one moment, whatever is committed meanwhile. It never waits for a writer.
+    fn read(&mut self, town: &TownId) -> Result<Box<dyn Reader + '_>>;
+
+    /// Begins the write transaction of one town.
+    ///
+    /// # Contract
+    /// - There is at most one at a time for a town over all connections and processes; others wait, with a bound, then
+    ///   get `store_busy` ([`Unavailable`](crate::ErrorKind::Unavailable)).
+    /// - It sees everything that was committed before it began, and its own changes.
+    /// - Dropped without a commit it leaves nothing.
+    fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>>;
+}
+
+/// What a scan asks for.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// The index.
+    pub index: &'static Index,
+    /// A value for each of the index's prefix columns.
+    pub prefix: Vec<Value>,
+    /// Only entries behind this one.
+    pub after: Option<Position>,
+    /// Only entries whose first order column is at most this.
+    pub upto: Option<Value>,
+    /// At most so many rows.
+    pub limit: usize,
+}
+
+impl Scan {
+    /// A scan of one index from its beginning.
+    pub fn new(index: &'static Index, prefix: Vec<Value>, limit: usize) -> Self {
+        debug_assert_eq!(prefix.len(), index.prefix.len(), "{} wants a value for each prefix column", index.name);
+        Self { index, prefix, after: None, upto: None, limit }
+    }
+
+    /// The same, behind a position.
+    #[must_use]
+    pub fn after(mut self, position: Option<Position>) -> Self {
+        self.after = position;
+        self
+    }
+
+    /// The same, only up to a value of the first order column.
+    #[must_use]
+    pub fn upto(mut self, value: Value) -> Self {
+        self.upto = Some(value);
+        self
+    }
+}
+
+/// A place in an index: the values of its order columns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub Vec<Value>);
+
+impl Position {
+    /// Where `row` stands in `index`.
+    pub fn of(index: &Index, row: &Row) -> Self {
+        let values = row.to_values();
+        Self(
+            index
+                .order
+                .iter()
+                .map(|name| {
+                    let at = index.kind.position(name).expect("an index names columns of its table");
+                    values[at].clone()
+                })
+                .collect(),
+        )
+    }
+}
+
+/// One town at one moment.
+pub trait Reader {
+    /// The row of this key.
+    fn get(&self, key: &Key) -> Result<Option<Row>>;
+
+    /// Rows of one index, in its order.
+    ///
+    /// # Contract
+    /// - Order: by the order columns, null before numbers before text, text by its UTF-8 bytes.
+    /// - `after` need not be a row that is there still; entries behind it are returned, each once.
+    /// - The cost follows the rows returned, not the table.
+    fn scan(&self, scan: &Scan) -> Result<Vec<Row>>;
+
+    /// Where the journal ends.
+    fn head(&self) -> Result<Head>;
+
+    /// Events with a `seq` greater than `after`, in order, at most `limit`.
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>>;
+
+    /// How many rows a scan without its limit would give.
+    ///
+    /// The default walks the index; a backend may do better.
+    fn count(&self, scan: &Scan) -> Result<u64> {
+        let mut scan = Scan { limit: 1_000, ..scan.clone() };
+        let mut count = 0;
+        loop {
+            let rows = self.scan(&scan)?;
+            count += rows.len() as u64;
+            match rows.last() {
+                Some(last) if rows.len() == scan.limit => scan.after = Some(Position::of(scan.index, last)),
+                _ => return Ok(count),
+            }
+        }
+    }
+}
+
+/// One write transaction of one town.
+pub trait Txn: Reader {
+    /// Inserts the row or replaces the one of its key.
+    fn put(&mut self, row: &Row) -> Result<()>;
+
+    /// Removes the row of this key; nothing where there is none.
+    fn delete(&mut self, key: &Key) -> Result<()>;
+
+    /// Appends entries to the journal.
+    ///
+    /// # Contract
+    /// The first has the `seq` behind [`Reader::head`], the others follow without a gap; anything else is refused with
+    /// `event_order` ([`Internal`](crate::ErrorKind::Internal)) and changes nothing.
+    fn append(&mut self, events: &[Event]) -> Result<()>;
+
+    /// Marks a place to return to, replacing an earlier mark.
+    fn savepoint(&mut self) -> Result<()>;
+
+    /// Undoes everything since the mark, the journal's end included; the mark stays.
+    fn rollback_to_savepoint(&mut self) -> Result<()>;
+
+    /// Makes everything durable, in the backend's mode, and ends the transaction.
+    ///
+    /// # Contract
+    /// When it returns `Ok`, the changes survive a crash (`full`: also of the machine). When it returns an error, none
+    /// of them is there.
+    fn commit(self: Box<Self>) -> Result<()>;
+
+    /// The transaction as a reader.
+    fn as_reader(&self) -> &dyn Reader;
+}

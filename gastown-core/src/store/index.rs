@@ -1,0 +1,134 @@
+//! The scans that must be fast, as data.
+//!
+//! Each index names a table, conditions that always hold in it, the columns a scan fixes, and the columns that order
+//! it. Backends build one index for each; a scan that fits none of them does not exist.
+
+use crate::model::RowKind;
+
+/// A condition on a column that holds for every entry of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The column equals this number.
+    Int(&'static str, i64),
+    /// The column equals this text.
+    Text(&'static str, &'static str),
+    /// The column is not null.
+    Present(&'static str),
+}
+
+/// One index.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name, unique; backends name theirs after it.
+    pub name: &'static str,
+    /// The table.
+    pub kind: RowKind,
+    /// What holds for every entry; rows for which it does not are not in it.
+    pub conditions: &'static [Condition],
+    /// The columns a scan fixes, in order.
+    pub prefix: &'static [&'static str],
+    /// The columns that order the entries; together with the prefix they are unique.
+    pub order: &'static [&'static str],
+}
+
+macro_rules! indexes {
+    ($($(#[$meta:meta])* $name:ident = $kind:ident where [$($condition:expr),*] prefix [$($prefix:literal),*] order [$($order:literal),*];)*) => {
+        $($(#[$meta])* pub static $name: Index = Index {
+            name: stringify!($name),
+            kind: RowKind::$kind,
+            conditions: &[$($condition),*],
+            prefix: &[$($prefix),*],
+            order: &[$($order),*],
+        };)*
+        /// Every index.
+        pub static INDEXES: &[&Index] = &[$(&$name),*];
+    };
+}
+
+use Condition::{Int, Present, Text};
+
+indexes! {
+    /// All beads by id.
+    BEADS = Bead where [] prefix [] order ["id"];
+    /// Beads of one kind, oldest first.
+    BEADS_BY_KIND = Bead where [] prefix ["kind"] order ["created_at", "id"];
+    /// Beads of one kind and status, oldest first.
+    BEADS_BY_STATUS = Bead where [] prefix ["kind", "status"] order ["created_at", "id"];
+    /// Open beads of one kind without an unresolved blocker: most urgent first, then oldest.
+    BEADS_READY = Bead where [Text("status", "open"), Int("blockers", 0)] prefix ["kind"] order ["priority", "created_at", "id"];
+    /// Open, unblocked beads that were slung, of one rig: most urgent first, then oldest.
+    BEADS_SLUNG = Bead where [Text("status", "open"), Int("blockers", 0), Int("slung", 1)] prefix ["rig"] order ["priority", "created_at", "id"];
+    /// Beads the engine should look at now.
+    BEADS_DIRTY = Bead where [Int("dirty", 1)] prefix [] order ["id"];
+    /// Beads the engine should look at later, by when.
+    BEADS_DUE = Bead where [Present("wake_at")] prefix [] order ["wake_at", "id"];
+    /// Beads that are a part of one.
+    BEADS_BY_PARENT = Bead where [Present("parent")] prefix ["parent"] order ["id"];
+    /// Members of one convoy.
+    BEADS_BY_CONVOY = Bead where [Present("convoy")] prefix ["convoy"] order ["id"];
+    /// Beads that one agent or person holds.
+    BEADS_BY_ASSIGNEE = Bead where [Present("assignee")] prefix ["assignee"] order ["id"];
+    /// Labels of one bead.
+    LABELS = Label where [] prefix ["bead"] order ["label"];
+    /// Beads with one label.
+    LABELS_BY_NAME = Label where [] prefix ["label"] order ["bead"];
+    /// What one bead depends on.
+    DEPENDENCIES = Dependency where [] prefix ["bead"] order ["on_bead", "kind"];
+    /// What depends on one bead.
+    DEPENDENTS = Dependency where [] prefix ["on_bead"] order ["bead", "kind"];
+    /// All agents by id.
+    AGENTS = Agent where [] prefix [] order ["id"];
+    /// The agent of one name.
+    AGENTS_BY_NAME = Agent where [] prefix ["name"] order ["id"];
+    /// Agents of one rig, role and state, longest in it first.
+    AGENTS_BY_STATE = Agent where [] prefix ["rig", "role", "state"] order ["since", "id"];
+    /// Sessions of one state, oldest first.
+    SESSIONS_BY_STATE = Session where [] prefix ["state"] order ["created_at", "id"];
+    /// Sessions of one bead, by epoch.
+    SESSIONS_BY_BEAD = Session where [] prefix ["bead"] order ["epoch", "id"];
+    /// Sessions of one agent, oldest first.
+    SESSIONS_BY_AGENT = Session where [] prefix ["agent"] order ["created_at", "id"];
+    /// Sessions the engine should look at later, by when.
+    SESSIONS_DUE = Session where [Present("wake_at")] prefix [] order ["wake_at", "id"];
+    /// All convoys by id.
+    CONVOYS = Convoy where [] prefix [] order ["id"];
+    /// Convoys of one state.
+    CONVOYS_BY_STATE = Convoy where [] prefix ["state"] order ["id"];
+    /// The queue of one target: merge requests of one state, in order.
+    REVIEWS_BY_TARGET = MergeRequest where [] prefix ["rig", "target", "state"] order ["position", "id"];
+    /// Merge requests of one state.
+    REVIEWS_BY_STATE = MergeRequest where [] prefix ["state"] order ["position", "id"];
+    /// Merge requests of one bead or convoy.
+    REVIEWS_BY_SOURCE = MergeRequest where [] prefix ["source"] order ["position", "id"];
+    /// Effects of one state, by when they may be issued.
+    EFFECTS_BY_STATE = Effect where [] prefix ["state"] order ["next_at", "id"];
+    /// All rigs.
+    RIGS = Rig where [] prefix [] order ["name"];
+    /// Settings of one scope.
+    SETTINGS = Setting where [] prefix ["scope"] order ["name"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_index_names_columns_of_its_table_and_is_unique() {
+        for index in INDEXES {
+            let mut names: Vec<&str> = index.prefix.to_vec();
+            names.extend(index.order);
+            names.extend(index.conditions.iter().map(|c| match c {
+                Int(name, _) | Text(name, _) | Present(name) => *name,
+            }));
+            for name in names {
+                assert!(index.kind.position(name).is_some(), "{} names no column {name}", index.name);
+            }
+            let key: Vec<&str> = index.kind.columns()[..index.kind.key_len()].iter().map(|c| c.name).collect();
+            assert!(
+                key.iter().all(|k| index.prefix.contains(k) || index.order.contains(k)),
+                "{} does not hold its key, so two entries could be equal",
+                index.name
+            );
+        }
+    }
+}

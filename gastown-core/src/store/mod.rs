@@ -1,0 +1,12 @@
+//! The storage contract: what a backend must do, and nothing more.
+//!
+//! A backend author writes blocking code over one connection: rows in, rows out, events appended. The library adds
+//! what callers see: async handles, one writer with group commit, snapshot readers, notification and the journal.
+//!
+//! Rows are one enum ([`Row`]) with columns ([`RowKind::columns`]), so a backend stores columns and knows no record by
+//! name. Which scans must be fast is data as well: [`index::INDEXES`].
+
+mod contract;
+pub mod index;
+
+pub use contract::{Access, Backend, Connection, Position, Reader, Scan, Txn};
