@@ -143,6 +143,10 @@ record! {
         plain epoch: i64,
         /// Attempts that failed because of the work.
         plain failures: u32,
+        /// Attempts that failed because of the machine or the runtime, since the last that ran.
+        plain outages: u32,
+        /// How often its change was sent back by the merge queue.
+        plain reworks: u32,
         /// When the engine should look again.
         plain wake_at: Option<Timestamp>,
         /// Until when a claim without a session holds.
@@ -248,6 +252,8 @@ mod tests {
             blockers: 0,
             epoch: 0,
             failures: 0,
+            outages: 0,
+            reworks: 0,
             wake_at: None,
             lease_until: None,
             dirty: false,

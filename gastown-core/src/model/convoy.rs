@@ -63,6 +63,8 @@ record! {
         plain target: String,
         /// The commit its branch was made from; null before it exists at the remote.
         plain base: Option<Oid>,
+        /// The tip of its branch as the last merge of a member left it.
+        plain head: Option<Oid>,
         /// The commit on the target that brought it in.
         plain landed_oid: Option<Oid>,
         /// When it landed.

@@ -80,6 +80,8 @@ record! {
         plain head: Oid,
         /// Where it stands.
         plain state: ReviewState,
+        /// Whether the remote holds the head under the published branch.
+        plain published: bool,
         /// The target's commit the merge was made on.
         plain target_oid: Option<Oid>,
         /// The merge commit that is tested.
