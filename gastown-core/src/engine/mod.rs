@@ -1,0 +1,86 @@
+//! The tick: rules over a transaction.
+//!
+//! A tick looks at what changed (`dirty`) and at what fell due (`wake_at`), applies the rules, and says when it wants
+//! to look again. It reads state and deadlines only; why it was called is not among its inputs. Its cost follows what
+//! changed, not what there is.
+
+use crate::model::value::ColumnValue as _;
+use crate::model::{BeadId, BeadKind, BeadRow, Result, RigRow, Timestamp};
+use crate::store::{Scan, index};
+use crate::work::beads::is_ready;
+use crate::work::txn::ScopedTxn;
+use crate::work::{convoys, effects, reviews, sessions};
+
+/// The most beads one tick looks at; the rest waits for the next.
+const BATCH: usize = 256;
+
+/// What a tick leaves to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tick {
+    /// When to look again at the latest; none where nothing is due.
+    pub(crate) next_wake: Option<Timestamp>,
+    /// Whether more is waiting now.
+    pub(crate) more: bool,
+}
+
+/// Looks once.
+pub(crate) fn tick(txn: &mut ScopedTxn<'_>) -> Result<Tick> {
+    let dirty: Vec<BeadRow> = txn.scan(Scan::new(&index::BEADS_DIRTY, vec![], BATCH))?;
+    let more = dirty.len() == BATCH;
+    for bead in dirty {
+        look(txn, bead)?;
+    }
+    wake(txn)?;
+    dispatch(txn)?;
+    let next_bead: Vec<BeadRow> = txn.scan(Scan::new(&index::BEADS_DUE, vec![], 1))?;
+    let next_wake = next_bead.first().and_then(|bead| bead.wake_at).into_iter().chain(effects::next_at(txn)?).min();
+    Ok(Tick { next_wake, more })
+}
+
+/// Applies the rule of the bead's kind.
+fn look(txn: &mut ScopedTxn<'_>, mut bead: BeadRow) -> Result<()> {
+    let (id, kind) = (bead.id.clone(), bead.kind);
+    bead.dirty = false;
+    txn.put_volatile(bead)?;
+    match kind {
+        BeadKind::Convoy => convoys::derive(txn, &id),
+        BeadKind::MergeRequest => reviews::advance_queue(txn, &id),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the deadline off beads whose wait is over, so that they can be dispatched.
+fn wake(txn: &mut ScopedTxn<'_>) -> Result<()> {
+    let now = txn.now();
+    let due = Scan::new(&index::BEADS_DUE, vec![], BATCH).upto(now.to_value());
+    for mut bead in txn.scan::<BeadRow>(due)? {
+        let id = bead.id.clone();
+        bead.wake_at = None;
+        txn.put_bead(bead)?;
+        txn.event("bead.woken", &id, serde_json::json!({}));
+    }
+    Ok(())
+}
+
+/// Gives slung beads to idle agents, rig by rig, most urgent first.
+fn dispatch(txn: &mut ScopedTxn<'_>) -> Result<()> {
+    let rigs: Vec<RigRow> = txn.all(Scan::new(&index::RIGS, vec![], 0))?;
+    for rig in rigs {
+        if !sessions::has_idle_polecat(txn, &rig.name)? {
+            continue;
+        }
+        let now = txn.now();
+        let mut candidates: Vec<BeadId> = Vec::new();
+        txn.view().walk::<BeadRow>(Scan::new(&index::BEADS_SLUNG, vec![rig.name.to_value()], 0), |bead| {
+            if is_ready(&bead, now) && bead.wake_at.is_none_or(|at| at <= now) {
+                candidates.push(bead.id);
+            }
+            Ok(candidates.len() < BATCH)
+        })?;
+        for id in candidates {
+            // One that cannot go (its own agent is busy, its convoy has no branch yet) does not hold up the others.
+            sessions::dispatch(txn, &id)?;
+        }
+    }
+    Ok(())
+}

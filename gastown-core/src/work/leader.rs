@@ -1,0 +1,59 @@
+//! The leader's lease: one process at a time ticks and executes.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::effects;
+use super::txn::ScopedTxn;
+use crate::model::{Error, Key, LeaderRow, Result};
+
+/// Takes the lease where it is free, has run out, or belongs to `dead`; returns the new leader's epoch.
+///
+/// Everything that an earlier leader had begun becomes ambiguous in the same transaction.
+pub(crate) fn acquire(txn: &mut ScopedTxn<'_>, holder: &str, lease: Duration, dead: Option<&str>) -> Result<i64> {
+    let now = txn.now();
+    let known: Option<LeaderRow> = txn.find(&Key::leader())?;
+    if let Some(row) = &known
+        && row.lease_until > now
+        && row.holder != holder
+        && dead != Some(row.holder.as_str())
+    {
+        return Err(Error::conflict("engine_running_elsewhere", format!("the engine runs in {}", row.holder))
+            .with("holder", &row.holder)
+            .with("lease_until", row.lease_until));
+    }
+    let epoch = known.map_or(0, |row| row.epoch) + 1;
+    txn.put(LeaderRow { name: "engine".to_owned(), holder: holder.to_owned(), epoch, lease_until: now.after(lease) })?;
+    txn.event("engine.leader", "engine", json!({ "holder": holder, "epoch": epoch }));
+    effects::suspect(txn, epoch)?;
+    Ok(epoch)
+}
+
+/// Holds the lease for longer; an error where another took it.
+pub(crate) fn renew(txn: &mut ScopedTxn<'_>, epoch: i64, lease: Duration) -> Result<()> {
+    let mut row = check(txn, epoch)?;
+    row.lease_until = txn.now().after(lease);
+    txn.put_volatile(row)
+}
+
+/// Gives the lease back.
+pub(crate) fn release(txn: &mut ScopedTxn<'_>, epoch: i64) -> Result<()> {
+    let mut row = check(txn, epoch)?;
+    row.lease_until = txn.now();
+    txn.put_volatile(row)
+}
+
+/// The lease of this epoch, or who took it.
+pub(crate) fn check(txn: &ScopedTxn<'_>, epoch: i64) -> Result<LeaderRow> {
+    let row: Option<LeaderRow> = txn.find(&Key::leader())?;
+    match row {
+        Some(row) if row.epoch == epoch => Ok(row),
+        other => {
+            let found = other.map_or(0, |row| row.epoch);
+            Err(Error::conflict("leader_epoch_stale", format!("the leader of epoch {epoch} was followed by {found}"))
+                .with("epoch", epoch)
+                .with("found", found))
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Commands over a transaction: what callers may do, and what outcomes lead to.
+//!
+//! Everything here is plain synchronous code. The time and the ids come in; nothing awaits; rows are reached through a
+//! scope only.
+
+pub(crate) mod agents;
+pub(crate) mod beads;
+pub(crate) mod command;
+pub(crate) mod convoys;
+pub(crate) mod effects;
+pub(crate) mod events;
+pub(crate) mod graph;
+pub(crate) mod ids;
+pub(crate) mod leader;
+pub(crate) mod reviews;
+pub(crate) mod rigs;
+pub(crate) mod sessions;
+pub(crate) mod settings;
+pub(crate) mod txn;
+pub(crate) mod view;
+
+pub use agents::{Agent, AgentFilter, AgentList, AgentRef, RegisterAgent};
+pub use beads::{Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Claim, CloseBead, NewBead};
+pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
+pub use events::{EventPage, EventsSince};
+pub use graph::{Changed, Edges, Link};
+pub use reviews::{Review, ReviewFilter, ReviewList};
+pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
+pub use sessions::{Session, SessionFilter, SessionList, Sling};
+pub use settings::{NewSettings, SETTINGS, Setting};

@@ -1,0 +1,196 @@
+//! The transaction as commands and rules see it.
+
+use super::ids::Ids;
+use super::view::View;
+use crate::model::record::ColumnRole;
+use crate::model::{
+    BeadId, BeadRow, Change, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp,
+};
+use crate::store::{Scan, Txn};
+
+/// What comes into a command from outside: the time, the random choices, the caller's key.
+#[derive(Clone, Debug)]
+pub struct Ctx {
+    /// The time of the command.
+    pub now: Timestamp,
+    /// Where its ids come from.
+    pub ids: Ids,
+    /// The caller's idempotency key.
+    pub idempotency_key: Option<String>,
+}
+
+/// A write transaction through one scope: rows, events, effects.
+///
+/// Invariant: work and rules hold this and never the raw transaction. Each change is journaled with the event that
+/// follows it.
+pub struct ScopedTxn<'a> {
+    raw: &'a mut dyn Txn,
+    scope: &'a Scope,
+    now: Timestamp,
+    ids: Ids,
+    actor: String,
+    session: Option<(SessionId, i64)>,
+    head: Head,
+    events: Vec<Event>,
+    pending: Vec<(Key, Change)>,
+}
+
+impl<'a> ScopedTxn<'a> {
+    pub(crate) fn new(raw: &'a mut dyn Txn, scope: &'a Scope, ctx: &Ctx) -> Result<Self> {
+        let session = match scope {
+            Scope::Agent { session, epoch, .. } => Some((session.clone(), *epoch)),
+            _ => None,
+        };
+        let head = raw.head()?;
+        Ok(Self {
+            raw,
+            scope,
+            now: ctx.now,
+            ids: ctx.ids.clone(),
+            actor: scope.principal(),
+            session,
+            head,
+            events: Vec::new(),
+            pending: Vec::new(),
+        })
+    }
+
+    /// The time of the command.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Who it is.
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
+    pub(crate) fn ids(&mut self) -> &mut Ids {
+        &mut self.ids
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View::new(self.raw.as_reader(), self.scope, self.now)
+    }
+
+    pub(crate) fn find<T: Stored>(&self, key: &Key) -> Result<Option<T>> {
+        self.view().find(key)
+    }
+
+    /// Whether the key is in use, whether or not the scope may see its row.
+    pub(crate) fn is_taken(&self, key: &Key) -> Result<bool> {
+        Ok(self.raw.get(key)?.is_some())
+    }
+
+    pub(crate) fn scan<T: Stored>(&self, scan: Scan) -> Result<Vec<T>> {
+        self.view().scan(scan)
+    }
+
+    pub(crate) fn all<T: Stored>(&self, scan: Scan) -> Result<Vec<T>> {
+        self.view().all(scan)
+    }
+
+    pub(crate) fn bead(&self, id: &BeadId) -> Result<BeadRow> {
+        self.view().bead(id)
+    }
+
+    /// Writes a record; the change goes to the journal with the next event.
+    pub(crate) fn put<T: Stored>(&mut self, record: T) -> Result<()> {
+        let row = record.into_row();
+        self.check(&row)?;
+        self.raw.put(&row)?;
+        if row.kind().is_journaled() {
+            let change = row.to_change();
+            self.note(row.key(), change);
+        }
+        Ok(())
+    }
+
+    /// Writes a bead and counts its version.
+    pub(crate) fn put_bead(&mut self, mut bead: BeadRow) -> Result<()> {
+        bead.version += 1;
+        bead.updated_at = self.now;
+        self.put(bead)
+    }
+
+    /// Writes a record of which only volatile columns changed; nothing is journaled.
+    pub(crate) fn put_volatile<T: Stored>(&mut self, record: T) -> Result<()> {
+        let row = record.into_row();
+        self.check(&row)?;
+        debug_assert!(
+            row.kind().columns().iter().any(|c| c.role == ColumnRole::Volatile),
+            "a table without volatile columns has only journaled changes"
+        );
+        self.raw.put(&row)
+    }
+
+    /// Removes a record.
+    pub(crate) fn delete(&mut self, key: &Key) -> Result<()> {
+        let Some(row) = self.raw.get(key)? else { return Ok(()) };
+        self.check(&row)?;
+        self.raw.delete(key)?;
+        if key.kind.is_journaled() {
+            self.note(key.clone(), key.to_change());
+        }
+        Ok(())
+    }
+
+    /// Marks a bead for the engine's next look.
+    pub(crate) fn mark_dirty(&mut self, id: &BeadId) -> Result<()> {
+        if let Some(mut bead) = self.find::<BeadRow>(&Key::bead(id))?
+            && !bead.dirty
+        {
+            bead.dirty = true;
+            self.put_volatile(bead)?;
+        }
+        Ok(())
+    }
+
+    /// Appends an event that carries every change since the one before.
+    pub(crate) fn event(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) {
+        let changes = std::mem::take(&mut self.pending).into_iter().map(|(_, change)| change).collect();
+        let session = self.session.clone();
+        let event = Event::next(&self.head, self.now, &self.actor, session, kind, subject.as_ref(), data, changes);
+        self.head = event.head();
+        self.events.push(event);
+    }
+
+    /// Whether the same command has already changed or journaled something.
+    #[cfg(test)]
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.events.is_empty() && self.pending.is_empty()
+    }
+
+    /// Writes the events; `operation` names the event for changes that none took along.
+    pub(crate) fn finish(mut self, operation: &str) -> Result<()> {
+        if !self.pending.is_empty() {
+            let subject = self.pending[0].1.key.first().and_then(|v| v.as_str()).unwrap_or("town").to_owned();
+            self.event(operation, subject, serde_json::json!({}));
+        }
+        if self.events.is_empty() { Ok(()) } else { self.raw.append(&self.events) }
+    }
+
+    fn note(&mut self, key: Key, change: Change) {
+        self.pending.retain(|(known, _)| *known != key);
+        self.pending.push((key, change));
+    }
+
+    /// A scope that is confined to a rig changes nothing outside it.
+    fn check(&self, row: &Row) -> Result<()> {
+        let Some(rig) = self.scope.rig() else { return Ok(()) };
+        // A new bead's other rows come after the bead itself, so looking it up is enough for them.
+        let before = self.raw.get(&row.key())?;
+        let allowed = match row.kind() {
+            RowKind::Rig | RowKind::Town | RowKind::Setting | RowKind::Leader => false,
+            RowKind::Effect => matches!(row, Row::Effect(effect) if effect.rig == *rig),
+            _ => self.view().sees(row)? && before.map_or(Ok(true), |old| self.view().sees(&old))?,
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(Error::forbidden("outside_rig", format!("{} may change nothing outside the rig {rig}", self.actor))
+            .with("principal", &self.actor)
+            .with("rig", rig)
+            .with("table", row.kind().table()))
+    }
+}

@@ -1,0 +1,139 @@
+//! What a scope can read.
+
+use crate::model::value::{ColumnValue as _, Value};
+use crate::model::{BeadId, BeadRow, Error, Key, Result, RigName, Row, Scope, Stored, Timestamp};
+use crate::store::{Position, Reader, Scan};
+
+/// A town as one scope sees it at one moment.
+///
+/// Invariant: this is the only way to the rows for code that reads; it leaves out what the scope may not see, so that
+/// no query can forget to.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    reader: &'a dyn Reader,
+    scope: &'a Scope,
+    now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    pub(crate) const fn new(reader: &'a dyn Reader, scope: &'a Scope, now: Timestamp) -> Self {
+        Self { reader, scope, now }
+    }
+
+    /// The time of the question.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(crate) const fn scope(&self) -> &'a Scope {
+        self.scope
+    }
+
+    /// The journal and other things that have no rig; only for scopes that see the whole town.
+    pub(crate) fn whole_town(&self) -> Result<&'a dyn Reader> {
+        match self.scope.rig() {
+            None => Ok(self.reader),
+            Some(rig) => Err(Error::forbidden(
+                "scope_too_narrow",
+                format!("{} sees the rig {rig} and not the whole town", self.scope.principal()),
+            )
+            .with("principal", self.scope.principal())
+            .with("rig", rig)),
+        }
+    }
+
+    /// The record of this key, where the scope sees it.
+    pub(crate) fn find<T: Stored>(&self, key: &Key) -> Result<Option<T>> {
+        match self.reader.get(key)? {
+            Some(row) if self.sees(&row)? => Ok(T::from_row(row)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Records of one index, in its order, that the scope sees; at most the scan's limit.
+    pub(crate) fn scan<T: Stored>(&self, mut scan: Scan) -> Result<Vec<T>> {
+        let wanted = scan.limit;
+        let mut found = Vec::new();
+        loop {
+            let rows = self.reader.scan(&scan)?;
+            let full = rows.len() == scan.limit;
+            let last = rows.last().map(|row| Position::of(scan.index, row));
+            for row in rows {
+                if found.len() < wanted && self.sees(&row)? {
+                    found.extend(T::from_row(row));
+                }
+            }
+            if found.len() >= wanted || !full {
+                return Ok(found);
+            }
+            scan.after = last;
+        }
+    }
+
+    /// Every record of one index; for lists that are bounded by something else.
+    pub(crate) fn all<T: Stored>(&self, scan: Scan) -> Result<Vec<T>> {
+        self.scan(Scan { limit: usize::MAX, ..scan })
+    }
+
+    /// Calls `visit` with each record of one index, a page at a time, until it says stop.
+    pub(crate) fn walk<T: Stored>(&self, mut scan: Scan, mut visit: impl FnMut(T) -> Result<bool>) -> Result<()> {
+        scan.limit = 256;
+        loop {
+            let rows = self.reader.scan(&scan)?;
+            let full = rows.len() == scan.limit;
+            scan.after = rows.last().map(|row| Position::of(scan.index, row));
+            for row in rows {
+                if self.sees(&row)?
+                    && let Some(record) = T::from_row(row)
+                    && !visit(record)?
+                {
+                    return Ok(());
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A bead's columns; `bead_missing` where there is none in this scope.
+    pub(crate) fn bead(&self, id: &BeadId) -> Result<BeadRow> {
+        self.find(&Key::bead(id))?
+            .ok_or_else(|| Error::not_found("bead_missing", format!("there is no bead {id}")).with("bead", id))
+    }
+
+    /// Whether the scope may see the row.
+    pub(crate) fn sees(&self, row: &Row) -> Result<bool> {
+        let Some(rig) = self.scope.rig() else { return Ok(true) };
+        match row {
+            Row::Bead(bead) => Ok(bead.rig.as_ref() == Some(rig)),
+            Row::BeadText(text) => self.sees_bead(&text.id, rig),
+            Row::Label(label) => self.sees_bead(&label.bead, rig),
+            Row::Dependency(edge) => Ok(self.sees_bead(&edge.bead, rig)? && self.sees_bead(&edge.on_bead, rig)?),
+            Row::Agent(agent) => Ok(agent.rig.as_ref() == Some(rig)),
+            Row::Session(session) => Ok(session.rig == *rig),
+            Row::Convoy(convoy) => Ok(convoy.rig == *rig),
+            Row::MergeRequest(review) => Ok(review.rig == *rig),
+            Row::Rig(row) => Ok(row.name == *rig),
+            Row::Setting(setting) => Ok(setting.scope == "town" || setting.scope == format!("rig:{rig}")),
+            Row::Idempotency(answer) => Ok(answer.principal == self.scope.principal()),
+            Row::Town(_) => Ok(true),
+            Row::Effect(_) | Row::Leader(_) => Ok(false),
+        }
+    }
+
+    fn sees_bead(&self, id: &BeadId, rig: &RigName) -> Result<bool> {
+        let row = self.reader.get(&Key::bead(id))?;
+        Ok(matches!(row, Some(Row::Bead(bead)) if bead.rig.as_ref() == Some(rig)))
+    }
+}
+
+/// A value for a scan's prefix.
+pub(crate) fn text(value: impl AsRef<str>) -> Value {
+    Value::Text(value.as_ref().to_owned())
+}
+
+/// A value for a scan's prefix that may be missing.
+pub(crate) fn optional_rig(rig: Option<&RigName>) -> Value {
+    rig.map_or(Value::Null, RigName::to_value)
+}
