@@ -8,5 +8,12 @@
 
 mod contract;
 pub mod index;
+mod memory;
+mod readers;
+#[expect(clippy::module_inception, reason = "the file is named for its noun")]
+mod store;
+mod writer;
 
-pub use contract::{Access, Backend, Connection, Position, Reader, Scan, Txn};
+pub use contract::{Access, Backend, Connection, Position, Reader, Scan, Txn, check_order};
+pub use memory::MemoryBackend;
+pub use store::{Store, StoreOptions};
