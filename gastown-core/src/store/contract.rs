@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::index::Index;
-use crate::model::value::Value;
-use crate::model::{Event, Head, Key, Result, Row, TownId};
+use crate::model::value::{ColumnType, Value};
+use crate::model::{Error, Event, Head, Key, Result, Row, TownId};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,36 @@ impl Scan {
     pub fn upto(mut self, value: Value) -> Self {
         self.upto = Some(value);
         self
+    }
+
+    /// Refuses a scan that does not fit its index; every backend asks this first.
+    ///
+    /// # Errors
+    /// `scan_malformed` ([`Internal`](crate::ErrorKind::Internal)) for the prefix and `upto`, which the library wrote;
+    /// `position_malformed` ([`Invalid`](crate::ErrorKind::Invalid)) for `after`, which a caller may have sent.
+    pub fn check(&self) -> Result<()> {
+        let index = self.index;
+        let fits = |name: &str, value: &Value, null: bool| match value {
+            Value::Null => null,
+            Value::Int(_) => index.column(name).column_type == ColumnType::Int,
+            Value::Text(_) => index.column(name).column_type == ColumnType::Text,
+        };
+        let all_fit = |names: &[&str], values: &[Value], null: bool| {
+            names.len() == values.len() && names.iter().zip(values).all(|(name, value)| fits(name, value, null))
+        };
+        let upto = self.upto.as_ref().is_none_or(|value| fits(index.order[0], value, false));
+        if !all_fit(index.prefix, &self.prefix, true) || !upto {
+            return Err(Error::internal("scan_malformed", format!("a scan does not fit the index {}", index.name))
+                .with("index", index.name));
+        }
+        if self.after.as_ref().is_some_and(|after| !all_fit(index.order, &after.0, false)) {
+            return Err(Error::invalid(
+                "position_malformed",
+                format!("a position is not one of the index {}", index.name),
+            )
+            .with("index", index.name));
+        }
+        Ok(())
     }
 }
 
@@ -173,4 +203,22 @@ pub trait Txn: Reader {
 
     /// The transaction as a reader.
     fn as_reader(&self) -> &dyn Reader;
+}
+
+/// Refuses entries that do not follow `head` without a gap; every backend asks this before it appends.
+///
+/// # Errors
+/// `event_order` ([`Internal`](crate::ErrorKind::Internal)).
+pub fn check_order(head: &Head, events: &[Event]) -> Result<()> {
+    for (wanted, event) in (head.seq + 1..).zip(events) {
+        if event.seq != wanted {
+            return Err(Error::internal(
+                "event_order",
+                format!("event {} was appended where {wanted} follows", event.seq),
+            )
+            .with("seq", event.seq)
+            .with("wanted", wanted));
+        }
+    }
+    Ok(())
 }

@@ -4,6 +4,8 @@
 //! it. Backends build one index for each; a scan that fits none of them does not exist.
 
 use crate::model::RowKind;
+use crate::model::record::Column;
+use crate::model::value::Value;
 
 /// A condition on a column that holds for every entry of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,32 @@ pub struct Index {
     pub prefix: &'static [&'static str],
     /// The columns that order the entries; together with the prefix they are unique.
     pub order: &'static [&'static str],
+}
+
+impl Index {
+    /// One of the columns that the index names.
+    pub(crate) fn column(&self, name: &str) -> &'static Column {
+        let at = self.kind.position(name).expect("an index names columns of its table");
+        &self.kind.columns()[at]
+    }
+
+    /// The entry of a row's values: the prefix and the order columns; none where a condition does not hold.
+    pub(crate) fn entry(&self, values: &[Value]) -> Option<Vec<Value>> {
+        let value = |name: &str| &values[self.kind.position(name).expect("an index names columns of its table")];
+        let holds = self.conditions.iter().all(|condition| match condition {
+            Int(name, wanted) => matches!(value(name), Value::Int(n) if n == wanted),
+            Text(name, wanted) => matches!(value(name), Value::Text(text) if text == wanted),
+            Present(name) => *value(name) != Value::Null,
+        });
+        holds.then(|| self.prefix.iter().chain(self.order).map(|name| value(name).clone()).collect())
+    }
+
+    /// Whether it holds every row of its table in the order of the key, so that the key serves it.
+    pub fn is_key(&self) -> bool {
+        let key = &self.kind.columns()[..self.kind.key_len()];
+        self.conditions.is_empty()
+            && key.iter().map(|column| column.name).eq(self.prefix.iter().chain(self.order).copied())
+    }
 }
 
 macro_rules! indexes {
@@ -129,6 +157,16 @@ mod tests {
                 "{} does not hold its key, so two entries could be equal",
                 index.name
             );
+        }
+    }
+
+    #[test]
+    fn no_order_column_of_an_entry_is_null() {
+        for index in INDEXES {
+            for name in index.order {
+                let present = index.conditions.contains(&Present(name));
+                assert!(present || !index.column(name).nullable, "{}: {name} may be null", index.name);
+            }
         }
     }
 }

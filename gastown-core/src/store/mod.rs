@@ -8,5 +8,16 @@
 
 mod contract;
 pub mod index;
+mod memory;
+mod readers;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+#[expect(clippy::module_inception, reason = "the file is named for its noun")]
+mod store;
+mod writer;
 
-pub use contract::{Access, Backend, Connection, Position, Reader, Scan, Txn};
+pub use contract::{Access, Backend, Connection, Position, Reader, Scan, Txn, check_order};
+pub use memory::MemoryBackend;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, SqliteBackend, SqliteOptions};
+pub use store::{Store, StoreOptions};

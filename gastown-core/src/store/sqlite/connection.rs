@@ -1,0 +1,325 @@
+//! Connections, snapshots and write transactions.
+
+use std::cell::RefCell;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, ToSql};
+
+use super::error::of_sqlite;
+use super::sql::{self, Select};
+use crate::model::value::Value;
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId};
+use crate::store::{Access, Connection, Reader, Scan, Txn, check_order};
+
+/// One connection to the file.
+pub(super) struct SqliteConnection {
+    db: rusqlite::Connection,
+    access: Access,
+}
+
+impl SqliteConnection {
+    pub(super) const fn new(db: rusqlite::Connection, access: Access) -> Self {
+        Self { db, access }
+    }
+
+    /// Begins a transaction on a connection that is in none.
+    fn begin(&mut self, town: &TownId, how: &str) -> Result<View<'_>> {
+        if !self.db.is_autocommit() {
+            // The last one could not be ended when it was dropped.
+            run(&self.db, "ROLLBACK")?;
+        }
+        run(&self.db, how)?;
+        Ok(View { db: &self.db, town: town.clone(), head: RefCell::new(None) })
+    }
+}
+
+impl Connection for SqliteConnection {
+    fn read(&mut self, town: &TownId) -> Result<Box<dyn Reader + '_>> {
+        let view = self.begin(town, "BEGIN DEFERRED")?;
+        // SQLite takes the snapshot at the first read, so there is one here.
+        view.head()?;
+        Ok(Box::new(view))
+    }
+
+    fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>> {
+        if self.access == Access::Read {
+            return Err(Error::internal("store_access", "a reader's connection cannot write"));
+        }
+        let view = self.begin(town, "BEGIN IMMEDIATE")?;
+        Ok(Box::new(SqliteTxn { view, has_savepoint: false }))
+    }
+}
+
+/// Runs a statement that answers nothing.
+fn run(db: &rusqlite::Connection, sql: &str) -> Result<()> {
+    db.prepare_cached(sql).and_then(|mut statement| statement.raw_execute()).map(drop).map_err(of_sqlite)
+}
+
+/// A value as a parameter.
+struct Bound<'a>(&'a Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Int(n) => ValueRef::Integer(*n),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}
+
+/// One town in the connection's transaction, which ends with it.
+struct View<'c> {
+    db: &'c rusqlite::Connection,
+    town: TownId,
+    /// The journal's end, once it was looked up.
+    head: RefCell<Option<Head>>,
+}
+
+impl View<'_> {
+    /// The statement with the town and these values bound.
+    fn bound<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<CachedStatement<'_>> {
+        let mut statement = self.db.prepare_cached(sql).map_err(of_sqlite)?;
+        statement.raw_bind_parameter(1, self.town.as_str()).map_err(of_sqlite)?;
+        for (place, value) in (2..).zip(values) {
+            statement.raw_bind_parameter(place, Bound(value)).map_err(of_sqlite)?;
+        }
+        Ok(statement)
+    }
+
+    fn execute<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<()> {
+        self.bound(sql, values)?.raw_execute().map(drop).map_err(of_sqlite)
+    }
+
+    /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
+    fn check_open(&self) -> Result<()> {
+        if self.db.is_autocommit() {
+            return Err(Error::unavailable("transaction_lost", "an earlier error ended the transaction"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for View<'_> {
+    fn drop(&mut self) {
+        if !self.db.is_autocommit()
+            && let Err(error) = run(self.db, "ROLLBACK")
+        {
+            // The connection tries again before its next transaction, and says so then.
+            tracing::warn!(code = error.code(), "a transaction could not be ended: {}", error.chain());
+        }
+    }
+}
+
+/// The values of a row, as the columns of its kind.
+fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Row> {
+    let columns = kind.columns();
+    let mut values = Vec::with_capacity(columns.len());
+    for (place, column) in columns.iter().enumerate() {
+        values.push(match row.get_ref(place).map_err(of_sqlite)? {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(n) => Value::Int(n),
+            ValueRef::Text(bytes) => Value::Text(text(bytes, kind.table(), column.name)?),
+            ValueRef::Real(_) | ValueRef::Blob(_) => {
+                return Err(unreadable(kind.table(), column.name));
+            }
+        });
+    }
+    kind.decode(&values)
+}
+
+fn text(bytes: &[u8], table: &'static str, column: &'static str) -> Result<String> {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|source| unreadable(table, column).because(source))
+}
+
+fn unreadable(table: &'static str, column: &'static str) -> Error {
+    Error::corrupt("column_unreadable", format!("column {column} of a row of {table} cannot be read"))
+        .with("table", table)
+        .with("column", column)
+}
+
+/// A number as SQLite holds it; more than it can hold is as good as all.
+fn sqlite_int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+impl Reader for View<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Row>> {
+        let mut statement = self.bound(&sql::statements(key.kind).get, sql::key_values(key))?;
+        let mut rows = statement.raw_query();
+        rows.next().map_err(of_sqlite)?.map(|row| decode(key.kind, row)).transpose()
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
+        scan.check()?;
+        let (sql, parameters) = sql::scan(scan, Select::Rows);
+        let limit = Value::Int(sqlite_int(scan.limit as u64));
+        let mut statement = self.bound(&sql, parameters.into_iter().chain([&limit]))?;
+        let mut rows = statement.raw_query();
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(of_sqlite)? {
+            found.push(decode(scan.index.kind, row)?);
+        }
+        Ok(found)
+    }
+
+    fn head(&self) -> Result<Head> {
+        if let Some(head) = &*self.head.borrow() {
+            return Ok(head.clone());
+        }
+        let mut statement = self.bound(sql::HEAD, [])?;
+        let mut rows = statement.raw_query();
+        let head = match rows.next().map_err(of_sqlite)? {
+            Some(row) => Head { seq: seq(row)?, hash: row.get(1).map_err(of_event)? },
+            None => Head::default(),
+        };
+        *self.head.borrow_mut() = Some(head.clone());
+        Ok(head)
+    }
+
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
+        let (after, limit) = (Value::Int(sqlite_int(after)), Value::Int(sqlite_int(limit as u64)));
+        let mut statement = self.bound(sql::EVENTS, [&after, &limit])?;
+        let mut rows = statement.raw_query();
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(of_sqlite)? {
+            found.push(event(row)?);
+        }
+        Ok(found)
+    }
+
+    fn count(&self, scan: &Scan) -> Result<u64> {
+        scan.check()?;
+        let (sql, parameters) = sql::scan(scan, Select::Count);
+        let mut statement = self.bound(&sql, parameters)?;
+        let mut rows = statement.raw_query();
+        let row = rows.next().map_err(of_sqlite)?.ok_or_else(|| Error::internal("store_sqlite", "a count has no row"))?;
+        let count: i64 = row.get(0).map_err(of_sqlite)?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+fn of_event(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::corrupt("event_unreadable", "an entry of the journal cannot be read").because(source)
+}
+
+fn seq(row: &rusqlite::Row<'_>) -> Result<u64> {
+    u64::try_from(row.get::<_, i64>(0).map_err(of_event)?).map_err(of_event)
+}
+
+fn event(row: &rusqlite::Row<'_>) -> Result<Event> {
+    let words = |place| row.get::<_, String>(place).map_err(of_event);
+    let json = |place| row.get_ref(place).map_err(of_event)?.as_bytes().map_err(of_event);
+    Ok(Event {
+        seq: seq(row)?,
+        at: Timestamp::from_micros(row.get(1).map_err(of_event)?),
+        actor: words(2)?,
+        session: row.get::<_, Option<String>>(3).map_err(of_event)?.map(SessionId::new).transpose().map_err(of_event)?,
+        epoch: row.get(4).map_err(of_event)?,
+        kind: words(5)?,
+        subject: words(6)?,
+        data: serde_json::from_slice(json(7)?).map_err(of_event)?,
+        changes: serde_json::from_slice(json(8)?).map_err(of_event)?,
+        schema: row.get(9).map_err(of_event)?,
+        hash: words(10)?,
+    })
+}
+
+/// The write transaction.
+struct SqliteTxn<'c> {
+    view: View<'c>,
+    has_savepoint: bool,
+}
+
+impl Reader for SqliteTxn<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Row>> {
+        self.view.get(key)
+    }
+    fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
+        self.view.scan(scan)
+    }
+    fn head(&self) -> Result<Head> {
+        self.view.head()
+    }
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.view.events(after, limit)
+    }
+    fn count(&self, scan: &Scan) -> Result<u64> {
+        self.view.count(scan)
+    }
+}
+
+impl Txn for SqliteTxn<'_> {
+    fn put(&mut self, row: &Row) -> Result<()> {
+        self.view.check_open()?;
+        self.view.execute(&sql::statements(row.kind()).put, &row.to_values())
+    }
+
+    fn delete(&mut self, key: &Key) -> Result<()> {
+        self.view.check_open()?;
+        self.view.execute(&sql::statements(key.kind).delete, sql::key_values(key))
+    }
+
+    fn append(&mut self, events: &[Event]) -> Result<()> {
+        self.view.check_open()?;
+        check_order(&self.head()?, events)?;
+        // Whatever goes wrong below, the end is looked up again.
+        *self.view.head.borrow_mut() = None;
+        for event in events {
+            let changes = serde_json::to_string(&event.changes)
+                .map_err(|source| Error::internal("event_unwritable", "an event cannot be written").because(source))?;
+            self.view
+                .db
+                .prepare_cached(sql::APPEND)
+                .and_then(|mut statement| {
+                    statement.execute(rusqlite::params![
+                        self.view.town.as_str(),
+                        sqlite_int(event.seq),
+                        event.at.as_micros(),
+                        event.actor,
+                        event.session.as_ref().map(SessionId::as_str),
+                        event.epoch,
+                        event.kind,
+                        event.subject,
+                        event.data.to_string(),
+                        changes,
+                        event.schema,
+                        event.hash,
+                    ])
+                })
+                .map_err(of_sqlite)?;
+        }
+        *self.view.head.borrow_mut() = events.last().map(Event::head);
+        Ok(())
+    }
+
+    fn savepoint(&mut self) -> Result<()> {
+        self.view.check_open()?;
+        if self.has_savepoint {
+            run(self.view.db, "RELEASE command")?;
+            self.has_savepoint = false;
+        }
+        run(self.view.db, "SAVEPOINT command")?;
+        self.has_savepoint = true;
+        Ok(())
+    }
+
+    fn rollback_to_savepoint(&mut self) -> Result<()> {
+        self.view.check_open()?;
+        if !self.has_savepoint {
+            return Err(Error::internal("savepoint_missing", "there is no savepoint to return to"));
+        }
+        *self.view.head.borrow_mut() = None;
+        run(self.view.db, "ROLLBACK TO command")
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        self.view.check_open()?;
+        // Where it fails, the transaction is undone when the view is dropped.
+        run(self.view.db, "COMMIT")
+    }
+
+    fn as_reader(&self) -> &dyn Reader {
+        self
+    }
+}

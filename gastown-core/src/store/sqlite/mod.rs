@@ -1,0 +1,227 @@
+//! The backend in one SQLite file.
+//!
+//! Tables have real columns and indexes (see `migrations/`), so that the `sqlite3` program is useful to a person.
+
+mod connection;
+mod error;
+mod schema;
+mod sql;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{OpenFlags, ffi};
+
+use self::connection::SqliteConnection;
+use self::error::{not_a_town, of_sqlite};
+use super::{Access, Backend, Connection};
+use crate::model::{Error, Result};
+
+/// The oldest SQLite that is used: those before it can damage a file with a write-ahead log.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// What survives when a commit was answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Everything, when the machine loses its power.
+    #[default]
+    Full,
+    /// Everything, when the process dies; the last commits may be missing when the machine loses its power. Never damage.
+    Normal,
+}
+
+/// How a SQLite file is used.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SqliteOptions {
+    /// What survives when a commit was answered.
+    pub durability: Durability,
+    /// How long to wait for another process's lock, in milliseconds.
+    pub busy_timeout_ms: u64,
+    /// The page cache of each connection, in KiB.
+    pub cache_kib: u32,
+    /// The prepared statements each connection keeps.
+    pub statements: usize,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { durability: Durability::Full, busy_timeout_ms: 5_000, cache_kib: 16_384, statements: 256 }
+    }
+}
+
+/// Towns in one SQLite file and the two beside it (`-wal`, `-shm`), on a local disk.
+#[derive(Clone, Debug)]
+pub struct SqliteBackend {
+    path: PathBuf,
+    options: SqliteOptions,
+}
+
+impl SqliteBackend {
+    /// A backend in the file at `path`, which is made when it is first connected to; its directory must be there.
+    ///
+    /// A relative path is taken from the current directory of this moment.
+    pub fn new(path: impl Into<PathBuf>, options: SqliteOptions) -> Self {
+        let path = path.into();
+        // A path that cannot be made absolute is refused by `connect`.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        Self { path, options }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn open(&self, access: Access) -> Result<rusqlite::Connection> {
+        let flags = match access {
+            Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        };
+        let db = rusqlite::Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|source| self.open_refused(access, source))?;
+        self.configure(&db, access).map_err(of_sqlite)?;
+        Ok(db)
+    }
+
+    fn configure(&self, db: &rusqlite::Connection, access: Access) -> rusqlite::Result<()> {
+        db.busy_timeout(Duration::from_millis(self.options.busy_timeout_ms))?;
+        db.set_prepared_statement_cache_capacity(self.options.statements);
+        for (option, on) in [
+            (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+            (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true),
+            (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+            (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+        ] {
+            db.set_db_config(option, on)?;
+        }
+        db.pragma_update(None, "cell_size_check", true)?;
+        db.pragma_update(None, "mmap_size", 0)?;
+        // Negative means KiB.
+        db.pragma_update(None, "cache_size", -i64::from(self.options.cache_kib))?;
+        db.pragma_update(None, "temp_store", "MEMORY")?;
+        match access {
+            Access::Read => db.pragma_update(None, "query_only", true),
+            Access::Write => db.pragma_update(
+                None,
+                "synchronous",
+                match self.options.durability {
+                    Durability::Full => "FULL",
+                    Durability::Normal => "NORMAL",
+                },
+            ),
+        }
+    }
+
+    /// Opens the file for writing, and makes or migrates its schema.
+    fn open_writer(&self) -> Result<rusqlite::Connection> {
+        let mut db = self.open(Access::Write)?;
+        let found = schema::identify(&db).map_err(|error| self.named(error))?;
+        if db.is_readonly(rusqlite::MAIN_DB).map_err(of_sqlite)? {
+            return Err(self.read_only());
+        }
+        schema::use_wal(&db, Duration::from_millis(self.options.busy_timeout_ms)).map_err(|error| self.named(error))?;
+        if found < schema::VERSION {
+            schema::migrate(&mut db).map_err(|error| self.named(error))?;
+        }
+        Ok(db)
+    }
+
+    /// Opens the file for reading; none where its schema must be made or migrated first.
+    fn open_reader(&self) -> Result<Option<rusqlite::Connection>> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let db = self.open(Access::Read)?;
+        let found = schema::identify(&db).map_err(|error| self.named(error))?;
+        Ok((found == schema::VERSION).then_some(db))
+    }
+
+    /// What kept SQLite from opening the file, as the operating system says it.
+    fn open_refused(&self, access: Access, source: rusqlite::Error) -> Error {
+        let opened = std::fs::OpenOptions::new().read(true).write(access == Access::Write).open(&self.path);
+        match opened.map_err(|error| error.kind()) {
+            _ if self.path.is_dir() => self.named(not_a_town("it is a directory").because(source)),
+            Err(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
+                self.read_only().because(source)
+            }
+            _ => self.named(of_sqlite(source)),
+        }
+    }
+
+    fn read_only(&self) -> Error {
+        self.named(Error::forbidden("store_read_only", format!("{} cannot be written here", self.path.display())))
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.with("path", self.path.display())
+    }
+
+    fn check_place(&self) -> Result<()> {
+        let directory = self.path.parent().filter(|_| self.path.is_absolute());
+        if directory.is_some_and(Path::is_dir) {
+            return Ok(());
+        }
+        Err(self.named(Error::unavailable(
+            "store_unreachable",
+            format!("the directory of {} is not there", self.path.display()),
+        )))
+    }
+}
+
+impl Backend for SqliteBackend {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    /// Opens one more connection.
+    ///
+    /// # Errors
+    /// - `sqlite_too_old` ([`Unsupported`](crate::ErrorKind::Unsupported)): this build holds a SQLite before 3.51.3.
+    /// - `store_unreachable` ([`Unavailable`](crate::ErrorKind::Unavailable)): the file's directory is not there.
+    /// - `store_read_only` ([`Forbidden`](crate::ErrorKind::Forbidden)): the file or its directory cannot be written.
+    ///   Trying again does not help.
+    /// - `not_a_town` ([`Corrupt`](crate::ErrorKind::Corrupt)): the file is another program's, or no database.
+    /// - `schema_newer` ([`Unsupported`](crate::ErrorKind::Unsupported)): a later version of the library wrote it; the
+    ///   facts `found` and `known` are schema versions.
+    fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
+        check_version(rusqlite::version_number())?;
+        self.check_place()?;
+        let db = match access {
+            Access::Write => self.open_writer()?,
+            Access::Read => match self.open_reader()? {
+                Some(db) => db,
+                None => {
+                    drop(self.open_writer()?);
+                    self.open_reader()?.ok_or_else(|| {
+                        self.named(Error::unavailable("store_unreachable", "the file went away while it was opened"))
+                    })?
+                }
+            },
+        };
+        Ok(Box::new(SqliteConnection::new(db, access)))
+    }
+}
+
+fn check_version(found: i32) -> Result<()> {
+    if found >= SQLITE_VERSION_MIN {
+        return Ok(());
+    }
+    let version = |n: i32| format!("{}.{}.{}", n / 1_000_000, n / 1_000 % 1_000, n % 1_000);
+    Err(Error::unsupported(
+        "sqlite_too_old",
+        format!("SQLite {} is too old, {} is needed", version(found), version(SQLITE_VERSION_MIN)),
+    )
+    .with("found", version(found))
+    .with("needed", version(SQLITE_VERSION_MIN)))
+}
+
+/// Whether that is SQLite's "somebody else has the lock".
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code & 0xff == ffi::SQLITE_BUSY)
+}

@@ -1,0 +1,106 @@
+//! Whose file it is, and how it comes to the present schema.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior, params};
+use sha2::{Digest as _, Sha256};
+
+use super::error::{not_a_town, of_sqlite};
+use super::is_busy;
+use crate::model::{Error, Result};
+
+/// Marks a file as ours: "GTWN".
+pub(super) const APPLICATION_ID: i32 = 0x4754_574e;
+
+/// The pause before `journal_mode` is tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+
+/// One step of the schema; the text of a published one never changes.
+pub(super) struct Migration {
+    pub(super) version: i32,
+    pub(super) name: &'static str,
+    pub(super) sql: &'static str,
+}
+
+/// Every step, in order.
+pub(super) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") }];
+
+/// The schema that this build reads and writes.
+pub(super) const VERSION: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+/// The file's schema version, 0 for an empty file; refuses files that are not ours or of a later version.
+pub(super) fn identify(db: &Connection) -> Result<i32> {
+    let number = |sql| db.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(of_sqlite);
+    let application = number("PRAGMA application_id")?;
+    let version = number("PRAGMA user_version")?;
+    if application != APPLICATION_ID {
+        let objects = number("SELECT count(*) FROM sqlite_schema")?;
+        if application == 0 && version == 0 && objects == 0 {
+            return Ok(0);
+        }
+        return Err(not_a_town("another program made it").with("application_id", application));
+    }
+    if version > VERSION {
+        return Err(Error::unsupported(
+            "schema_newer",
+            format!("the file has schema {version}, this build knows {VERSION}"),
+        )
+        .with("found", version)
+        .with("known", VERSION));
+    }
+    Ok(version)
+}
+
+/// Puts the file into write-ahead mode, where it is not yet.
+pub(super) fn use_wal(db: &Connection, timeout: Duration) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)) {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => {
+                return Err(Error::unsupported("store_no_wal", "the file's place does not allow a write-ahead log")
+                    .with("journal_mode", mode));
+            }
+            // SQLite does not wait here by itself, and a lock tells nobody when it is free.
+            Err(error) if is_busy(&error) && Instant::now() < deadline => thread::sleep(BUSY_PAUSE),
+            Err(error) => return Err(of_sqlite(error)),
+        }
+    }
+}
+
+/// Takes every step that the file lacks, each in a transaction of its own.
+pub(super) fn migrate(db: &mut Connection) -> Result<()> {
+    for step in MIGRATIONS {
+        let txn = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(of_sqlite)?;
+        // Looked up under the lock: another process may have taken it meanwhile.
+        if identify(&txn)? < step.version {
+            apply(&txn, step).map_err(|source| {
+                of_sqlite(source).with("migration", step.version).with("name", step.name)
+            })?;
+            txn.commit().map_err(of_sqlite)?;
+        }
+    }
+    Ok(())
+}
+
+fn apply(txn: &Connection, step: &Migration) -> rusqlite::Result<()> {
+    txn.execute_batch(step.sql)?;
+    txn.execute(
+        "INSERT INTO migration (version, name, sha256, library, applied_at) \
+         VALUES (?1, ?2, ?3, ?4, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+        params![step.version, step.name, sha256(step.sql), env!("CARGO_PKG_VERSION")],
+    )?;
+    txn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    txn.pragma_update(None, "user_version", step.version)
+}
+
+/// The hexadecimal SHA-256 of a step's text.
+pub(super) fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().fold(String::with_capacity(64), |mut text, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,215 @@
+//! The async handle over one town of one backend.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::readers::{self, ReadCommand};
+use super::writer::{self, WriteCommand};
+use super::{Backend, Reader, Txn};
+use crate::model::{Error, Result, TownId};
+
+/// How a [`Store`] uses its backend.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoreOptions {
+    /// Threads that read, each with a connection of its own; at least 1.
+    pub readers: usize,
+    /// Commands that may wait for the writer, and as many reads; further callers wait to get in. At least 1.
+    pub queue: usize,
+    /// The most commands of one transaction; at least 1.
+    pub batch: usize,
+    /// How long a batch tries to begin while another process writes, in milliseconds.
+    pub busy_ms: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { readers: 2, queue: 1_024, batch: 128, busy_ms: 10_000 }
+    }
+}
+
+impl StoreOptions {
+    fn check(&self) -> Result<()> {
+        for (name, value) in [("readers", self.readers), ("queue", self.queue), ("batch", self.batch)] {
+            if value == 0 {
+                return Err(
+                    Error::invalid("store_option", format!("{name} is 0, at least 1 is needed")).with("option", name)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn busy(&self) -> Duration {
+        Duration::from_millis(self.busy_ms)
+    }
+}
+
+/// One town of one backend: commands go through one writer, reads see snapshots beside it.
+///
+/// Clones share the threads; they end when the last clone is dropped or [`Store::close`] was called.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    town: TownId,
+    writes: mpsc::Sender<WriteCommand>,
+    reads: mpsc::Sender<ReadCommand>,
+    commits: watch::Receiver<u64>,
+    writer_alive: watch::Receiver<()>,
+    readers_alive: watch::Receiver<()>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the town: connects, makes or migrates the schema, and starts the writer's and the readers' threads.
+    ///
+    /// Connecting happens on those threads, so the caller's is never blocked. Dropped before it answers, it leaves
+    /// nothing running.
+    pub async fn open(backend: Arc<dyn Backend>, town: TownId, options: StoreOptions) -> Result<Self> {
+        options.check()?;
+        let (writes, commands) = mpsc::channel(options.queue);
+        let (reads, read_commands) = mpsc::channel(options.queue);
+        let (writer_guard, writer_alive) = watch::channel(());
+        let (readers_guard, readers_alive) = watch::channel(());
+        let (seq, commits) = watch::channel(0);
+
+        let (ready, is_ready) = oneshot::channel();
+        let writer = writer::start(
+            writer::Start {
+                backend: Arc::clone(&backend),
+                town: town.clone(),
+                options: options.clone(),
+                commands,
+                commits: seq,
+                alive: writer_guard,
+                readers: readers_alive.clone(),
+            },
+            ready,
+        )?;
+        is_ready.await.map_err(|_| thread_lost("writer"))??;
+
+        let read_commands = Arc::new(Mutex::new(read_commands));
+        for number in 0..options.readers {
+            let (ready, is_ready) = oneshot::channel();
+            readers::start(
+                readers::Start {
+                    number,
+                    backend: Arc::clone(&backend),
+                    town: town.clone(),
+                    commands: Arc::clone(&read_commands),
+                    alive: readers_guard.clone(),
+                },
+                ready,
+            )?;
+            is_ready.await.map_err(|_| thread_lost("reader"))??;
+        }
+        drop(readers_guard);
+
+        let shared =
+            Shared { town, writes, reads, commits, writer_alive, readers_alive, writer: Mutex::new(Some(writer)) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Runs `job` in the next write transaction and answers once it is durable.
+    ///
+    /// - A job that answers an error leaves nothing; the other commands of its transaction are not touched.
+    /// - `job` may be run again from its beginning (when another command of its transaction panics), on a transaction
+    ///   that holds nothing of the earlier run, so it must not change anything but the transaction.
+    /// - Dropped before the job began, the job may be left out; once begun it is done whole, as if it had been awaited.
+    /// - Waits where [`StoreOptions::queue`] commands wait already.
+    ///
+    /// # Errors
+    /// The job's own, `command_panicked`, `store_closed`, and what the backend answers at the commit.
+    pub async fn write<T, F>(&self, job: F) -> Result<T>
+    where
+        F: FnMut(&mut dyn Txn) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (command, answer) = writer::command(job);
+        self.shared.writes.send(command).await.map_err(|_| closed(&self.shared.town))?;
+        answer.await.map_err(|_| closed(&self.shared.town))?
+    }
+
+    /// Runs `job` on a fresh snapshot, beside the writer.
+    ///
+    /// What a write answered before this was called is seen by it. Dropped before the job began, the job is left out.
+    ///
+    /// # Errors
+    /// The job's own, `command_panicked`, `store_closed`, and what the backend answers.
+    pub async fn read<T, F>(&self, job: F) -> Result<T>
+    where
+        F: FnOnce(&dyn Reader) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (command, answer) = readers::command(job);
+        self.shared.reads.send(command).await.map_err(|_| closed(&self.shared.town))?;
+        answer.await.map_err(|_| closed(&self.shared.town))?
+    }
+
+    /// The journal's last `seq` after the last commit made through this store; it never falls.
+    ///
+    /// Watchers are woken by commits that appended to the journal, and only by those of this store: another process's
+    /// show in the next commit here.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.shared.commits.clone()
+    }
+
+    /// The town.
+    pub fn town(&self) -> &TownId {
+        &self.shared.town
+    }
+
+    /// How many commands wait for the writer.
+    pub fn queue_depth(&self) -> usize {
+        self.shared.writes.max_capacity() - self.shared.writes.capacity()
+    }
+
+    /// Answers every command and read that waits, ends the threads, and closes the connections, the writer's last.
+    ///
+    /// Later calls answer `store_closed` ([`Unavailable`](crate::ErrorKind::Unavailable)); a second `close` waits for
+    /// the first. Dropped before it answers, closing goes on; what it had not asked for yet stays open.
+    pub async fn close(&self) -> Result<()> {
+        let shared = &*self.shared;
+        // A refused one says that they have ended already.
+        let _ = shared.reads.send(ReadCommand::Stop).await;
+        ended(&shared.readers_alive).await;
+        let _ = shared.writes.send(WriteCommand::Stop).await;
+        ended(&shared.writer_alive).await;
+        let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match writer.map(JoinHandle::join) {
+            Some(Err(_)) => Err(thread_lost("writer")),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+}
+
+/// Waits until every sender is dropped, which the threads do last.
+async fn ended(alive: &watch::Receiver<()>) {
+    let mut alive = alive.clone();
+    while alive.changed().await.is_ok() {}
+}
+
+fn closed(town: &TownId) -> Error {
+    Error::unavailable("store_closed", format!("the store of town {town} is closed")).with("town", town)
+}
+
+fn thread_lost(which: &'static str) -> Error {
+    Error::internal("store_thread", format!("the store's {which} thread ended without an answer")).with("thread", which)
+}
+
+pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
+    let words = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    Error::internal("command_panicked", "a command panicked and was undone")
+        .with("panic", crate::model::id::excerpt(words))
+}

@@ -1,0 +1,281 @@
+//! The one writer: a thread that puts what waits into one transaction and answers after its commit.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::store::panicked;
+use super::{Access, Backend, Connection, StoreOptions, Txn};
+use crate::model::{Error, Result, TownId};
+
+/// The pause before another try where a backend answers `store_busy` at once.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+
+/// What the writer is asked.
+pub(super) enum WriteCommand {
+    /// Run this.
+    Write(Box<dyn WriteJob>),
+    /// Take no more, answer what waits, and end.
+    Stop,
+}
+
+impl fmt::Debug for WriteCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Write(_) => "Write",
+            Self::Stop => "Stop",
+        })
+    }
+}
+
+/// A command, its result until the commit, and the place for its answer.
+pub(super) trait WriteJob: Send {
+    /// Whether nobody waits for it any more.
+    fn is_abandoned(&self) -> bool;
+    /// Runs it and keeps what it answers; a second run replaces the first.
+    fn run(&mut self, txn: &mut dyn Txn) -> Result<()>;
+    /// Answers what was kept.
+    fn succeed(self: Box<Self>);
+    /// Answers an error.
+    fn fail(self: Box<Self>, error: Error);
+}
+
+struct Job<T, F> {
+    job: F,
+    value: Option<T>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+/// A command that runs `job`, and where its answer comes.
+pub(super) fn command<T, F>(job: F) -> (WriteCommand, oneshot::Receiver<Result<T>>)
+where
+    F: FnMut(&mut dyn Txn) -> Result<T> + Send + 'static,
+    T: Send + 'static,
+{
+    let (answer, answered) = oneshot::channel();
+    (WriteCommand::Write(Box::new(Job { job, value: None, answer })), answered)
+}
+
+impl<T, F> WriteJob for Job<T, F>
+where
+    F: FnMut(&mut dyn Txn) -> Result<T> + Send + 'static,
+    T: Send + 'static,
+{
+    fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    fn run(&mut self, txn: &mut dyn Txn) -> Result<()> {
+        self.value = None;
+        self.value = Some((self.job)(txn)?);
+        Ok(())
+    }
+
+    fn succeed(self: Box<Self>) {
+        let value = self.value.ok_or_else(|| Error::internal("command_unrun", "a command was answered before it ran"));
+        // A caller that went away needs no answer.
+        let _ = self.answer.send(value);
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        let _ = self.answer.send(Err(error));
+    }
+}
+
+/// What the writer is made of.
+pub(super) struct Start {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) town: TownId,
+    pub(super) options: StoreOptions,
+    pub(super) commands: mpsc::Receiver<WriteCommand>,
+    pub(super) commits: watch::Sender<u64>,
+    /// Dropped last.
+    pub(super) alive: watch::Sender<()>,
+    /// Ends when the readers have.
+    pub(super) readers: watch::Receiver<()>,
+}
+
+/// Starts the writer's thread; `ready` is answered when it has its connection.
+pub(super) fn start(start: Start, ready: oneshot::Sender<Result<()>>) -> Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name("gastown-writer".to_owned())
+        .spawn(move || {
+            let Start { backend, town, options, mut commands, commits, alive, readers } = start;
+            let mut writer = Writer { backend, town, options, commits, connection: None };
+            match writer.open() {
+                Ok(()) => {
+                    if ready.send(Ok(())).is_ok() {
+                        writer.serve(&mut commands);
+                    }
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            }
+            // Refuses new commands before the connection goes, so that nobody waits for an answer that cannot come.
+            drop(commands);
+            wait_for(readers);
+            // The last connection to close is the one that may write: it leaves everything in the main file.
+            drop(writer);
+            drop(alive);
+        })
+        .map_err(|source| {
+            Error::unavailable("thread_refused", "the writer thread could not be started").because(source)
+        })
+}
+
+/// Blocks this thread until every sender is dropped.
+fn wait_for(mut alive: watch::Receiver<()>) {
+    let mut ended = std::pin::pin!(async { while alive.changed().await.is_ok() {} });
+    let waker = std::task::Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = std::task::Context::from_waker(&waker);
+    while ended.as_mut().poll(&mut context).is_pending() {
+        thread::park();
+    }
+}
+
+struct Unpark(thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+type Batch = Vec<Box<dyn WriteJob>>;
+
+/// What became of one try of a batch.
+enum Tried {
+    /// Everybody was answered.
+    Done,
+    /// The job at this place spoilt the transaction; it is answered with the error and the others are run again.
+    Spoilt(usize, Error),
+}
+
+struct Writer {
+    backend: Arc<dyn Backend>,
+    town: TownId,
+    options: StoreOptions,
+    commits: watch::Sender<u64>,
+    connection: Option<Box<dyn Connection>>,
+}
+
+impl Writer {
+    /// Connects and learns where the journal ends.
+    fn open(&mut self) -> Result<()> {
+        let mut connection = self.backend.connect(Access::Write)?;
+        let seq = connection.read(&self.town)?.head()?.seq;
+        self.commits.send_replace(seq);
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn serve(&mut self, commands: &mut mpsc::Receiver<WriteCommand>) {
+        let mut batch = Batch::with_capacity(self.options.batch);
+        while let Some(first) = commands.blocking_recv() {
+            let mut next = Some(first);
+            while let Some(command) = next.take() {
+                match command {
+                    WriteCommand::Write(job) => batch.push(job),
+                    WriteCommand::Stop => commands.close(),
+                }
+                if batch.len() < self.options.batch {
+                    next = commands.try_recv().ok();
+                }
+            }
+            self.run(&mut batch);
+        }
+    }
+
+    /// Runs a batch until everybody in it is answered; leaves it empty.
+    fn run(&mut self, batch: &mut Batch) {
+        loop {
+            batch.retain(|job| !job.is_abandoned());
+            if batch.is_empty() {
+                return;
+            }
+            match self.attempt(batch) {
+                Ok(Tried::Done) => return,
+                // One job fewer each time, so this ends.
+                Ok(Tried::Spoilt(place, error)) => {
+                    self.connection = None;
+                    batch.remove(place).fail(error);
+                }
+                Err(error) => {
+                    self.connection = None;
+                    tracing::warn!(town = %self.town, code = error.code(), commands = batch.len(), "a write transaction failed: {}", error.chain());
+                    for job in batch.drain(..) {
+                        job.fail(error.clone());
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One transaction with every job of the batch; an error is of the transaction, not of a job.
+    fn attempt(&mut self, batch: &mut Batch) -> Result<Tried> {
+        if self.connection.is_none() {
+            self.connection = Some(self.backend.connect(Access::Write)?);
+        }
+        let connection = self.connection.as_mut().expect("it was opened above");
+        let deadline = Instant::now() + self.options.busy();
+        let mut txn = loop {
+            match connection.write(&self.town) {
+                Ok(txn) => break txn,
+                // Another process's lock tells nobody when it is free.
+                Err(error) if error.code() == "store_busy" && Instant::now() < deadline => thread::sleep(BUSY_PAUSE),
+                Err(error) => return Err(error),
+            }
+        };
+
+        // A command that is alone is undone with its transaction.
+        let alone = batch.len() == 1;
+        let mut results: Vec<Option<Result<()>>> = Vec::with_capacity(batch.len());
+        for (place, job) in batch.iter_mut().enumerate() {
+            if job.is_abandoned() {
+                results.push(None);
+                continue;
+            }
+            if !alone {
+                txn.savepoint()?;
+            }
+            match catch_unwind(AssertUnwindSafe(|| job.run(&mut *txn))) {
+                Ok(Ok(())) => results.push(Some(Ok(()))),
+                Ok(Err(error)) if alone => {
+                    drop(txn);
+                    for job in batch.drain(..) {
+                        job.fail(error.clone());
+                    }
+                    return Ok(Tried::Done);
+                }
+                Ok(Err(error)) => match txn.rollback_to_savepoint() {
+                    Ok(()) => results.push(Some(Err(error))),
+                    // The job's error ended the whole transaction: a full disk does that.
+                    Err(_) => return Ok(Tried::Spoilt(place, error)),
+                },
+                Err(payload) => return Ok(Tried::Spoilt(place, panicked(&*payload))),
+            }
+        }
+
+        let seq = txn.head()?.seq;
+        txn.commit()?;
+        self.commits.send_if_modified(|last| {
+            let later = seq > *last;
+            if later {
+                *last = seq;
+            }
+            later
+        });
+        for (job, result) in batch.drain(..).zip(results) {
+            match result {
+                Some(Ok(())) => job.succeed(),
+                Some(Err(error)) => job.fail(error),
+                None => {}
+            }
+        }
+        Ok(Tried::Done)
+    }
+}
