@@ -145,6 +145,8 @@ pub enum Order {
         branch: String,
         /// What it must hold.
         expected: Oid,
+        /// Work branches that only the mirror has, which went into it.
+        work: Vec<String>,
     },
 }
 

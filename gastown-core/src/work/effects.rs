@@ -1,5 +1,7 @@
 //! The outbox: what is to be done outside the database, from wanted to known.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -96,6 +98,9 @@ pub struct Issued {
     pub order: Order,
 }
 
+/// The most effects one look considers.
+const DUE_MAX: usize = 256;
+
 /// Wants something done; nothing where the same order was given before.
 pub(crate) fn enqueue(txn: &mut ScopedTxn<'_>, order: &Order, nth: u32) -> Result<()> {
     let id = EffectId::new(format!("{}#{}#{nth}", order.kind(), order.subject()))?;
@@ -118,15 +123,19 @@ pub(crate) fn enqueue(txn: &mut ScopedTxn<'_>, order: &Order, nth: u32) -> Resul
     })
 }
 
-/// Begins at most `limit` effects that are due, under the leader's epoch.
-pub(crate) fn issue(txn: &mut ScopedTxn<'_>, leader_epoch: i64, limit: usize) -> Result<Vec<Issued>> {
+/// Begins effects that are due, under the leader's epoch; `room` says how many of each kind may still begin.
+pub(crate) fn issue(
+    txn: &mut ScopedTxn<'_>,
+    leader_epoch: i64,
+    room: &mut BTreeMap<&'static str, usize>,
+) -> Result<Vec<Issued>> {
+    let limit = DUE_MAX;
     let mut issued = Vec::new();
     let ambiguous = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Ambiguous.as_str())], limit);
     let planned = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Planned.as_str())], limit)
         .upto(txn.now().to_value());
     let mut due: Vec<EffectRow> = txn.scan(ambiguous)?;
     due.extend(txn.scan::<EffectRow>(planned)?);
-    due.truncate(limit);
     for mut row in due {
         let probe = row.state == EffectState::Ambiguous;
         let order = match row.order() {
@@ -145,6 +154,8 @@ pub(crate) fn issue(txn: &mut ScopedTxn<'_>, leader_epoch: i64, limit: usize) ->
             finish(txn, row, EffectState::Refused, "no longer wanted")?;
             continue;
         }
+        let Some(left) = room.get_mut(order.kind()).filter(|left| **left > 0) else { continue };
+        *left -= 1;
         row.move_to(if probe { EffectState::Probing } else { EffectState::Issued })?;
         if !probe {
             row.attempts += 1;
@@ -173,6 +184,7 @@ fn is_wanted(txn: &ScopedTxn<'_>, order: &Order) -> Result<bool> {
         Order::Merge { review, .. } | Order::Gate { review, .. } | Order::Land { review, .. } => {
             reviews::is_in_work(txn, review)
         }
+        Order::Publish { review, .. } => reviews::is_open(txn, review),
         _ => Ok(true),
     }
 }

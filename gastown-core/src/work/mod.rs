@@ -26,5 +26,5 @@ pub use events::{EventPage, EventsSince};
 pub use graph::{Changed, Edges, Link};
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
-pub use sessions::{Session, SessionFilter, SessionList, Sling};
+pub use sessions::{Session, SessionFilter, SessionList, SessionRef, Sling};
 pub use settings::{NewSettings, SETTINGS, Setting};

@@ -241,6 +241,11 @@ fn publish_merge(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow) -> Result<()
     Ok(())
 }
 
+/// Whether it may still be merged.
+pub(crate) fn is_open(txn: &ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
+    Ok(!row(txn.view(), id)?.state.is_terminal())
+}
+
 /// Whether the queue is at work on it.
 pub(crate) fn is_in_work(txn: &ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
     let row = row(txn.view(), id)?;
@@ -345,9 +350,14 @@ fn merged(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow, landed: &Oid) -> Re
     row.landed_oid = Some(landed.clone());
     let this = row.clone();
     close(txn, row, Resolution::Merged)?;
-    let cleanup =
-        |oid: &Oid| Order::DeleteBranch { rig: this.rig.clone(), branch: this.branch.clone(), expected: oid.clone() };
-    effects::enqueue(txn, &cleanup(&this.head), 1)?;
+    let sessions: Vec<SessionRow> = txn.all(Scan::new(&index::SESSIONS_BY_BEAD, vec![text(&this.source)], 0))?;
+    let cleanup = Order::DeleteBranch {
+        rig: this.rig.clone(),
+        branch: this.branch.clone(),
+        expected: this.head.clone(),
+        work: sessions.into_iter().map(|session| session.branch).collect(),
+    };
+    effects::enqueue(txn, &cleanup, 1)?;
     let source = txn.bead(&this.source)?;
     if source.kind == BeadKind::Convoy {
         return convoys::landed(txn, &source.id, landed);

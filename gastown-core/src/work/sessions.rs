@@ -215,6 +215,43 @@ pub(crate) fn target(view: View<'_>, bead: &BeadRow) -> Result<Option<String>> {
     }
 }
 
+/// Names one session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionRef {
+    /// Which.
+    pub id: SessionId,
+}
+
+impl From<SessionId> for SessionRef {
+    fn from(id: SessionId) -> Self {
+        Self { id }
+    }
+}
+
+/// Has a session stopped; its bead is open again and not slung.
+pub(crate) fn stop(txn: &mut ScopedTxn<'_>, input: &SessionRef) -> Result<Session> {
+    let mut session = row(txn.view(), &input.id)?;
+    if matches!(session.state, SessionState::Ended | SessionState::Finishing) {
+        return Ok(session.into());
+    }
+    if session.state == SessionState::Planned {
+        let ended = Ended { exit: SessionExit::Cancelled, reason: "stopped before it began".to_owned(), head: None };
+        end(txn, &input.id, session.epoch, &ended)?;
+        return row(txn.view(), &input.id).map(Session::from);
+    }
+    session.move_to(SessionState::Finishing)?;
+    let rig = session.rig.clone();
+    txn.put(session.clone())?;
+    effects::enqueue(txn, &Order::Stop { session: input.id.clone(), rig }, 1)?;
+    txn.event("session.stopping", &input.id, json!({}));
+    Ok(session.into())
+}
+
+pub(crate) fn get(view: View<'_>, input: &SessionRef) -> Result<Session> {
+    row(view, &input.id).map(Session::from)
+}
+
 /// Puts the bead on the agent's hook and wants a session started.
 fn plan(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, mut agent: AgentRow) -> Result<()> {
     let now = txn.now();
@@ -293,6 +330,13 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     let mut session = row(txn.view(), id)?;
     if session.state == SessionState::Planned {
         session.move_to(SessionState::Starting)?;
+    }
+    if session.state == SessionState::Finishing {
+        session.base = Some(base.clone());
+        session.started_at = Some(txn.now());
+        txn.put(session)?;
+        txn.event("session.started", id, json!({ "base": base }));
+        return Ok(());
     }
     if session.state != SessionState::Starting {
         txn.event("session.stale_report", id, json!({ "report": "started", "state": session.state }));

@@ -40,7 +40,8 @@ fn ddl() -> String {
         for index in INDEXES.iter().filter(|index| index.kind == kind && !index.is_key()) {
             let columns: Vec<_> = index.prefix.iter().chain(index.order).map(|name| sql::quoted(name)).collect();
             let conditions: Vec<_> = index.conditions.iter().map(sql::condition).collect();
-            let only = if conditions.is_empty() { String::new() } else { format!("\n    WHERE {}", conditions.join(" AND ")) };
+            let only =
+                if conditions.is_empty() { String::new() } else { format!("\n    WHERE {}", conditions.join(" AND ")) };
             text += &format!(
                 "CREATE INDEX {} ON {} (town_id, {}){only};\n",
                 sql::index_name(index),
@@ -76,10 +77,12 @@ fn shape(db: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
             let detail = if object == "index" {
                 vec![text.split_whitespace().collect::<Vec<_>>().join(" ")]
             } else {
-                list(&format!("SELECT name, type, \"notnull\" || ' ' || pk FROM pragma_table_info('{name}') ORDER BY cid"))
-                    .into_iter()
-                    .map(|(name, type_name, rest)| format!("{name} {type_name} {rest}"))
-                    .collect()
+                list(&format!(
+                    "SELECT name, type, \"notnull\" || ' ' || pk FROM pragma_table_info('{name}') ORDER BY cid"
+                ))
+                .into_iter()
+                .map(|(name, type_name, rest)| format!("{name} {type_name} {rest}"))
+                .collect()
             };
             (name, detail)
         })
