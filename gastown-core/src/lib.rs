@@ -7,5 +7,6 @@ pub mod failpoint;
 #[cfg(not(feature = "testkit"))]
 pub(crate) mod failpoint;
 pub mod model;
+pub mod runtime;
 
 pub use model::{Error, ErrorKind, Result};
