@@ -1,0 +1,81 @@
+//! Where agents run: the port, its plain data, and the runtime of local processes.
+//!
+//! Invariant: this floor knows sessions, programs and folders; it knows no bead, no store and no git.
+
+#[cfg(feature = "testkit")]
+pub mod conformance;
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub mod process;
+mod secret;
+mod session;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::{Result, SessionId};
+
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub use process::{ProcessOptions, ProcessRuntime, Supervisor, session_main};
+pub use secret::SecretText;
+pub use session::{
+    CAPABILITY_FILE_VAR, Capabilities, ExitOutcome, ExitRecord, GRACE_DEFAULT, OUTPUT_BYTES_MAX_DEFAULT, OutputChunk,
+    SessionSpec, SessionState, SessionStatus,
+};
+
+/// Runs sessions: starts an agent's program, knows how it ended, and ends it with everything it started.
+///
+/// A session is named by its id for ever: an id that was started once is never started again until it is forgotten.
+/// Every method may be called from any task at any time, and dropping its future leaves the session as it is.
+#[async_trait]
+pub trait ContainerRuntime: Send + Sync + Debug + 'static {
+    /// Says what this runtime can do on this machine.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Starts the session's program, or answers the status of a session that is already known.
+    ///
+    /// # Contract
+    ///
+    /// Idempotent by session id: of any number of calls, at the same time or one after another, one starts the program.
+    /// Returns when the program runs or is known not to start; a program or workspace that is missing is
+    /// [`ExitOutcome::StartFailed`], not an error. Dropping the future does not undo the start.
+    async fn start(&self, spec: &SessionSpec) -> Result<SessionStatus>;
+
+    /// Lists every session that is known and not forgotten, ordered by id, also those a former host has started.
+    async fn list(&self) -> Result<Vec<SessionStatus>>;
+
+    /// Looks at one session; one that is not known is [`SessionState::Absent`].
+    async fn inspect(&self, session: &SessionId) -> Result<SessionStatus>;
+
+    /// Waits until the session has ended and answers how.
+    ///
+    /// # Contract
+    ///
+    /// Also for sessions that a former host has started. A session that is absent, or whose end nobody saw, answers
+    /// [`ExitOutcome::Lost`]. Every call answers the same record. Woken by the end itself, never by a clock.
+    async fn wait(&self, session: &SessionId) -> Result<ExitRecord>;
+
+    /// Ends the session and everything it started: asks with SIGTERM, and kills what is left after `grace`.
+    ///
+    /// # Contract
+    ///
+    /// Idempotent; a session that has ended or is absent is fine as it is. Returns when the session is gone. Of several
+    /// calls the shortest grace counts.
+    async fn stop(&self, session: &SessionId, grace: Duration) -> Result<()>;
+
+    /// Removes the records and the output of a session that has ended.
+    ///
+    /// # Contract
+    ///
+    /// Idempotent. A session that runs is a conflict `session_running`.
+    async fn forget(&self, session: &SessionId) -> Result<()>;
+
+    /// Reads what the session printed, from a byte offset on.
+    ///
+    /// # Contract
+    ///
+    /// Offsets count every byte that was printed. Where bytes at `offset` were dropped, the chunk starts at the next byte
+    /// that was kept. An empty chunk means that there is nothing at or after `offset` yet.
+    async fn output(&self, session: &SessionId, offset: u64, bytes_max: usize) -> Result<OutputChunk>;
+}

@@ -1,0 +1,41 @@
+//! A program of the tests' own: a supervisor that can be killed at a failpoint, and a host that can be killed.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use gastown_core::failpoint;
+use gastown_core::model::SessionId;
+use gastown_core::runtime::{self, ContainerRuntime, ProcessOptions, ProcessRuntime, SessionSpec, Supervisor};
+
+fn main() -> ExitCode {
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|arg| arg == "--kill-at") {
+        let name = args[2].to_str().expect("a failpoint's name");
+        failpoint::kill_at(name, 1);
+        args.drain(1..3);
+    }
+    if let Some(code) = runtime::session_main(args.clone()) {
+        return code;
+    }
+    match args.get(1).and_then(|arg| arg.to_str()) {
+        Some("host") => host(&args[2..]),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// `host <dir> <session> <workspace> <command>…`: starts the session, prints `started`, and stays.
+fn host(args: &[OsString]) -> ExitCode {
+    let text = |n: usize| args[n].to_str().expect("UTF-8").to_owned();
+    let supervisor = Supervisor::program(std::env::current_exe().expect("Linux tells it"));
+    let options = ProcessOptions::new(&args[0]).supervisor(supervisor);
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
+    tokio.block_on(async {
+        let runtime = ProcessRuntime::new(options).expect("the folder opens");
+        let command: Vec<String> = (3..args.len()).map(text).collect();
+        let mut spec = SessionSpec::new(SessionId::new(text(1)).expect("an id"), command, &args[2]);
+        spec.env.insert("PATH".to_owned(), "/usr/bin:/bin".to_owned());
+        let status = runtime.start(&spec).await.expect("it starts");
+        println!("started {:?}", status.state);
+        std::future::pending::<ExitCode>().await
+    })
+}
