@@ -107,8 +107,12 @@ impl Mirror {
             GitCommand::new("index-pack").args(["--stdin", "--strict", limit.as_str()])
         };
         self.runner().run(command.git_dir(self.path()).stdin_file(&pack)).await?;
-        drop(ward);
-        Ok(())
+        // Removing many files is no work for an async thread.
+        blocking(move || {
+            drop(ward);
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -43,6 +43,10 @@ impl Flight {
         let last = self.last.lock().expect("no panic while it is held");
         last.as_ref().filter(|(number, _)| *number > ticket).map(|(_, answer)| answer.clone())
     }
+
+    fn remember(&self, number: u64, answer: &Result<FetchReport>) {
+        *self.last.lock().expect("no panic while it is held") = Some((number, answer.clone()));
+    }
 }
 
 impl Mirror {
@@ -59,7 +63,7 @@ impl Mirror {
         }
         let number = flight.started.fetch_add(1, Ordering::SeqCst) + 1;
         let answer = self.fetch_now().await;
-        *flight.last.lock().expect("no panic while it is held") = Some((number, answer.clone()));
+        flight.remember(number, &answer);
         answer
     }
 

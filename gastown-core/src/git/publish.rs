@@ -135,17 +135,22 @@ impl Mirror {
             .ok_or_else(|| classify("push", Some(answer.code), &answer.stderr))
     }
 
-    /// Shows agents at once what the next fetch would.
+    /// Shows agents at once what the next fetch would. A branch that is in the way here does not undo what the remote
+    /// did: the next fetch reports it.
     async fn note(&self, branch: &BranchName, commit: Option<&Oid>) -> Result<()> {
         let names = [format!("refs/remotes/origin/{branch}"), branch.full()];
         let commit = commit.map(to_git).transpose()?;
         self.with_repository(move |repository| {
             for name in names {
-                match commit {
-                    Some(commit) => {
-                        repository.reference(&name, commit, true, "gastown: publish").map_err(fault("set a ref"))?;
-                    }
-                    None => drop_ref(repository, &name)?,
+                let done = match commit {
+                    Some(commit) => repository
+                        .reference(&name, commit, true, "gastown: publish")
+                        .map(drop)
+                        .map_err(fault("set a ref")),
+                    None => drop_ref(repository, &name),
+                };
+                if let Err(error) = done {
+                    tracing::warn!(%name, %error, "a published branch cannot be shown to agents yet");
                 }
             }
             Ok(())

@@ -31,7 +31,7 @@ fn redact_addresses(text: &str) -> String {
         let end = after.find(|c: char| c == '/' || c.is_whitespace() || matches!(c, '\'' | '"')).unwrap_or(after.len());
         let (authority, tail) = after.split_at(end);
         match authority.rfind('@') {
-            Some(user) if !(before.ends_with("ssh://") && !authority[..user].contains(':')) => {
+            Some(user) if !before.ends_with("ssh://") || authority[..user].contains(':') => {
                 out.push_str("***");
                 out.push_str(&authority[user..]);
             }

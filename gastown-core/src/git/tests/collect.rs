@@ -63,7 +63,9 @@ async fn a_commit_with_missing_or_damaged_objects_sets_nothing() {
     let whole = fs::read(&file).unwrap();
     for damage in [None, Some(vec![0; 30])] {
         fs::remove_file(&file).unwrap();
-        damage.map(|bytes| fs::write(&file, bytes).unwrap());
+        if let Some(bytes) = damage {
+            fs::write(&file, bytes).unwrap();
+        }
         let error = place.mirror.collect(&spec.path, &spec.branch).await.unwrap_err();
         assert_eq!(error.code(), "objects_missing");
         assert_eq!(place.mirror.branch(&spec.branch).await.unwrap(), None);

@@ -15,7 +15,7 @@ fn spec(target: &Oid, head: &Oid) -> MergeSpec {
 async fn fork(ours: &dyn Fn(&Path), theirs: &dyn Fn(&Path)) -> (Place, Oid, Oid) {
     let place = Place::new().await;
     let seed = place.root().join("seed");
-    let lines: String = (0..40).map(|n| format!("line {n}\n")).collect();
+    let lines = (0..40).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
     commit(&seed, "src/long.rs", &lines);
     git(&seed, &["branch", "side"]);
     let mut heads = Vec::new();

@@ -23,8 +23,7 @@ fn versions_are_read_and_old_ones_refused() {
 #[tokio::test]
 async fn a_missing_or_old_program_is_refused() {
     let folder = TempDir::new().unwrap();
-    let mut options = GitOptions::default();
-    options.path = Some(folder.path().into());
+    let options = GitOptions { path: Some(folder.path().into()), ..GitOptions::default() };
     assert_eq!(GitRunner::new(options.clone()).await.unwrap_err().code(), "git_missing");
     script(&folder.path().join("git"), "echo git version 2.30.2");
     assert_eq!(GitRunner::new(options).await.unwrap_err().code(), "git_too_old");

@@ -107,10 +107,10 @@ async fn a_tree_that_multiplies_is_refused_before_a_file_is_written() {
     let place = Place::new().await;
     let seed = place.root().join("seed");
     let blob = git(&seed, &["hash-object", "-w", "README.md"]);
-    let mut entry = (0..10).map(|n| format!("100644 blob {blob}\tf{n}\n")).collect::<String>();
+    let mut entry = ten(&|n| format!("100644 blob {blob}\tf{n}\n"));
     for _ in 0..9 {
         let tree = mktree(&seed, &entry);
-        entry = (0..10).map(|n| format!("040000 tree {tree}\td{n}\n")).collect();
+        entry = ten(&|n| format!("040000 tree {tree}\td{n}\n"));
     }
     let bomb = git(&seed, &["commit-tree", "-m", "bomb", &mktree(&seed, &entry)]);
     git(&seed, &["push", "-q", text(&place.remote()), &format!("{bomb}:refs/heads/bomb")]);
@@ -119,6 +119,10 @@ async fn a_tree_that_multiplies_is_refused_before_a_file_is_written() {
     let error = place.mirror.prepare_workspace(&spec).await.unwrap_err();
     assert_eq!((error.code(), error.fact("files")), ("checkout_too_large", Some("10000000000")));
     assert_eq!(fs::read_dir(place.root().join("work")).unwrap().count(), 0);
+}
+
+fn ten(line: &dyn Fn(u32) -> String) -> String {
+    (0..10).map(line).collect::<Vec<_>>().concat()
 }
 
 fn mktree(folder: &Path, entries: &str) -> String {
