@@ -6,6 +6,8 @@
 pub mod failpoint;
 #[cfg(not(feature = "testkit"))]
 pub(crate) mod failpoint;
+#[cfg(feature = "git")]
+pub mod git;
 pub mod model;
 pub mod runtime;
 
