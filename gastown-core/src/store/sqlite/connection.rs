@@ -193,7 +193,8 @@ impl Reader for View<'_> {
         let (sql, parameters) = sql::scan(scan, Select::Count);
         let mut statement = self.bound(&sql, parameters)?;
         let mut rows = statement.raw_query();
-        let row = rows.next().map_err(of_sqlite)?.ok_or_else(|| Error::internal("store_sqlite", "a count has no row"))?;
+        let row =
+            rows.next().map_err(of_sqlite)?.ok_or_else(|| Error::internal("store_sqlite", "a count has no row"))?;
         let count: i64 = row.get(0).map_err(of_sqlite)?;
         Ok(count.unsigned_abs())
     }
@@ -214,7 +215,12 @@ fn event(row: &rusqlite::Row<'_>) -> Result<Event> {
         seq: seq(row)?,
         at: Timestamp::from_micros(row.get(1).map_err(of_event)?),
         actor: words(2)?,
-        session: row.get::<_, Option<String>>(3).map_err(of_event)?.map(SessionId::new).transpose().map_err(of_event)?,
+        session: row
+            .get::<_, Option<String>>(3)
+            .map_err(of_event)?
+            .map(SessionId::new)
+            .transpose()
+            .map_err(of_event)?,
         epoch: row.get(4).map_err(of_event)?,
         kind: words(5)?,
         subject: words(6)?,

@@ -76,9 +76,8 @@ pub(super) fn migrate(db: &mut Connection) -> Result<()> {
         let txn = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(of_sqlite)?;
         // Looked up under the lock: another process may have taken it meanwhile.
         if identify(&txn)? < step.version {
-            apply(&txn, step).map_err(|source| {
-                of_sqlite(source).with("migration", step.version).with("name", step.name)
-            })?;
+            apply(&txn, step)
+                .map_err(|source| of_sqlite(source).with("migration", step.version).with("name", step.name))?;
             txn.commit().map_err(of_sqlite)?;
         }
     }

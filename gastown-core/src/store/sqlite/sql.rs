@@ -32,7 +32,8 @@ impl Statements {
         let (key, rest) = columns.split_at(kind.key_len());
         let names = columns.join(", ");
         let places = (2..).take(columns.len()).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
-        let matching = (2..).zip(key).fold("town_id = ?1".to_owned(), |text, (n, name)| format!("{text} AND {name} = ?{n}"));
+        let matching =
+            (2..).zip(key).fold("town_id = ?1".to_owned(), |text, (n, name)| format!("{text} AND {name} = ?{n}"));
         let updates = rest.iter().map(|name| format!("{name} = excluded.{name}")).collect::<Vec<_>>().join(", ");
         let replace = if rest.is_empty() { "DO NOTHING".to_owned() } else { format!("DO UPDATE SET {updates}") };
         Self {
