@@ -365,3 +365,10 @@ impl Drop for MemoryTxn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::store_conformance!(conformance, || Arc::new(MemoryBackend::new()));
+}

@@ -6,6 +6,8 @@
 //! Rows are one enum ([`Row`]) with columns ([`RowKind::columns`]), so a backend stores columns and knows no record by
 //! name. Which scans must be fast is data as well: [`index::INDEXES`].
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod conformance;
 mod contract;
 pub mod index;
 mod memory;

@@ -144,7 +144,8 @@ fn every_scan_uses_its_index_without_sorting() {
                     let plan = plan.join("; ");
                     let key = [format!("sqlite_autoindex_{}_1", index.kind.table()), "PRIMARY KEY".to_owned()];
                     let named = if index.is_key() {
-                        key.iter().any(|key| plan.contains(key.as_str()))
+                        // Any index may count a whole table.
+                        matches!(select, sql::Select::Count) || key.iter().any(|key| plan.contains(key.as_str()))
                     } else {
                         plan.contains(&format!("INDEX {}", sql::index_name(index)))
                     };
@@ -159,3 +160,24 @@ fn every_scan_uses_its_index_without_sorting() {
         }
     }
 }
+
+/// A backend that holds the directory of its file, where a commit need not reach the disk.
+#[derive(Debug)]
+struct Temporary(SqliteBackend, #[expect(dead_code, reason = "it is removed when dropped")] tempfile::TempDir);
+
+impl Backend for Temporary {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
+        self.0.connect(access)
+    }
+}
+
+fn temporary() -> std::sync::Arc<dyn Backend> {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { durability: Durability::Normal, ..SqliteOptions::default() };
+    std::sync::Arc::new(Temporary(SqliteBackend::new(directory.path().join("town.db"), options), directory))
+}
+
+crate::store_conformance!(conformance, temporary);

@@ -1,0 +1,320 @@
+//! Cases about transactions, snapshots and connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::kit::{Bench, bead, code, events, other_town, town};
+use super::sample::{self, Draw};
+use crate::model::{ErrorKind, Head, Row};
+use crate::store::index::BEADS;
+use crate::store::{Access, Backend, Scan};
+
+/// Two beads of different ids.
+fn two() -> (Row, Row) {
+    let mut draw = Draw::new(21);
+    let mut first = sample::bead(&mut draw);
+    let mut second = sample::bead(&mut draw);
+    first.id = crate::model::BeadId::new("gt-first").unwrap();
+    second.id = crate::model::BeadId::new("gt-second").unwrap();
+    (Row::Bead(first), Row::Bead(second))
+}
+
+pub(crate) fn a_dropped_transaction_leaves_nothing(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    let journal = events(&Head::default(), 2, 22);
+    bench.write(|txn| txn.put(&first).unwrap());
+    {
+        let mut txn = bench.writer.write(&town()).unwrap();
+        txn.put(&second).unwrap();
+        txn.delete(&first.key()).unwrap();
+        txn.append(&journal).unwrap();
+    }
+    assert_eq!(bench.get(&first.key()), Some(first));
+    assert_eq!(bench.get(&second.key()), None);
+    assert_eq!(bench.head(), Head::default());
+    bench.write(|txn| assert_eq!(txn.scan(&Scan::new(&BEADS, vec![], 10)).unwrap().len(), 1));
+}
+
+pub(crate) fn a_transaction_dropped_behind_a_savepoint_leaves_nothing(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    {
+        let mut txn = bench.writer.write(&town()).unwrap();
+        txn.put(&first).unwrap();
+        txn.savepoint().unwrap();
+        txn.put(&second).unwrap();
+    }
+    assert_eq!((bench.get(&first.key()), bench.get(&second.key())), (None, None));
+    bench.write(|txn| txn.put(&first).unwrap());
+    assert!(bench.get(&first.key()).is_some());
+}
+
+pub(crate) fn a_transaction_sees_its_own_rows(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    bench.write(|txn| {
+        txn.put(&first).unwrap();
+        assert_eq!(txn.get(&first.key()).unwrap().as_ref(), Some(&first));
+        assert_eq!(txn.as_reader().get(&first.key()).unwrap().as_ref(), Some(&first));
+        txn.put(&second).unwrap();
+        assert_eq!(txn.count(&Scan::new(&BEADS, vec![], 1)).unwrap(), 2);
+    });
+}
+
+pub(crate) fn a_savepoint_undoes_rows(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    let Row::Bead(changed) = first.clone() else { unreachable!("it is a bead") };
+    let changed = Row::Bead(crate::model::BeadRow { title: "changed".into(), dirty: !changed.dirty, ..changed });
+    bench.write(|txn| {
+        txn.put(&first).unwrap();
+        txn.savepoint().unwrap();
+        txn.put(&changed).unwrap();
+        txn.put(&second).unwrap();
+        txn.delete(&first.key()).unwrap();
+        txn.rollback_to_savepoint().unwrap();
+        assert_eq!(txn.get(&first.key()).unwrap().as_ref(), Some(&first));
+        assert_eq!(txn.get(&second.key()).unwrap(), None);
+    });
+    assert_eq!(bench.get(&first.key()), Some(first.clone()));
+    assert_eq!(bench.read(|reader| reader.scan(&Scan::new(&BEADS, vec![], 10)).unwrap()), [first]);
+}
+
+pub(crate) fn a_savepoint_undoes_events(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let journal = events(&Head::default(), 3, 23);
+    let other = events(&journal[0].head(), 2, 24);
+    bench.write(|txn| {
+        txn.append(&journal[..1]).unwrap();
+        txn.savepoint().unwrap();
+        txn.append(&journal[1..]).unwrap();
+        txn.rollback_to_savepoint().unwrap();
+        assert_eq!(txn.head().unwrap(), journal[0].head());
+        txn.append(&other).unwrap();
+    });
+    let read = bench.read(|reader| reader.events(0, 10).unwrap());
+    assert_eq!(read, [&journal[..1], &other[..]].concat());
+}
+
+pub(crate) fn a_savepoint_can_be_returned_to_again(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    bench.write(|txn| {
+        txn.savepoint().unwrap();
+        for row in [&first, &second] {
+            txn.put(row).unwrap();
+            txn.rollback_to_savepoint().unwrap();
+            assert_eq!(txn.get(&row.key()).unwrap(), None);
+        }
+        txn.put(&second).unwrap();
+    });
+    assert_eq!((bench.get(&first.key()), bench.get(&second.key())), (None, Some(second)));
+}
+
+pub(crate) fn a_later_savepoint_replaces_the_earlier(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    bench.write(|txn| {
+        txn.savepoint().unwrap();
+        txn.put(&first).unwrap();
+        txn.savepoint().unwrap();
+        txn.put(&second).unwrap();
+        txn.rollback_to_savepoint().unwrap();
+    });
+    assert_eq!((bench.get(&first.key()), bench.get(&second.key())), (Some(first), None));
+}
+
+pub(crate) fn returning_without_a_savepoint_is_refused(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, _) = two();
+    bench.write(|txn| {
+        txn.put(&first).unwrap();
+        let error = txn.rollback_to_savepoint().unwrap_err();
+        assert_eq!((error.code(), error.kind()), ("savepoint_missing", ErrorKind::Internal));
+    });
+    assert!(bench.get(&first.key()).is_some());
+}
+
+pub(crate) fn a_savepoint_does_not_outlive_its_transaction(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    bench.write(|txn| txn.savepoint().unwrap());
+    bench.write(|txn| assert_eq!(code(txn.rollback_to_savepoint()), "savepoint_missing"));
+}
+
+pub(crate) fn a_snapshot_does_not_change(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    bench.write(|txn| txn.put(&first).unwrap());
+    let mut writer = bench.backend.connect(Access::Write).unwrap();
+    {
+        let snapshot = bench.reader.read(&town()).unwrap();
+        for _ in 0..3 {
+            let mut txn = writer.write(&town()).unwrap();
+            txn.delete(&first.key()).unwrap();
+            txn.put(&second).unwrap();
+            let journal = events(&txn.head().unwrap(), 1, 25);
+            txn.append(&journal).unwrap();
+            txn.commit().unwrap();
+            assert_eq!(snapshot.get(&first.key()).unwrap().as_ref(), Some(&first));
+            assert_eq!(snapshot.scan(&Scan::new(&BEADS, vec![], 10)).unwrap(), [first.clone()]);
+            assert_eq!(snapshot.head().unwrap(), Head::default());
+            assert_eq!(snapshot.events(0, 10).unwrap(), []);
+        }
+    }
+    assert_eq!((bench.get(&first.key()), bench.get(&second.key())), (None, Some(second)));
+    assert_eq!(bench.head().seq, 3);
+}
+
+pub(crate) fn a_snapshot_is_of_the_moment_it_began(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, _) = two();
+    let mut writer = bench.backend.connect(Access::Write).unwrap();
+    let snapshot = bench.reader.read(&town()).unwrap();
+    let mut txn = writer.write(&town()).unwrap();
+    txn.put(&first).unwrap();
+    txn.commit().unwrap();
+    assert_eq!(snapshot.get(&first.key()).unwrap(), None, "its first read comes later, but it began before");
+}
+
+pub(crate) fn a_reader_does_not_wait_for_the_writer(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    bench.write(|txn| txn.put(&first).unwrap());
+    let mut txn = bench.writer.write(&town()).unwrap();
+    txn.put(&second).unwrap();
+    let snapshot = bench.reader.read(&town()).unwrap();
+    assert_eq!(snapshot.scan(&Scan::new(&BEADS, vec![], 10)).unwrap(), [first]);
+    drop(snapshot);
+    txn.commit().unwrap();
+}
+
+pub(crate) fn what_was_committed_is_there_for_every_connection(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    bench.write(|txn| txn.put(&first).unwrap());
+    let mut other = bench.backend.connect(Access::Write).unwrap();
+    {
+        let mut txn = other.write(&town()).unwrap();
+        assert_eq!(txn.get(&first.key()).unwrap().as_ref(), Some(&first));
+        txn.put(&second).unwrap();
+        txn.append(&events(&Head::default(), 1, 26)).unwrap();
+        txn.commit().unwrap();
+    }
+    bench.write(|txn| {
+        assert_eq!(txn.get(&second.key()).unwrap().as_ref(), Some(&second));
+        assert_eq!(txn.head().unwrap().seq, 1);
+    });
+    assert_eq!(bench.get(&second.key()), Some(second));
+}
+
+pub(crate) fn what_was_committed_outlives_every_connection(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(Arc::clone(&backend));
+    let (first, second) = two();
+    let journal = events(&Head::default(), 5, 27);
+    bench.write(|txn| {
+        txn.put(&first).unwrap();
+        txn.append(&journal).unwrap();
+    });
+    drop(bench);
+    let mut bench = Bench::new(backend);
+    assert_eq!(bench.get(&first.key()), Some(first));
+    assert_eq!(bench.read(|reader| reader.events(0, 10).unwrap()), journal);
+    bench.write(|txn| txn.put(&second).unwrap());
+    assert_eq!(bench.get(&second.key()), Some(second));
+}
+
+pub(crate) fn a_reader_may_be_the_first_to_connect(backend: Arc<dyn Backend>) {
+    let mut reader = backend.connect(Access::Read).unwrap();
+    assert_eq!(reader.read(&town()).unwrap().head().unwrap(), Head::default());
+    let mut writer = backend.connect(Access::Write).unwrap();
+    let (first, _) = two();
+    let mut txn = writer.write(&town()).unwrap();
+    txn.put(&first).unwrap();
+    txn.commit().unwrap();
+    assert_eq!(reader.read(&town()).unwrap().get(&first.key()).unwrap(), Some(first));
+}
+
+pub(crate) fn a_readers_connection_does_not_write(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    assert_eq!(code(bench.reader.write(&town()).map(drop)), "store_access");
+}
+
+pub(crate) fn a_second_writer_waits_for_the_first(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(Arc::clone(&backend));
+    let (first, second) = two();
+    let committed = AtomicBool::new(false);
+    let mut txn = bench.writer.write(&town()).unwrap();
+    txn.put(&first).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let mut other = backend.connect(Access::Write).unwrap();
+            loop {
+                match other.write(&town()) {
+                    Ok(mut txn) => {
+                        assert!(committed.load(Ordering::SeqCst), "two transactions wrote at once");
+                        assert_eq!(txn.get(&first.key()).unwrap().as_ref(), Some(&first));
+                        txn.put(&second).unwrap();
+                        return txn.commit().unwrap();
+                    }
+                    Err(error) => assert_eq!((error.code(), error.kind()), ("store_busy", ErrorKind::Unavailable)),
+                }
+            }
+        });
+        committed.store(true, Ordering::SeqCst);
+        txn.commit().unwrap();
+        waiting.join().unwrap();
+    });
+    assert!(bench.get(&second.key()).is_some());
+}
+
+pub(crate) fn writers_at_once_lose_no_update(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(Arc::clone(&backend));
+    let (row, _) = two();
+    let Row::Bead(mut start) = row else { unreachable!("it is a bead") };
+    start.version = 0;
+    bench.write(|txn| txn.put(&Row::Bead(start.clone())).unwrap());
+    let key = Row::Bead(start).key();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut connection = backend.connect(Access::Write).unwrap();
+                for _ in 0..20 {
+                    let mut txn = loop {
+                        match connection.write(&town()) {
+                            Ok(txn) => break txn,
+                            Err(error) => assert_eq!(error.code(), "store_busy"),
+                        }
+                    };
+                    let Some(Row::Bead(mut bead)) = txn.get(&key).unwrap() else { panic!("the bead is there") };
+                    bead.version += 1;
+                    txn.put(&Row::Bead(bead)).unwrap();
+                    let head = txn.head().unwrap();
+                    txn.append(&events(&head, 1, 28)).unwrap();
+                    txn.commit().unwrap();
+                }
+            });
+        }
+    });
+    let Some(Row::Bead(bead)) = bench.get(&key) else { panic!("the bead is there") };
+    assert_eq!((bead.version, bench.head().seq), (60, 60));
+}
+
+pub(crate) fn a_connection_serves_many_towns_in_turn(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (first, second) = two();
+    for _ in 0..3 {
+        bench.write(|txn| txn.put(&first).unwrap());
+        bench.write_in(&other_town(), |txn| txn.put(&second).unwrap());
+    }
+    assert_eq!((bench.get(&first.key()).is_some(), bench.get(&second.key()).is_some()), (true, false));
+    assert!(bench.read_in(&other_town(), |reader| reader.get(&second.key()).unwrap()).is_some());
+}
+
+pub(crate) fn an_empty_transaction_may_be_committed(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    bench.write(|_| ());
+    bench.write(|txn| txn.delete(&bead(1).key()).unwrap());
+    assert_eq!(bench.head(), Head::default());
+}
