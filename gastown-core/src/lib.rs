@@ -1,7 +1,14 @@
 //! Gastown runs a town of AI coding agents over git repositories.
 //!
-//! See `README.md` for what it is and `ARCHITECTURE.md` for how it is built.
+//! A *town* holds rigs (repositories), agents and beads (records of work). Beads that are slung are given to agents,
+//! which run as processes in workspaces of their own; their commits are merged, tested and landed. Nothing is decided
+//! outside a transaction, nothing outside happens twice, and everything that happened is in the journal.
+//!
+//! Begin with [`Town`].
 
+pub(crate) mod engine;
+#[cfg(all(feature = "git", feature = "process"))]
+pub(crate) mod executor;
 #[cfg(feature = "testkit")]
 pub mod failpoint;
 #[cfg(not(feature = "testkit"))]
@@ -10,5 +17,10 @@ pub(crate) mod failpoint;
 pub mod git;
 pub mod model;
 pub mod runtime;
+pub mod store;
+pub mod town;
+pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
+pub use town::{Clock, Handle, Operation, SystemClock, Town, TownBuilder, Watch, operations};
+pub use work::*;

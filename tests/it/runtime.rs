@@ -9,9 +9,7 @@ use std::time::Duration;
 use gastown_core::ErrorKind;
 use gastown_core::model::SessionId;
 use gastown_core::runtime::conformance::{Act, Bench, runs, until};
-use gastown_core::runtime::{
-    ContainerRuntime, ExitOutcome, ProcessOptions, ProcessRuntime, SessionState, Supervisor,
-};
+use gastown_core::runtime::{ContainerRuntime, ExitOutcome, ProcessOptions, ProcessRuntime, SessionState, Supervisor};
 use tempfile::TempDir;
 
 const TOWN_CHILD: &str = env!("CARGO_BIN_EXE_town-child");

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{
-    CAPABILITY_FILE_VAR, ContainerRuntime, ExitOutcome, ExitRecord, SecretText, SessionSpec, SessionState,
-};
+use super::{CAPABILITY_FILE_VAR, ContainerRuntime, ExitOutcome, ExitRecord, SecretText, SessionSpec, SessionState};
 use crate::model::{ErrorKind, SessionId};
 
 /// Only guards against hanging for ever.

@@ -1,6 +1,6 @@
 //! What a scope can read.
 
-use crate::model::value::{ColumnValue as _, Value};
+use crate::model::value::Value;
 use crate::model::{BeadId, BeadRow, Error, Key, Result, RigName, Row, Scope, Stored, Timestamp};
 use crate::store::{Position, Reader, Scan};
 
@@ -131,9 +131,4 @@ impl<'a> View<'a> {
 /// A value for a scan's prefix.
 pub(crate) fn text(value: impl AsRef<str>) -> Value {
     Value::Text(value.as_ref().to_owned())
-}
-
-/// A value for a scan's prefix that may be missing.
-pub(crate) fn optional_rig(rig: Option<&RigName>) -> Value {
-    rig.map_or(Value::Null, RigName::to_value)
 }

@@ -72,13 +72,7 @@ fn through_exec_mode(
     }
 }
 
-fn directly(
-    plan: &Plan,
-    name: &str,
-    program: &Path,
-    output: PipeWriter,
-    errors: PipeWriter,
-) -> Result<Pid, String> {
+fn directly(plan: &Plan, name: &str, program: &Path, output: PipeWriter, errors: PipeWriter) -> Result<Pid, String> {
     Command::new(program)
         .arg0(name)
         .args(&plan.command[1..])

@@ -1,0 +1,109 @@
+//! What every effect needs: the store, the clock, and the outside world.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::git::{GitRunner, Mirror, Person, RemoteUrl};
+use crate::model::{Result, RigName, SessionId, Timestamp};
+use crate::runtime::ContainerRuntime;
+use crate::store::{Reader, Store, Txn};
+use crate::work::command;
+use crate::work::ids::Ids;
+use crate::work::rigs;
+use crate::work::txn::{Ctx, ScopedTxn};
+use crate::work::view::View;
+
+/// The outside world, each part behind its port.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    /// The git program.
+    pub(crate) git: GitRunner,
+    /// Where agents and gates run.
+    pub(crate) runtime: Arc<dyn ContainerRuntime>,
+    /// The folder of mirrors, workspaces and gates.
+    pub(crate) dir: PathBuf,
+    mirrors: Mutex<HashMap<RigName, Mirror>>,
+}
+
+impl Outside {
+    pub(crate) fn new(git: GitRunner, runtime: Arc<dyn ContainerRuntime>, dir: PathBuf) -> Self {
+        Self { git, runtime, dir, mirrors: Mutex::new(HashMap::new()) }
+    }
+
+    /// The rig's mirror, opened once.
+    pub(crate) async fn mirror(&self, rig: &RigName, remote: &str) -> Result<Mirror> {
+        let url = RemoteUrl::new(remote)?;
+        let known = self.mirrors.lock().await.get(rig).cloned();
+        if let Some(mirror) = known.filter(|mirror| *mirror.url() == url) {
+            return Ok(mirror);
+        }
+        let path = self.dir.join("mirrors").join(format!("{rig}.git"));
+        let mirror = Mirror::open(self.git.clone(), path, &url).await?;
+        self.mirrors.lock().await.insert(rig.clone(), mirror.clone());
+        Ok(mirror)
+    }
+
+    /// What belongs to one session: its brief and its workspace.
+    pub(crate) fn session_dir(&self, session: &SessionId) -> PathBuf {
+        self.dir.join("work").join(session.as_str())
+    }
+
+    /// The session's workspace.
+    pub(crate) fn workspace(&self, session: &SessionId) -> PathBuf {
+        self.session_dir(session).join("tree")
+    }
+}
+
+/// In whose name merge commits are made.
+pub(crate) fn refinery() -> Person {
+    Person { name: "Gastown refinery".to_owned(), email: "refinery@gastown.invalid".to_owned() }
+}
+
+/// The store with the clock and the ids, as one cheap handle.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) store: Store,
+    pub(crate) outside: Arc<Outside>,
+    pub(crate) ctx: Arc<dyn Fn() -> Ctx + Send + Sync>,
+}
+
+impl Context {
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.ctx)().now
+    }
+
+    /// Runs a step of the engine or the executor in a transaction of its own.
+    pub(crate) async fn step<O: Send + 'static>(
+        &self,
+        operation: &'static str,
+        step: impl Fn(&mut ScopedTxn<'_>) -> Result<O> + Send + 'static,
+    ) -> Result<O> {
+        let ctx = (self.ctx)();
+        self.store.write(move |raw: &mut dyn Txn| command::step(raw, &ctx, operation, &step)).await
+    }
+
+    /// Reads as the town itself.
+    pub(crate) async fn read<O: Send + 'static>(
+        &self,
+        read: impl FnOnce(View<'_>) -> Result<O> + Send + 'static,
+    ) -> Result<O> {
+        let now = self.now();
+        self.store.read(move |reader: &dyn Reader| read(View::new(reader, &crate::model::Scope::Town, now))).await
+    }
+
+    /// The mirror of a rig that is known to the town.
+    pub(crate) async fn mirror(&self, rig: &RigName) -> Result<Mirror> {
+        let name = rig.clone();
+        let row = self.read(move |view| rigs::row(view, &name)).await?;
+        self.outside.mirror(rig, &row.remote).await
+    }
+}
+
+impl Ctx {
+    pub(crate) fn at(now: Timestamp, seed: u64) -> Self {
+        Self { now, ids: Ids::from_seed(seed), idempotency_key: None }
+    }
+}

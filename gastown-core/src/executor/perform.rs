@@ -1,0 +1,359 @@
+//! One effect at a time: done, or found out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::context::{Context, refinery};
+use super::gate;
+use crate::failpoint;
+use crate::git::{BranchName, DeleteOutcome, MergeOutcome, MergeSpec, Mirror, Person, PublishOutcome, WorkspaceSpec};
+use crate::model::{BeadId, BeadRow, Error, ErrorKind, Oid, Order, Result, RigName, SessionId, SessionRow, Timestamp};
+use crate::runtime::{ExitOutcome, SessionSpec, SessionState};
+use crate::work::effects::{Done, Issued, Report};
+use crate::work::sessions::{self, REWORK_KEY};
+use crate::work::{beads, settings};
+
+/// Performs or probes the effect.
+pub(super) async fn perform(context: &Context, issued: &Issued) -> Report {
+    match attempt(context, issued).await {
+        Ok(report) => report,
+        Err(error) => {
+            let reason = error.chain();
+            match error.kind() {
+                ErrorKind::Unavailable | ErrorKind::Exhausted | ErrorKind::Conflict | ErrorKind::Internal => {
+                    Report::Retry { reason }
+                }
+                _ => Report::Refused { reason },
+            }
+        }
+    }
+}
+
+async fn attempt(context: &Context, issued: &Issued) -> Result<Report> {
+    let probe = issued.probe;
+    match &issued.order {
+        Order::Start { session, .. } if probe => probe_start(context, session).await,
+        Order::Start { session, .. } => start(context, session).await,
+        Order::Stop { session, rig } => stop(context, session, rig).await,
+        Order::Publish { rig, branch, head, .. } => publish(context, rig, branch, head, probe).await,
+        Order::Branch { rig, branch, from, .. } => make_branch(context, rig, branch, from).await,
+        Order::Merge { review, rig, target, head, message, at } => {
+            merge(context, review, rig, target, head, message, *at).await
+        }
+        Order::Gate { review, rig, commit } => gate::run(context, review, rig, commit).await,
+        Order::Land { review, rig, target, expected, commit } => {
+            land(context, review, rig, target, expected, commit).await
+        }
+        Order::Cleanup { session, rig } => cleanup(context, session, rig).await,
+        Order::DeleteBranch { rig, branch, expected, work } => {
+            delete_branch(context, rig, branch, expected, work).await
+        }
+    }
+}
+
+/// What a session is started with.
+struct Brief {
+    session: SessionRow,
+    bead: BeadRow,
+    text: Json,
+    command: Option<Vec<String>>,
+    agent: String,
+    env: BTreeMap<String, String>,
+    timeout: Duration,
+    grace: Duration,
+    output_bytes_max: u64,
+}
+
+async fn brief(context: &Context, id: &SessionId) -> Result<Brief> {
+    let id = id.clone();
+    context
+        .read(move |view| {
+            let session = sessions::row(view, &id)?;
+            let bead = view.bead(&session.bead)?;
+            let whole = beads::get(view, &(&bead.id).into())?;
+            let agent = view.find(&crate::model::Key::agent(&session.agent))?;
+            let agent =
+                agent.map_or_else(|| session.agent.to_string(), |row: crate::model::AgentRow| row.name.to_string());
+            let rig = Some(&session.rig);
+            Ok(Brief {
+                command: settings::resolve(view, rig, "agent.command")?,
+                env: settings::resolve(view, rig, "agent.environment")?,
+                timeout: settings::duration(view, rig, "session.timeout_ms")?,
+                grace: settings::duration(view, rig, "session.grace_ms")?,
+                output_bytes_max: settings::resolve(view, rig, "session.output_bytes_max")?,
+                text: json!({ "bead": whole }),
+                agent,
+                session,
+                bead,
+            })
+        })
+        .await
+}
+
+async fn start(context: &Context, id: &SessionId) -> Result<Report> {
+    failpoint::pass("start.claimed");
+    let mut brief = brief(context, id).await?;
+    let Some(command) = brief.command.take() else {
+        return Ok(Report::Refused { reason: "the setting agent.command names no program".to_owned() });
+    };
+    let rig = brief.session.rig.clone();
+    let mirror = context.mirror(&rig).await?;
+    mirror.fetch().await?;
+    let base = base(&mirror, &brief).await?;
+    let workspace = context.outside.workspace(id);
+    let dir = context.outside.session_dir(id);
+    std::fs::create_dir_all(&dir).map_err(|source| folder_error(&dir, source))?;
+    let spec = WorkspaceSpec {
+        path: workspace.clone(),
+        branch: BranchName::new(brief.session.branch.clone())?,
+        base: base.clone(),
+        author: Person { name: brief.agent.clone(), email: format!("{}@gastown.invalid", brief.agent) },
+        upstream: Some(BranchName::new(brief.session.target.clone())?),
+    };
+    mirror.prepare_workspace(&spec).await?;
+    let file = dir.join("brief.json");
+    brief.text["base"] = json!(base);
+    write_whole(&file, brief.text.to_string().as_bytes()).map_err(|source| folder_error(&file, source))?;
+    let mut spec = SessionSpec::new(id.clone(), command, workspace);
+    spec.env = environment(context, &brief, &base, &file.to_string_lossy());
+    spec.timeout = Some(brief.timeout);
+    spec.grace = brief.grace;
+    spec.output_bytes_max = brief.output_bytes_max;
+    let status = context.outside.runtime.start(&spec).await?;
+    failpoint::pass("start.spawned");
+    Ok(started(status.state, base))
+}
+
+fn started(state: SessionState, base: Oid) -> Report {
+    match state {
+        SessionState::Exited(record) if matches!(record.outcome, ExitOutcome::StartFailed { .. }) => {
+            Report::Refused { reason: record.outcome.to_string() }
+        }
+        SessionState::Absent => Report::Absent,
+        _ => Report::Done(Done::Started { base }),
+    }
+}
+
+async fn probe_start(context: &Context, id: &SessionId) -> Result<Report> {
+    let status = context.outside.runtime.inspect(id).await?;
+    if status.state == SessionState::Absent {
+        return Ok(Report::Absent);
+    }
+    let file = context.outside.session_dir(id).join("brief.json");
+    let text = std::fs::read(&file).map_err(|source| folder_error(&file, source))?;
+    let unreadable = || Error::corrupt("brief_unreadable", format!("{} cannot be read", file.display()));
+    let brief: Json = serde_json::from_slice(&text).map_err(|source| unreadable().because(source))?;
+    let base = Oid::new(brief["base"].as_str().ok_or_else(unreadable)?)?;
+    Ok(started(status.state, base))
+}
+
+/// The commit a session starts from: what was sent back, else the tip of the branch its work is meant for.
+async fn base(mirror: &Mirror, brief: &Brief) -> Result<Oid> {
+    if let Some(head) = brief.bead.metadata[REWORK_KEY]["head"].as_str() {
+        let head = Oid::new(head)?;
+        if mirror.commit_exists(&head).await? {
+            return Ok(head);
+        }
+    }
+    let target = BranchName::new(brief.session.target.clone())?;
+    mirror.branch(&target).await?.ok_or_else(|| {
+        Error::unavailable("target_missing", format!("the remote has no branch {target}")).with("branch", &target)
+    })
+}
+
+fn environment(context: &Context, brief: &Brief, base: &Oid, file: &str) -> BTreeMap<String, String> {
+    let mut env = brief.env.clone();
+    let rework = &brief.bead.metadata[REWORK_KEY];
+    for (name, value) in [
+        ("TOWN", context.store.town().to_string()),
+        ("RIG", brief.session.rig.to_string()),
+        ("BEAD", brief.bead.id.to_string()),
+        ("TITLE", brief.bead.title.clone()),
+        ("AGENT", brief.agent.clone()),
+        ("SESSION", brief.session.id.to_string()),
+        ("EPOCH", brief.session.epoch.to_string()),
+        ("FAILURES", brief.bead.failures.to_string()),
+        ("BRANCH", brief.session.branch.clone()),
+        ("TARGET", brief.session.target.clone()),
+        ("BASE", base.to_string()),
+        ("BRIEF", file.to_owned()),
+        ("REWORK", rework["reason"].as_str().unwrap_or("").to_owned()),
+    ] {
+        env.insert(format!("GASTOWN_{name}"), value.replace('\0', ""));
+    }
+    env
+}
+
+async fn stop(context: &Context, session: &SessionId, rig: &RigName) -> Result<Report> {
+    let name = rig.clone();
+    let grace = context.read(move |view| settings::duration(view, Some(&name), "session.grace_ms")).await?;
+    context.outside.runtime.stop(session, grace).await?;
+    Ok(Report::Done(Done::Plainly))
+}
+
+async fn publish(context: &Context, rig: &RigName, branch: &str, head: &Oid, probe: bool) -> Result<Report> {
+    let mirror = context.mirror(rig).await?;
+    let branch = BranchName::new(branch)?;
+    let there = mirror.remote_branch(&branch).await?;
+    if there.as_ref() == Some(head) {
+        return Ok(Report::Done(Done::Plainly));
+    }
+    if probe {
+        return Ok(Report::Absent);
+    }
+    let outcome = mirror.publish(&branch, head, there.as_ref()).await?;
+    failpoint::pass("publish.pushed");
+    Ok(match outcome {
+        PublishOutcome::Published | PublishOutcome::AlreadyThere => Report::Done(Done::Plainly),
+        PublishOutcome::Moved { actual } => {
+            Report::Retry { reason: format!("{branch} was moved by somebody else to {actual:?}") }
+        }
+    })
+}
+
+/// Makes the convoy's branch; finding it there is the same, so a probe needs no way of its own.
+async fn make_branch(context: &Context, rig: &RigName, branch: &str, from: &str) -> Result<Report> {
+    let mirror = context.mirror(rig).await?;
+    let (branch, from) = (BranchName::new(branch)?, BranchName::new(from)?);
+    mirror.fetch().await?;
+    if let Some(oid) = mirror.remote_branch(&branch).await? {
+        return Ok(Report::Done(Done::Branched { oid }));
+    }
+    let tip = mirror.branch(&from).await?.ok_or_else(|| {
+        Error::unavailable("target_missing", format!("the remote has no branch {from}")).with("branch", &from)
+    })?;
+    Ok(match mirror.publish(&branch, &tip, None).await? {
+        PublishOutcome::Published | PublishOutcome::AlreadyThere => Report::Done(Done::Branched { oid: tip }),
+        PublishOutcome::Moved { actual: Some(oid) } => Report::Done(Done::Branched { oid }),
+        PublishOutcome::Moved { actual: None } => Report::Retry { reason: format!("{branch} was removed again") },
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one order")]
+async fn merge(
+    context: &Context,
+    review: &BeadId,
+    rig: &RigName,
+    target: &str,
+    head: &Oid,
+    message: &str,
+    at: Timestamp,
+) -> Result<Report> {
+    let mirror = context.mirror(rig).await?;
+    let branch = BranchName::new(target)?;
+    mirror.fetch().await?;
+    let target = mirror.branch(&branch).await?.ok_or_else(|| {
+        Error::unavailable("target_missing", format!("the remote has no branch {branch}")).with("branch", &branch)
+    })?;
+    let spec = MergeSpec {
+        target: target.clone(),
+        head: head.clone(),
+        message: message.to_owned(),
+        committer: refinery(),
+        time: at,
+    };
+    Ok(match mirror.merge(&spec).await {
+        Ok(MergeOutcome::Merged { commit }) => {
+            mirror.keep(&keep_name(review), &commit).await?;
+            failpoint::pass("merge.built");
+            Report::Done(Done::Merged { target, commit })
+        }
+        Ok(MergeOutcome::AlreadyContained) => Report::Done(Done::Contained { target }),
+        Ok(MergeOutcome::Conflict { files }) => Report::Done(Done::Conflict { target, files }),
+        Err(error) if error.code() == "histories_unrelated" => Report::Refused { reason: error.chain() },
+        Err(error) => return Err(error),
+    })
+}
+
+/// Moves the target; asking first whether it was moved already makes a probe and a repeat the same.
+async fn land(
+    context: &Context,
+    review: &BeadId,
+    rig: &RigName,
+    target: &str,
+    expected: &Oid,
+    commit: &Oid,
+) -> Result<Report> {
+    let mirror = context.mirror(rig).await?;
+    let branch = BranchName::new(target)?;
+    let actual = mirror.remote_branch(&branch).await?;
+    let report = if actual.as_ref() == Some(expected) {
+        match mirror.publish(&branch, commit, Some(expected)).await? {
+            PublishOutcome::Published | PublishOutcome::AlreadyThere => Report::Done(Done::Plainly),
+            PublishOutcome::Moved { actual } => after_move(&mirror, commit, actual).await?,
+        }
+    } else {
+        after_move(&mirror, commit, actual).await?
+    };
+    failpoint::pass("land.pushed");
+    if matches!(report, Report::Done(Done::Plainly)) {
+        mirror.release(&keep_name(review)).await?;
+    }
+    Ok(report)
+}
+
+/// Whether the target, which is not what it was, holds our commit already.
+async fn after_move(mirror: &Mirror, commit: &Oid, actual: Option<Oid>) -> Result<Report> {
+    if let Some(tip) = &actual {
+        mirror.fetch().await?;
+        if tip == commit || (mirror.commit_exists(tip).await? && mirror.contains(commit, tip).await?) {
+            return Ok(Report::Done(Done::Plainly));
+        }
+    }
+    Ok(Report::Done(Done::Moved { actual }))
+}
+
+fn keep_name(review: &BeadId) -> String {
+    format!("merge/{review}")
+}
+
+async fn cleanup(context: &Context, session: &SessionId, rig: &RigName) -> Result<Report> {
+    let mirror = context.mirror(rig).await?;
+    mirror.remove_workspace(context.outside.workspace(session)).await?;
+    let dir = context.outside.session_dir(session);
+    match std::fs::remove_dir_all(&dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(folder_error(&dir, source)),
+    }
+    Ok(Report::Done(Done::Plainly))
+}
+
+async fn delete_branch(
+    context: &Context,
+    rig: &RigName,
+    branch: &str,
+    expected: &Oid,
+    work: &[String],
+) -> Result<Report> {
+    let mirror = context.mirror(rig).await?;
+    let branch = BranchName::new(branch)?;
+    for name in work {
+        mirror.delete_branch(&BranchName::new(name.clone())?).await?;
+    }
+    Ok(match mirror.delete_remote_branch(&branch, expected).await? {
+        DeleteOutcome::Deleted | DeleteOutcome::Absent => {
+            mirror.delete_branch(&branch).await?;
+            Report::Done(Done::Plainly)
+        }
+        DeleteOutcome::Moved { actual } => {
+            Report::Refused { reason: format!("{branch} holds {actual} and not {expected}; it stays") }
+        }
+    })
+}
+
+/// Writes a file so that a reader sees all of it or nothing.
+fn write_whole(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    let part = path.with_extension("part");
+    std::fs::write(&part, bytes)?;
+    std::fs::File::open(&part)?.sync_all()?;
+    std::fs::rename(&part, path)
+}
+
+fn folder_error(path: &std::path::Path, source: std::io::Error) -> Error {
+    Error::unavailable("folder_unusable", format!("{} cannot be used", path.display()))
+        .with("path", path.display())
+        .because(source)
+}

@@ -1,0 +1,275 @@
+//! The loop: tick, issue, perform, report; asleep until something changes or falls due.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::leader::{self, LEASE};
+use super::perform::perform;
+use super::watch::{Watchers, unwatched};
+use crate::engine;
+use crate::failpoint;
+use crate::model::{EffectId, Error, Result, SessionId, SessionRow, Timestamp};
+use crate::work::effects::{self, Issued, Report};
+use crate::work::leader as lease;
+
+/// How many effects of each kind run at once.
+const ROOM: &[(&str, usize)] = &[
+    ("start", 8),
+    ("stop", 16),
+    ("publish", 4),
+    ("branch", 4),
+    ("merge", 4),
+    ("gate", 4),
+    ("land", 4),
+    ("cleanup", 8),
+    ("delete_branch", 4),
+];
+/// The wait after the first error of the store; it doubles up to the longest.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Whether the engine runs, as `health` shows it.
+#[derive(Clone, Debug)]
+pub(crate) enum PumpState {
+    /// It runs.
+    Running,
+    /// It was stopped.
+    Stopped,
+    /// It gave up.
+    Failed(Error),
+}
+
+/// The running engine of one town in this process.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    stop: CancellationToken,
+    state: watch::Receiver<PumpState>,
+    task: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl Pump {
+    /// Takes the leader's lease and starts the loop on the current tokio runtime.
+    pub(crate) async fn start(context: Context) -> Result<Self> {
+        let epoch = leader::acquire(&context).await?;
+        let stop = CancellationToken::new();
+        let (sender, state) = watch::channel(PumpState::Running);
+        let work = Work {
+            context,
+            epoch,
+            stop: stop.clone(),
+            in_flight: JoinSet::new(),
+            room: room(),
+            running: BTreeMap::new(),
+        };
+        let task = tokio::spawn(async move {
+            let ended = work.run().await;
+            sender.send_replace(match ended {
+                Ok(()) => PumpState::Stopped,
+                Err(error) => {
+                    tracing::error!(error = %error.chain(), "the engine stopped");
+                    PumpState::Failed(error)
+                }
+            });
+        });
+        Ok(Self { stop, state, task: tokio::sync::Mutex::new(Some(task)) })
+    }
+
+    /// Whether it runs.
+    pub(crate) fn state(&self) -> PumpState {
+        self.state.borrow().clone()
+    }
+
+    /// Stops beginning effects, waits for those in flight to be reported, and gives the lease back.
+    ///
+    /// Agents go on; the next engine adopts them.
+    pub(crate) async fn stop(&self) -> Result<()> {
+        self.stop.cancel();
+        if let Some(task) = self.task.lock().await.take() {
+            task.await.map_err(|source| Error::internal("engine_panicked", "the engine panicked").because(source))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn room() -> BTreeMap<&'static str, usize> {
+    ROOM.iter().copied().collect()
+}
+
+/// What one look of the loop found.
+struct Look {
+    issued: Vec<Issued>,
+    /// Sessions whose process runs and that nobody here waits for.
+    orphans: Vec<SessionRow>,
+    next_wake: Option<Timestamp>,
+    more: bool,
+}
+
+struct Work {
+    context: Context,
+    epoch: i64,
+    stop: CancellationToken,
+    in_flight: JoinSet<(EffectId, &'static str)>,
+    room: BTreeMap<&'static str, usize>,
+    running: BTreeMap<EffectId, &'static str>,
+}
+
+impl Work {
+    async fn run(mut self) -> Result<()> {
+        let mut commits = self.context.store.commits();
+        let watchers = Watchers::new(self.context.clone(), self.stop.clone());
+        let mut pause = PAUSE;
+        let mut renewed = self.context.now();
+        while !self.stop.is_cancelled() {
+            commits.mark_unchanged();
+            let look = match self.look(&watchers, renewed).await {
+                Ok(look) => look,
+                // Somebody else leads now, or the store was closed: there is nothing left to do here.
+                Err(error) if matches!(error.code(), "leader_epoch_stale" | "store_closed") => return Err(error),
+                Err(error) => {
+                    tracing::error!(error = %error.chain(), "the engine could not look; it will try again");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.stop.cancelled() => {}
+                    }
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    continue;
+                }
+            };
+            pause = PAUSE;
+            if self.context.now().since(renewed) > LEASE / 3 {
+                renewed = self.context.now();
+            }
+            for issued in look.issued {
+                self.begin(issued);
+            }
+            for session in look.orphans {
+                watchers.watch(session);
+            }
+            if look.more {
+                continue;
+            }
+            self.wait(&mut commits, look.next_wake).await;
+        }
+        while let Some(ended) = self.in_flight.join_next().await {
+            self.give_back(ended);
+        }
+        let epoch = self.epoch;
+        match self.context.step("engine.leader", move |txn| lease::release(txn, epoch)).await {
+            Err(error) if error.code() == "store_closed" => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Ticks and begins effects in one transaction.
+    async fn look(&self, watchers: &Watchers, renewed: Timestamp) -> Result<Look> {
+        let (epoch, mut room, watched) = (self.epoch, self.room.clone(), watchers.watched());
+        let renew = self.context.now().since(renewed) > LEASE / 3;
+        for kind in self.running.values() {
+            if let Some(left) = room.get_mut(kind) {
+                *left = left.saturating_sub(1);
+            }
+        }
+        self.context
+            .step("engine.tick", move |txn| {
+                if renew {
+                    lease::renew(txn, epoch, LEASE)?;
+                } else {
+                    lease::check(txn, epoch)?;
+                }
+                let tick = engine::tick(txn)?;
+                let issued = effects::issue(txn, epoch, &mut room.clone())?;
+                let orphans = unwatched(txn, &watched)?;
+                Ok(Look { issued, orphans, next_wake: tick.next_wake, more: tick.more })
+            })
+            .await
+    }
+
+    fn begin(&mut self, issued: Issued) {
+        let kind = issued.order.kind();
+        let id = issued.id.clone();
+        self.running.insert(id.clone(), kind);
+        let (context, epoch) = (self.context.clone(), self.epoch);
+        self.in_flight.spawn(async move {
+            run_effect(&context, epoch, issued).await;
+            (id, kind)
+        });
+    }
+
+    async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>) {
+        let now = self.context.now();
+        let until_renewal = LEASE / 3;
+        let until_due = next_wake.map_or(until_renewal, |at| at.since(now)).min(until_renewal);
+        tokio::select! {
+            changed = commits.changed() => {
+                if changed.is_err() {
+                    // The store's writer is gone; the next look says so.
+                    tokio::task::yield_now().await;
+                }
+            }
+            Some(ended) = self.in_flight.join_next() => self.give_back(ended),
+            () = tokio::time::sleep(until_due) => {}
+            () = self.stop.cancelled() => {}
+        }
+        while let Some(ended) = self.in_flight.try_join_next() {
+            self.give_back(ended);
+        }
+    }
+
+    fn give_back(&mut self, ended: std::result::Result<(EffectId, &'static str), tokio::task::JoinError>) {
+        match ended {
+            Ok((id, _)) => {
+                self.running.remove(&id);
+            }
+            // Its effect stays issued; the next leader finds out what became of it.
+            Err(error) => tracing::error!(%error, "an effect's task panicked"),
+        }
+    }
+}
+
+/// Performs or probes one effect and reports what came of it, until the store has heard it.
+async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
+    tracing::debug!(effect = %issued.id, order = %issued.order, probe = issued.probe, "effect");
+    let report = perform(context, &issued).await;
+    if let Report::Retry { reason } | Report::Refused { reason } = &report {
+        tracing::warn!(effect = %issued.id, order = %issued.order, reason, "effect not done");
+    }
+    let report = Arc::new(report);
+    let (id, attempt) = (issued.id.clone(), issued.attempt);
+    let mut pause = PAUSE;
+    loop {
+        let (id, report) = (id.clone(), Arc::clone(&report));
+        let told = context.step("effect.report", move |txn| effects::report(txn, &id, epoch, attempt, &report)).await;
+        match told {
+            Ok(()) => break,
+            Err(error) if error.kind() == crate::ErrorKind::Unavailable && error.code() != "store_closed" => {
+                tracing::warn!(error = %error.chain(), "an outcome could not be recorded; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            Err(error) => {
+                tracing::error!(effect = %issued.id, error = %error.chain(), "an outcome could not be recorded");
+                return;
+            }
+        }
+    }
+    match issued.order.kind() {
+        "start" => failpoint::pass("start.recorded"),
+        "land" => failpoint::pass("land.recorded"),
+        _ => {}
+    }
+}
+
+/// Sessions this process waits for.
+pub(super) type Watched = std::collections::BTreeSet<SessionId>;

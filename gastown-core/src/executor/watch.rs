@@ -1,0 +1,152 @@
+//! Waiting for sessions to end, and bringing home what they left.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::pump::Watched;
+use crate::failpoint;
+use crate::git::BranchName;
+use crate::model::{ErrorKind, Oid, Result, SessionExit, SessionRow, SessionState};
+use crate::runtime::{ExitOutcome, ExitRecord};
+use crate::store::{Scan, index};
+use crate::work::sessions::{self, Ended};
+use crate::work::txn::ScopedTxn;
+use crate::work::view::text;
+
+/// How often something that is out of order for now is tried again before the session counts as lost.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The sessions of running processes that nobody here waits for, at most 256.
+pub(super) fn unwatched(txn: &ScopedTxn<'_>, watched: &Watched) -> Result<Vec<SessionRow>> {
+    let mut found = Vec::new();
+    for state in [SessionState::Running, SessionState::Finishing] {
+        let scan = Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0);
+        txn.view().walk::<SessionRow>(scan, |row| {
+            // One that is being stopped before its start was reported is not there yet.
+            if row.started_at.is_some() && !watched.contains(&row.id) {
+                found.push(row);
+            }
+            Ok(found.len() < 256)
+        })?;
+    }
+    Ok(found)
+}
+
+/// The tasks that wait for sessions, one for each.
+#[derive(Clone)]
+pub(super) struct Watchers {
+    context: Context,
+    stop: CancellationToken,
+    watched: Arc<Mutex<Watched>>,
+}
+
+impl Watchers {
+    pub(super) fn new(context: Context, stop: CancellationToken) -> Self {
+        Self { context, stop, watched: Arc::default() }
+    }
+
+    pub(super) fn watched(&self) -> Watched {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for the session in a task of its own and reports how it ended; nothing where one waits already.
+    pub(super) fn watch(&self, session: SessionRow) {
+        if !self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(session.id.clone()) {
+            return;
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = attend(&this.context, &session) => {}
+                () = this.stop.cancelled() => {}
+            }
+            this.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.id);
+        });
+    }
+}
+
+async fn attend(context: &Context, session: &SessionRow) {
+    let mut tries = 0;
+    let record = loop {
+        match context.outside.runtime.wait(&session.id).await {
+            Ok(record) => break record,
+            Err(error) if tries < TRIES => {
+                tries += 1;
+                tracing::warn!(session = %session.id, error = %error.chain(), "a session cannot be waited for");
+                tokio::time::sleep(PAUSE * tries).await;
+            }
+            Err(error) => break lost(context, session, &error.chain()),
+        }
+    };
+    let ended = outcome(context, session, &record).await;
+    let (id, epoch) = (session.id.clone(), session.epoch);
+    let mut tries = 0;
+    loop {
+        let (id, ended) = (id.clone(), ended.clone());
+        match context.step("session.end", move |txn| sessions::end(txn, &id, epoch, &ended)).await {
+            Ok(()) => break,
+            Err(error) if error.kind() == ErrorKind::Unavailable && error.code() != "store_closed" && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE * tries).await;
+            }
+            // It is still running in the database, so the next look waits for it again.
+            Err(error) => {
+                tracing::error!(session = %session.id, error = %error.chain(), "an end could not be recorded");
+                return;
+            }
+        }
+    }
+    failpoint::pass("outcome.recorded");
+}
+
+fn lost(context: &Context, session: &SessionRow, why: &str) -> ExitRecord {
+    tracing::error!(session = %session.id, why, "a session is lost");
+    ExitRecord::new(session.id.clone(), ExitOutcome::Lost, context.now())
+}
+
+/// How it ended and what it left, in the words of the work.
+async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -> Ended {
+    let exit = match &record.outcome {
+        ExitOutcome::Exited { code: 0 } => SessionExit::Succeeded,
+        ExitOutcome::Exited { .. } => SessionExit::Failed,
+        ExitOutcome::Signalled { .. } => SessionExit::Crashed,
+        ExitOutcome::TimedOut => SessionExit::TimedOut,
+        ExitOutcome::Stopped => SessionExit::Cancelled,
+        ExitOutcome::StartFailed { .. } => SessionExit::Refused,
+        ExitOutcome::Lost => SessionExit::Lost,
+    };
+    let reason = record.outcome.to_string();
+    let mut tries = 0;
+    loop {
+        match collect(context, session).await {
+            Ok(head) => return Ended { exit, reason, head },
+            Err(error) if error.kind() == ErrorKind::Unavailable && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE * tries).await;
+            }
+            Err(error) => {
+                let exit = match (exit, error.kind()) {
+                    (SessionExit::Succeeded, ErrorKind::Unavailable | ErrorKind::Internal) => SessionExit::Lost,
+                    (SessionExit::Succeeded, _) => SessionExit::ProtocolError,
+                    (exit, _) => exit,
+                };
+                let reason = format!("{reason}; its work could not be brought home: {}", error.chain());
+                return Ended { exit, reason, head: None };
+            }
+        }
+    }
+}
+
+/// Brings the session's commits into the mirror; none where it left nothing new.
+async fn collect(context: &Context, session: &SessionRow) -> Result<Option<Oid>> {
+    let mirror = context.mirror(&session.rig).await?;
+    let branch = BranchName::new(session.branch.clone())?;
+    let workspace = context.outside.workspace(&session.id);
+    let head = mirror.collect(Path::new(&workspace), &branch).await?;
+    Ok(head.filter(|head| session.base.as_ref() != Some(head)))
+}

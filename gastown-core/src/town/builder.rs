@@ -1,0 +1,158 @@
+//! How a town is put together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::clock::{Clock, SystemClock};
+use super::town::Town;
+use crate::model::{Error, Result, TownId};
+#[cfg(all(feature = "git", feature = "process"))]
+use crate::runtime::ContainerRuntime;
+use crate::store::{Backend, StoreOptions};
+
+/// Puts a town together from its parts.
+///
+/// Settings of the work are data in the town ([`crate::SETTINGS`]); what is given here are components and places.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `open`"]
+pub struct TownBuilder {
+    pub(super) dir: PathBuf,
+    pub(super) id: Result<TownId>,
+    pub(super) backend: Option<Arc<dyn Backend>>,
+    pub(super) store: StoreOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) seed: Option<u64>,
+    #[cfg(feature = "sqlite")]
+    pub(super) sqlite: crate::store::SqliteOptions,
+    #[cfg(feature = "git")]
+    pub(super) git: crate::git::GitOptions,
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub(super) runtime: Option<Arc<dyn ContainerRuntime>>,
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub(super) supervisor: Option<crate::runtime::Supervisor>,
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub(super) agent_env: std::collections::BTreeMap<String, String>,
+}
+
+impl TownBuilder {
+    pub(super) fn new(dir: &Path) -> Self {
+        Self {
+            // A relative path that cannot be made absolute is refused where it is first used.
+            dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
+            id: TownId::new("town"),
+            backend: None,
+            store: StoreOptions::default(),
+            clock: Arc::new(SystemClock),
+            seed: None,
+            #[cfg(feature = "sqlite")]
+            sqlite: crate::store::SqliteOptions::default(),
+            #[cfg(feature = "git")]
+            git: crate::git::GitOptions::default(),
+            #[cfg(all(feature = "git", feature = "process"))]
+            runtime: None,
+            #[cfg(all(feature = "git", feature = "process"))]
+            supervisor: None,
+            #[cfg(all(feature = "git", feature = "process"))]
+            agent_env: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// Names the town; `town` where it is left out. A database may hold several.
+    pub fn id(mut self, id: &str) -> Self {
+        self.id = TownId::new(id);
+        self
+    }
+
+    /// Keeps the town in this backend instead of `town.db` in the town's folder.
+    pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// How the store uses its backend.
+    pub fn store_options(mut self, options: StoreOptions) -> Self {
+        self.store = options;
+        self
+    }
+
+    /// How `town.db` is used.
+    #[cfg(feature = "sqlite")]
+    pub fn sqlite_options(mut self, options: crate::store::SqliteOptions) -> Self {
+        self.sqlite = options;
+        self
+    }
+
+    /// Takes the time from here.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes ids from this seed; the same seed and the same calls give the same ids.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How git is run.
+    #[cfg(feature = "git")]
+    pub fn git(mut self, options: crate::git::GitOptions) -> Self {
+        self.git = options;
+        self
+    }
+
+    /// Runs agents and gates here instead of in processes of this machine.
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub fn runtime(mut self, runtime: Arc<dyn ContainerRuntime>) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Who watches over agents' processes; the program `gastown` on the `PATH` that
+    /// [`TownBuilder::from_env`] found where it is left out, else threads of this process.
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub fn supervisor(mut self, supervisor: crate::runtime::Supervisor) -> Self {
+        self.supervisor = Some(supervisor);
+        self
+    }
+
+    /// Takes from this process's environment what git and agents usually need: `PATH` for git, and for agents what
+    /// [`ProcessOptions::inherit_from_env`](crate::runtime::ProcessOptions::inherit_from_env) names.
+    ///
+    /// Without it they get the usual system folders as their `PATH`, and nothing else.
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub fn from_env(mut self) -> Self {
+        self.git.path = crate::git::GitOptions::from_env().path;
+        self.agent_env = crate::runtime::ProcessOptions::new(&self.dir).inherit_from_env().inherit_env;
+        self
+    }
+
+    /// Opens the town, making it where there is none.
+    ///
+    /// Nothing runs until [`Town::start`].
+    ///
+    /// # Errors
+    /// `town_folder` where the folder cannot be made, and those of the backend: `schema_newer`, `not_a_town`,
+    /// `store_read_only`, …
+    pub async fn open(self) -> Result<Town> {
+        Town::open(self).await
+    }
+
+    pub(super) fn make_dir(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.dir).map_err(|source| {
+            Error::unavailable("town_folder", format!("the town's folder {} cannot be made", self.dir.display()))
+                .with("path", self.dir.display())
+                .because(source)
+        })
+    }
+
+    pub(super) fn backend_or_default(&self) -> Result<Arc<dyn Backend>> {
+        if let Some(backend) = &self.backend {
+            return Ok(Arc::clone(backend));
+        }
+        #[cfg(feature = "sqlite")]
+        return Ok(Arc::new(crate::store::SqliteBackend::new(self.dir.join("town.db"), self.sqlite.clone())));
+        #[cfg(not(feature = "sqlite"))]
+        Err(Error::unsupported("backend_missing", "this build has no default storage; give the builder a backend"))
+    }
+}

@@ -1,0 +1,160 @@
+//! A handle: a town through one scope.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::operation::{Agents, Beads, Convoys, Events, Operation, Reviews, Rigs, Sessions};
+use super::town::Town;
+use crate::failpoint;
+use crate::model::{Error, Result, Scope};
+use crate::store::{Reader, Txn};
+use crate::work::command;
+use crate::work::txn::ScopedTxn;
+use crate::work::view::View;
+
+/// A town through one scope; its methods take no scope argument.
+///
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    town: Town,
+    scope: Arc<Scope>,
+    key: Option<String>,
+}
+
+impl Handle {
+    pub(super) fn new(town: Town, scope: Scope) -> Self {
+        Self { town, scope: Arc::new(scope), key: None }
+    }
+
+    /// The same handle whose next changing commands carry an idempotency key.
+    ///
+    /// A command that is repeated with its key within seven days gives the first answer and changes nothing; the same
+    /// key with another request is the conflict `idempotency_key_reused`. Use a key for one command.
+    #[must_use]
+    pub fn with_key(&self, key: impl Into<String>) -> Self {
+        Self { key: Some(key.into()), ..self.clone() }
+    }
+
+    /// The town.
+    pub fn town(&self) -> &Town {
+        &self.town
+    }
+
+    /// The scope it carries.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Beads: create, link, list, claim, close.
+    pub fn beads(&self) -> Beads {
+        Beads(self.clone())
+    }
+
+    /// Convoys: sling, watch, land.
+    pub fn convoys(&self) -> Convoys {
+        Convoys(self.clone())
+    }
+
+    /// Agents: register, list.
+    pub fn agents(&self) -> Agents {
+        Agents(self.clone())
+    }
+
+    /// Rigs: add, configure, list.
+    pub fn rigs(&self) -> Rigs {
+        Rigs(self.clone())
+    }
+
+    /// Sessions: list, stop.
+    pub fn sessions(&self) -> Sessions {
+        Sessions(self.clone())
+    }
+
+    /// Merge requests: list.
+    pub fn reviews(&self) -> Reviews {
+        Reviews(self.clone())
+    }
+
+    /// The journal: read, watch.
+    pub fn events(&self) -> Events {
+        Events(self.clone())
+    }
+
+    pub(super) async fn change<I, O>(
+        &self,
+        operation: &'static Operation,
+        input: I,
+        work: fn(&mut ScopedTxn<'_>, &I) -> Result<O>,
+    ) -> Result<O>
+    where
+        I: Serialize + Send + 'static,
+        O: Serialize + DeserializeOwned + Send + 'static,
+    {
+        operation.check(&self.scope)?;
+        let mut ctx = self.town.ctx();
+        ctx.idempotency_key.clone_from(&self.key);
+        let scope = Arc::clone(&self.scope);
+        let is_sling = matches!(operation.name, "beads.sling" | "convoys.sling");
+        let answer = self
+            .town
+            .shared
+            .store
+            .write(move |raw: &mut dyn Txn| {
+                let answer = command::change(raw, &scope, &ctx, operation.name, &input, work);
+                if is_sling {
+                    failpoint::pass("sling.before_commit");
+                }
+                answer
+            })
+            .await;
+        if is_sling {
+            failpoint::pass("sling.after_commit");
+        }
+        answer
+    }
+
+    pub(super) async fn ask<I, O>(
+        &self,
+        operation: &'static Operation,
+        input: I,
+        question: fn(View<'_>, &I) -> Result<O>,
+    ) -> Result<O>
+    where
+        I: Send + 'static,
+        O: Send + 'static,
+    {
+        operation.check(&self.scope)?;
+        let ctx = self.town.ctx();
+        let scope = Arc::clone(&self.scope);
+        self.town
+            .shared
+            .store
+            .read(move |reader: &dyn Reader| command::ask(reader, &scope, &ctx, &input, question))
+            .await
+    }
+
+    /// Runs an operation by its name, from JSON to JSON: what bindings and protocols call.
+    ///
+    /// # Errors
+    /// `operation_unknown`, `input_malformed` with what is wrong where, and the operation's own.
+    pub async fn call(&self, name: &str, input: serde_json::Value) -> Result<serde_json::Value> {
+        super::operation::call(self, name, input).await
+    }
+}
+
+pub(super) fn from_json<I: DeserializeOwned>(operation: &Operation, input: serde_json::Value) -> Result<I> {
+    serde_json::from_value(input).map_err(|source| {
+        Error::invalid("input_malformed", format!("{} wants {}: {source}", operation.name, operation.input))
+            .with("operation", operation.name)
+            .with("input", operation.input)
+            .because(source)
+    })
+}
+
+pub(super) fn to_json<O: Serialize>(output: O) -> Result<serde_json::Value> {
+    serde_json::to_value(output)
+        .map_err(|source| Error::internal("answer_unwritable", "an answer is not JSON").because(source))
+}

@@ -1,0 +1,102 @@
+//! How a town is.
+
+use serde::{Deserialize, Serialize};
+
+use super::handle::Handle;
+use super::operation::Operation;
+use crate::model::{EffectRow, EffectState, Result};
+use crate::store::{Scan, index};
+use crate::work::All;
+use crate::work::view::{View, text};
+
+/// The most effects that are counted in one state.
+const COUNT_MAX: usize = 10_000;
+
+/// Whether the engine runs in this process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EngineState {
+    /// It was not started here.
+    Off,
+    /// It runs.
+    Running,
+    /// It was stopped.
+    Stopped,
+    /// It gave up.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How a town is, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Health {
+    /// Whether the engine runs in this process.
+    pub engine: EngineState,
+    /// Whether sessions outlive this process; without the `gastown` program they end with it.
+    pub sessions_survive: bool,
+    /// Commands that wait for the writer.
+    pub queue_depth: usize,
+    /// Where the journal ends.
+    pub head: u64,
+    /// Effects that wait to be begun.
+    pub effects_planned: usize,
+    /// Effects that were begun.
+    pub effects_issued: usize,
+    /// Effects of which nobody knows whether they happened.
+    pub effects_ambiguous: usize,
+    /// The effects that were given up, newest last, at most 100: which, and why.
+    pub effects_refused: Vec<RefusedEffect>,
+}
+
+/// An effect that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedEffect {
+    /// Which.
+    pub id: String,
+    /// Why.
+    pub reason: String,
+}
+
+pub(super) async fn health(handle: &Handle, operation: &'static Operation, input: All) -> Result<Health> {
+    let mut health = handle.ask(operation, input, counted).await?;
+    health.queue_depth = handle.town().shared.store.queue_depth();
+    #[cfg(all(feature = "git", feature = "process"))]
+    {
+        use crate::executor::PumpState;
+        health.sessions_survive = handle.town().runtime().capabilities().survives_host;
+        health.engine = match handle.town().pump_state().await {
+            None => EngineState::Off,
+            Some(PumpState::Running) => EngineState::Running,
+            Some(PumpState::Stopped) => EngineState::Stopped,
+            Some(PumpState::Failed(error)) => EngineState::Failed { reason: error.chain() },
+        };
+    }
+    Ok(health)
+}
+
+fn counted(view: View<'_>, _: &All) -> Result<Health> {
+    let of = |state: EffectState| -> Result<Vec<EffectRow>> {
+        view.scan(Scan::new(&index::EFFECTS_BY_STATE, vec![text(state.as_str())], COUNT_MAX))
+    };
+    let mut refused = of(EffectState::Refused)?;
+    refused.sort_by_key(|row| row.updated_at);
+    let skip = refused.len().saturating_sub(100);
+    Ok(Health {
+        engine: EngineState::Off,
+        sessions_survive: false,
+        queue_depth: 0,
+        head: view.whole_town()?.head()?.seq,
+        effects_planned: of(EffectState::Planned)?.len(),
+        effects_issued: of(EffectState::Issued)?.len() + of(EffectState::Probing)?.len(),
+        effects_ambiguous: of(EffectState::Ambiguous)?.len(),
+        effects_refused: refused
+            .into_iter()
+            .skip(skip)
+            .map(|row| RefusedEffect { id: row.id.to_string(), reason: row.outcome.unwrap_or_default() })
+            .collect(),
+    })
+}

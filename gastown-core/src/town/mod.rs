@@ -1,0 +1,24 @@
+//! The town: composition root and the handles callers hold.
+//!
+//! A [`Town`] is opened by its builder. Handles carry a scope and reach the operations, grouped by noun:
+//! [`Handle::beads`], [`Handle::convoys`], [`Handle::agents`], [`Handle::rigs`], [`Handle::sessions`],
+//! [`Handle::reviews`], [`Handle::events`]. [`operations`] lists them all as data.
+
+mod builder;
+mod clock;
+mod handle;
+mod health;
+mod operation;
+mod replay;
+#[expect(clippy::module_inception, reason = "the file is named for its noun")]
+mod town;
+mod watch;
+
+pub use builder::TownBuilder;
+pub use clock::{Clock, SystemClock};
+pub use handle::Handle;
+pub use health::{EngineState, Health};
+pub use operation::{Agents, Beads, Convoys, Events, Operation, OperationKind, Reviews, Rigs, Sessions, operations};
+pub use replay::Replay;
+pub use town::Town;
+pub use watch::Watch;

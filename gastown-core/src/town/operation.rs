@@ -1,0 +1,244 @@
+//! Every operation, in one table: its methods, its name in every language, who may call it.
+
+use super::handle::{Handle, from_json, to_json};
+use super::health::{self, Health};
+use super::watch::Watch;
+use crate::model::{Error, Result, Role, Scope};
+use crate::work::{
+    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,
+    Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EventPage, EventsSince, Link, NewBead, RegisterAgent,
+    Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
+    SlingConvoy,
+};
+use crate::work::{agents, beads, convoys, events, graph, reviews, rigs, sessions};
+
+/// What an operation does to the town.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OperationKind {
+    /// It changes the town in one transaction and takes an idempotency key.
+    Change,
+    /// It reads one snapshot.
+    Ask,
+    /// It looks at the outside world as well.
+    Outside,
+}
+
+/// One operation.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Operation {
+    /// Its name: the group, a point, the method.
+    pub name: &'static str,
+    /// What it does to the town.
+    pub kind: OperationKind,
+    /// The type of its input.
+    pub input: &'static str,
+    /// The type of its output.
+    pub output: &'static str,
+    /// The roles of agents that may call it; operators and rigs may call everything their rows allow.
+    pub roles: &'static [Role],
+    /// What it does, in a sentence.
+    pub meaning: &'static str,
+}
+
+impl Operation {
+    pub(super) fn check(&self, scope: &Scope) -> Result<()> {
+        match scope {
+            Scope::Agent { role, .. } if !self.roles.contains(role) => {
+                Err(Error::forbidden("role_not_allowed", format!("a {role} may not call {}", self.name))
+                    .with("role", role)
+                    .with("operation", self.name))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+macro_rules! operations {
+    ($($(#[doc = $group_doc:literal])* $group:ident as $type:ident {
+        $($(#[doc = $doc:literal])* $kind:ident $name:literal $method:ident($input:ty) -> $output:ty = $work:expr, for [$($role:ident)*];)*
+    })*) => {
+        $(
+            $(#[doc = $group_doc])*
+            #[derive(Clone, Debug)]
+            pub struct $type(pub(super) Handle);
+
+            impl $type {
+                $($(#[doc = $doc])* pub async fn $method(&self, input: impl Into<$input>) -> Result<$output> {
+                    operations!(@run $kind self.0, operation($name), input.into(), $work)
+                })*
+            }
+        )*
+
+        static OPERATIONS: &[Operation] = &[$($(Operation {
+            name: $name,
+            kind: operations!(@kind $kind),
+            input: stringify!($input),
+            output: stringify!($output),
+            roles: &[$(Role::$role),*],
+            meaning: concat!($($doc),*),
+        },)*)*];
+
+        /// Runs the operation of that name.
+        pub(super) async fn call(handle: &Handle, name: &str, input: serde_json::Value) -> Result<serde_json::Value> {
+            match name {
+                $($($name => {
+                    let input: $input = from_json(operation($name), input)?;
+                    to_json(handle.$group().$method(input).await?)
+                })*)*
+                other => Err(Error::not_found(
+                    "operation_unknown",
+                    format!("there is no operation {}", crate::model::id::excerpt(other)),
+                )
+                .with("operations", OPERATIONS.iter().map(|o| o.name).collect::<Vec<_>>().join(", "))),
+            }
+        }
+    };
+    (@run change $handle:expr, $operation:expr, $input:expr, $work:expr) => { $handle.change($operation, $input, $work).await };
+    (@run ask $handle:expr, $operation:expr, $input:expr, $work:expr) => { $handle.ask($operation, $input, $work).await };
+    (@run outside $handle:expr, $operation:expr, $input:expr, $work:expr) => {{
+        $operation.check($handle.scope())?;
+        $work(&$handle, $operation, $input).await
+    }};
+    (@kind change) => { OperationKind::Change };
+    (@kind ask) => { OperationKind::Ask };
+    (@kind outside) => { OperationKind::Outside };
+}
+
+operations! {
+    /// Operations on beads.
+    beads as Beads {
+        /// Creates an issue.
+        change "beads.create" create(NewBead) -> Bead = beads::create, for [Mayor Polecat Witness Crew];
+        /// Reads one bead, whole.
+        ask "beads.get" get(BeadRef) -> Bead = beads::get, for [Mayor Polecat Refinery Witness Crew];
+        /// Changes what is named of a bead and leaves the rest.
+        change "beads.update" update(BeadPatch) -> Bead = beads::update, for [Mayor Polecat Crew];
+        /// Lists beads, oldest first, a page at a time.
+        ask "beads.list" list(BeadFilter) -> BeadPage = beads::list, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the issues that could be worked on now, most urgent first, a page at a time.
+        ask "beads.ready" ready(BeadFilter) -> BeadPage = beads::ready, for [Mayor Polecat Refinery Witness Crew];
+        /// Takes a ready issue for somebody: exactly one of any number of callers gets it.
+        change "beads.claim" claim(Claim) -> Bead = beads::claim, for [Mayor Crew];
+        /// Gives a claimed issue back.
+        change "beads.release" release(BeadRef) -> Bead = beads::release, for [Mayor Crew];
+        /// Closes an issue and frees what waited for it.
+        change "beads.close" close(CloseBead) -> Bead = beads::close, for [Mayor Crew];
+        /// Opens a closed or failed bead again; what is merged or landed stays closed.
+        change "beads.reopen" reopen(BeadRef) -> Bead = beads::reopen, for [Mayor Crew];
+        /// Adds an edge between two beads; a circle is refused and shown.
+        change "beads.link" link(Link) -> Changed = graph::link, for [Mayor Polecat Crew];
+        /// Removes an edge between two beads.
+        change "beads.unlink" unlink(Link) -> Changed = graph::unlink, for [Mayor Polecat Crew];
+        /// Reads the edges of one bead, in both directions.
+        ask "beads.edges" edges(BeadRef) -> Edges = graph::edges, for [Mayor Polecat Refinery Witness Crew];
+        /// Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is.
+        change "beads.sling" sling(Sling) -> Bead = sessions::sling, for [Mayor];
+    }
+    /// Operations on convoys.
+    convoys as Convoys {
+        /// Makes tasks with their edges, gives them to agents and brings them home together: all of them or none.
+        change "convoys.sling" sling(SlingConvoy) -> Convoy = convoys::sling, for [Mayor];
+        /// Reads one convoy and how far it is.
+        ask "convoys.get" get(BeadRef) -> Convoy = convoys::get, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the convoys.
+        ask "convoys.list" list(All) -> ConvoyList = convoys::list, for [Mayor Polecat Refinery Witness Crew];
+        /// Tries again to land a convoy that needs attention although all its members are done.
+        change "convoys.land" land(BeadRef) -> Convoy = convoys::retry_landing, for [Mayor];
+    }
+    /// Operations on agents.
+    agents as Agents {
+        /// Makes an agent known to the town.
+        change "agents.register" register(RegisterAgent) -> Agent = agents::register, for [Mayor];
+        /// Reads one agent.
+        ask "agents.get" get(AgentRef) -> Agent = agents::get, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the agents.
+        ask "agents.list" list(AgentFilter) -> AgentList = agents::list, for [Mayor Polecat Refinery Witness Crew];
+    }
+    /// Operations on rigs.
+    rigs as Rigs {
+        /// Takes a repository under the town's care, after looking whether it can be.
+        outside "rigs.add" add(AddRig) -> Rig = add_rig, for [];
+        /// Reads one rig.
+        ask "rigs.get" get(RigRef) -> Rig = rigs::get, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the rigs.
+        ask "rigs.list" list(All) -> RigList = rigs::list, for [Mayor Refinery Witness Crew];
+        /// Sets settings of the town or of a rig.
+        change "rigs.configure" configure(Configure) -> Changed = rigs::configure, for [];
+    }
+    /// Operations on sessions.
+    sessions as Sessions {
+        /// Reads one session.
+        ask "sessions.get" get(SessionRef) -> Session = sessions::get, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the sessions of a bead or in a state.
+        ask "sessions.list" list(SessionFilter) -> SessionList = sessions::list, for [Mayor Refinery Witness Crew];
+        /// Has a session stopped; its bead is open again and not slung.
+        change "sessions.stop" stop(SessionRef) -> Session = sessions::stop, for [Mayor Witness];
+    }
+    /// Operations on merge requests.
+    reviews as Reviews {
+        /// Reads one merge request.
+        ask "reviews.get" get(BeadRef) -> Review = reviews::get, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the merge requests of a source or in a state.
+        ask "reviews.list" list(ReviewFilter) -> ReviewList = reviews::list, for [Mayor Polecat Refinery Witness Crew];
+    }
+    /// The journal and the town's health.
+    events as Events {
+        /// Reads the journal behind a place.
+        ask "events.since" since(EventsSince) -> EventPage = events::since, for [];
+        /// Says how the town is: its engine, its queue, what waits and what was given up.
+        outside "events.health" health(All) -> Health = health::health, for [];
+    }
+}
+
+impl Events {
+    /// Follows the journal: everything behind `since`, then each event as it is journaled.
+    ///
+    /// # Errors
+    /// `scope_too_narrow` for a handle that does not see the whole town.
+    pub fn watch(&self, since: u64) -> Result<Watch> {
+        Watch::new(self.0.clone(), since)
+    }
+}
+
+/// Every operation there is.
+pub fn operations() -> &'static [Operation] {
+    OPERATIONS
+}
+
+fn operation(name: &str) -> &'static Operation {
+    OPERATIONS.iter().find(|operation| operation.name == name).expect("the name is the table's own")
+}
+
+#[cfg(all(feature = "git", feature = "process"))]
+async fn add_rig(handle: &Handle, operation: &'static Operation, input: AddRig) -> Result<Rig> {
+    use crate::git::{BranchName, RemoteUrl, inspect_remote};
+    let remote = RemoteUrl::new(input.remote.clone())?;
+    let target = BranchName::new(input.target())?;
+    let outside = handle.town().outside().await?;
+    inspect_remote(&outside.git, &remote, &target).await?;
+    let rig = handle.change(operation, input, rigs::add).await?;
+    let mirror = outside.mirror(&rig.name, &rig.remote).await?;
+    mirror.fetch().await?;
+    Ok(rig)
+}
+
+#[cfg(not(all(feature = "git", feature = "process")))]
+async fn add_rig(handle: &Handle, operation: &'static Operation, input: AddRig) -> Result<Rig> {
+    handle.change(operation, input, rigs::add).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_say_their_group_and_method() {
+        let mut names: Vec<&str> = OPERATIONS.iter().map(|o| o.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), OPERATIONS.len());
+        assert!(OPERATIONS.iter().all(|o| o.name.split('.').count() == 2 && !o.meaning.is_empty()));
+    }
+}

@@ -1,0 +1,281 @@
+//! An open town.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::json;
+
+use super::builder::TownBuilder;
+use super::clock::Clock;
+use super::handle::Handle;
+use super::replay::{self, Replay};
+#[cfg(all(feature = "git", feature = "process"))]
+use crate::executor::{Context, Outside, Pump};
+use crate::model::{Error, Key, Result, RigName, Scope, SessionId, TownId, TownRow};
+use crate::store::{Store, Txn};
+use crate::work::command;
+use crate::work::ids::Ids;
+use crate::work::sessions;
+use crate::work::txn::Ctx;
+
+/// A town: its rigs, agents, beads, journal and settings, and the engine that runs it.
+///
+/// Clones are the same town. The engine runs where [`Town::start`] was called, at most one for a town over all
+/// processes, and ends when the last clone is dropped.
+///
+/// ```
+/// # use gastown_core::{NewBead, Town};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let folder = tempfile::tempdir().unwrap();
+/// let town = Town::builder(folder.path()).open().await?;
+/// let bead = town.operator().beads().create(NewBead::titled("Tidy the harbour")).await?;
+/// assert_eq!(bead.title, "Tidy the harbour");
+/// town.close().await?;
+/// # Ok::<(), gastown_core::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Town {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    seeds: AtomicU64,
+    #[cfg(all(feature = "git", feature = "process"))]
+    parts: Parts,
+    #[cfg(all(feature = "git", feature = "process"))]
+    outside: tokio::sync::OnceCell<Arc<Outside>>,
+    #[cfg(all(feature = "git", feature = "process"))]
+    pump: tokio::sync::Mutex<Option<Pump>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Town").field("store", &self.store).field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// What the outside world is made of, once it is needed.
+#[cfg(all(feature = "git", feature = "process"))]
+#[derive(Debug)]
+struct Parts {
+    git: crate::git::GitOptions,
+    runtime: Arc<dyn crate::runtime::ContainerRuntime>,
+}
+
+impl Town {
+    /// A builder for the town whose files are in `dir`.
+    pub fn builder(dir: impl AsRef<Path>) -> TownBuilder {
+        TownBuilder::new(dir.as_ref())
+    }
+
+    pub(super) async fn open(builder: TownBuilder) -> Result<Self> {
+        builder.make_dir()?;
+        let backend = builder.backend_or_default()?;
+        let TownBuilder { dir, id, store, clock, seed, .. } = builder;
+        let id = id?;
+        #[cfg(all(feature = "git", feature = "process"))]
+        let parts = Parts {
+            git: builder.git,
+            runtime: builder
+                .runtime
+                .map_or_else(|| default_runtime(&dir, builder.supervisor, builder.agent_env), Ok)?,
+        };
+        let store = Store::open(backend, id.clone(), store).await?;
+        let seed = seed.map_or_else(random_seed, Ok)?;
+        let shared = Shared {
+            store,
+            dir,
+            clock,
+            seeds: AtomicU64::new(seed),
+            #[cfg(all(feature = "git", feature = "process"))]
+            parts,
+            #[cfg(all(feature = "git", feature = "process"))]
+            outside: tokio::sync::OnceCell::new(),
+            #[cfg(all(feature = "git", feature = "process"))]
+            pump: tokio::sync::Mutex::new(None),
+        };
+        let town = Self { shared: Arc::new(shared) };
+        town.found(id).await?;
+        Ok(town)
+    }
+
+    /// Records the town where it is new.
+    async fn found(&self, id: TownId) -> Result<()> {
+        let ctx = self.ctx();
+        self.shared
+            .store
+            .write(move |raw: &mut dyn Txn| {
+                command::step(raw, &ctx, "town.found", |txn| {
+                    if txn.find::<TownRow>(&Key::town(&id))?.is_none() {
+                        txn.put(TownRow { id: id.clone(), created_at: ctx.now })?;
+                        txn.event("town.founded", &id, json!({}));
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// A handle with the scope of the operator: the person or program that owns the town.
+    pub fn operator(&self) -> Handle {
+        Handle::new(self.clone(), Scope::Operator)
+    }
+
+    /// A handle that sees and changes one rig and nothing else.
+    pub fn rig(&self, rig: RigName) -> Handle {
+        Handle::new(self.clone(), Scope::Rig(rig))
+    }
+
+    /// A handle with the scope of the agent in a session, good while its epoch is the bead's.
+    ///
+    /// # Errors
+    /// `session_missing`.
+    pub async fn session(&self, id: &SessionId) -> Result<Handle> {
+        let (id, ctx) = (id.clone(), self.ctx());
+        let scope = self
+            .shared
+            .store
+            .read(move |reader| {
+                command::ask(reader, &Scope::Town, &ctx, &id, |view, id| {
+                    let session = sessions::row(view, id)?;
+                    let agent: crate::model::AgentRow = view.find(&Key::agent(&session.agent))?.ok_or_else(|| {
+                        Error::not_found("agent_missing", format!("there is no agent {}", session.agent))
+                    })?;
+                    Ok(Scope::Agent {
+                        agent: session.agent,
+                        role: agent.role,
+                        rig: session.rig,
+                        bead: session.bead,
+                        session: session.id,
+                        epoch: session.epoch,
+                    })
+                })
+            })
+            .await?;
+        Ok(Handle::new(self.clone(), scope))
+    }
+
+    /// The town's name.
+    pub fn id(&self) -> &TownId {
+        self.shared.store.town()
+    }
+
+    /// The folder of the town's files.
+    pub fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    /// Starts the engine: beads that were slung are given to agents, and their work is brought home.
+    ///
+    /// It runs as tasks of the current tokio runtime until [`Town::stop`]. What an earlier engine had begun, also in a
+    /// process that was killed, is found out first. Nothing happens where it runs here already.
+    ///
+    /// # Errors
+    /// `engine_running_elsewhere` while another process leads, `git_missing`, `git_too_old`.
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub async fn start(&self) -> Result<()> {
+        let mut pump = self.shared.pump.lock().await;
+        if pump.as_ref().is_some_and(|pump| matches!(pump.state(), crate::executor::PumpState::Running)) {
+            return Ok(());
+        }
+        let outside = self.outside().await?;
+        // The engine must not keep the town open for ever, so it holds the clock and the seeds and not the town.
+        let shared = Arc::downgrade(&self.shared);
+        let clock = Arc::clone(&self.shared.clock);
+        let fallback = AtomicU64::new(self.shared.next_seed());
+        let ctx = Arc::new(move || {
+            let seed = shared.upgrade().map_or_else(|| advance(&fallback), |shared| shared.next_seed());
+            Ctx::at(clock.now(), seed)
+        });
+        let context = Context { store: self.shared.store.clone(), outside, ctx };
+        *pump = Some(Pump::start(context).await?);
+        Ok(())
+    }
+
+    /// Stops the engine: nothing new is begun, what is in flight is recorded, agents go on and are adopted later.
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub async fn stop(&self) -> Result<()> {
+        match self.shared.pump.lock().await.take() {
+            Some(pump) => pump.stop().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the engine and closes the store; later calls answer `store_closed`.
+    pub async fn close(&self) -> Result<()> {
+        #[cfg(all(feature = "git", feature = "process"))]
+        self.stop().await?;
+        self.shared.store.close().await
+    }
+
+    /// Plays the journal from its beginning, checks its chain of hashes, and compares the rows it gives with the
+    /// stored ones.
+    ///
+    /// # Errors
+    /// `journal_broken` with the place where the chain breaks.
+    pub async fn replay(&self) -> Result<Replay> {
+        self.shared.store.read(replay::replay).await
+    }
+
+    pub(super) fn ctx(&self) -> Ctx {
+        Ctx { now: self.shared.clock.now(), ids: Ids::from_seed(self.shared.next_seed()), idempotency_key: None }
+    }
+
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub(super) async fn outside(&self) -> Result<Arc<Outside>> {
+        let parts = &self.shared.parts;
+        let make = || async {
+            let git = crate::git::GitRunner::new(parts.git.clone()).await?;
+            Ok(Arc::new(Outside::new(git, Arc::clone(&parts.runtime), self.shared.dir.clone())))
+        };
+        self.shared.outside.get_or_try_init(make).await.cloned()
+    }
+
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub(super) fn runtime(&self) -> &Arc<dyn crate::runtime::ContainerRuntime> {
+        &self.shared.parts.runtime
+    }
+
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub(super) async fn pump_state(&self) -> Option<crate::executor::PumpState> {
+        self.shared.pump.lock().await.as_ref().map(Pump::state)
+    }
+}
+
+impl Shared {
+    fn next_seed(&self) -> u64 {
+        advance(&self.seeds)
+    }
+}
+
+/// The next seed of a sequence: an odd step goes through every number before one comes again.
+fn advance(seeds: &AtomicU64) -> u64 {
+    seeds.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+}
+
+#[cfg(all(feature = "git", feature = "process"))]
+fn default_runtime(
+    dir: &Path,
+    supervisor: Option<crate::runtime::Supervisor>,
+    env: std::collections::BTreeMap<String, String>,
+) -> Result<Arc<dyn crate::runtime::ContainerRuntime>> {
+    use crate::runtime::{ProcessOptions, ProcessRuntime, Supervisor};
+    let mut options = ProcessOptions::new(dir.join("sessions"));
+    options.inherit_env = env;
+    let path =
+        options.inherit_env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    options.supervisor = supervisor.unwrap_or_else(|| Supervisor::find(None, Some(path.as_ref())));
+    Ok(Arc::new(ProcessRuntime::new(options)?))
+}
+
+/// A seed from the system's source of randomness.
+fn random_seed() -> Result<u64> {
+    getrandom::u64()
+        .map_err(|source| Error::unavailable("no_randomness", "the system gives no random numbers").because(source))
+}
