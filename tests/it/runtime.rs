@@ -10,7 +10,7 @@ use gastown_core::ErrorKind;
 use gastown_core::model::SessionId;
 use gastown_core::runtime::conformance::{Act, Bench, runs, until};
 use gastown_core::runtime::{
-    ContainerRuntime, ExitOutcome, ProcessOptions, ProcessRuntime, SessionState, Supervisor,
+    ContainerRuntime, ExitOutcome, ProcessOptions, ProcessRuntime, ScriptedRuntime, SessionState, Supervisor,
 };
 use tempfile::TempDir;
 
@@ -35,6 +35,11 @@ fn bench(supervisor: Supervisor) -> (TempDir, Bench) {
 
 gastown_core::runtime_conformance!(under_a_supervisor, || bench(own_process()));
 gastown_core::runtime_conformance!(in_process, || bench(Supervisor::InProcess));
+gastown_core::runtime_conformance!(scripted, || {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::new(ScriptedRuntime::new(Act::script), folder.path()).commands(Act::words);
+    (folder, bench)
+});
 
 fn session() -> SessionId {
     SessionId::new("s-1").unwrap()

@@ -107,11 +107,12 @@ fn stop_on_signals(events: SyncSender<Event>) -> io::Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
-    // Threads started from here on inherit it; the agent does not, it starts with an empty mask.
+    // Whatever starts from here on inherits it; the agent's mask is emptied before the agent runs.
     signals.thread_block()?;
-    thread::Builder::new().name("gastown-signal".into()).stack_size(64 << 10).spawn(move || {
-        while signals.wait().is_ok() && events.send(Event::Stop { grace: None }).is_ok() {}
-    })?;
+    thread::Builder::new()
+        .name("gastown-signal".into())
+        .stack_size(64 << 10)
+        .spawn(move || while signals.wait().is_ok() && events.send(Event::Stop { grace: None }).is_ok() {})?;
     Ok(())
 }
 

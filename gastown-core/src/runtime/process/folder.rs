@@ -13,9 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::output;
 use super::tree::{self, ProcessRef};
 use crate::model::{Error, Result, SessionId, Timestamp};
-use crate::runtime::{
-    CAPABILITY_FILE_VAR, ExitOutcome, ExitRecord, SecretText, SessionState, SessionStatus,
-};
+use crate::runtime::{CAPABILITY_FILE_VAR, ExitOutcome, ExitRecord, SecretText, SessionState, SessionStatus};
 
 const SPEC: &str = "spec.json";
 const LOCK: &str = "lock";
@@ -145,9 +143,8 @@ impl Folder {
     }
 
     pub(super) fn plan(&self) -> Result<Plan> {
-        self.read(SPEC)?.ok_or_else(|| {
-            Error::corrupt("session_folder_damaged", format!("{} has no {SPEC}", self.path.display()))
-        })
+        self.read(SPEC)?
+            .ok_or_else(|| Error::corrupt("session_folder_damaged", format!("{} has no {SPEC}", self.path.display())))
     }
 
     pub(super) fn lease(&self) -> Result<Option<Lease>> {
@@ -199,7 +196,8 @@ impl Folder {
             (None, Some(_)) => SessionState::Running,
             (None, None) => SessionState::Starting,
         };
-        let printed = output::printed(&self.output(), self.plan()?.segment_bytes).map_err(|e| self.failed("read", e))?;
+        let printed =
+            output::printed(&self.output(), self.plan()?.segment_bytes).map_err(|e| self.failed("read", e))?;
         let mut status = SessionStatus::new(session.clone(), state);
         status.output_bytes = match &status.state {
             SessionState::Exited(record) => record.output_bytes,
@@ -232,12 +230,14 @@ impl Folder {
             return Ok(record);
         }
         let lease = self.lease()?;
-        if let Some(agent) = lease.as_ref().filter(|lease| lease.boot == tree::boot_id()).and_then(|lease| lease.agent) {
+        if let Some(agent) = lease.as_ref().filter(|lease| lease.boot == tree::boot_id()).and_then(|lease| lease.agent)
+        {
             let killed = tree::signal_tree(agent.pid, agent, nix::sys::signal::Signal::SIGKILL)
                 + tree::kill_marked(&format!("{CAPABILITY_FILE_VAR}={}", self.capability().display()));
             tracing::warn!(%session, killed, "the supervisor is gone, what its agent left was killed");
         }
-        let printed = output::printed(&self.output(), self.plan()?.segment_bytes).map_err(|e| self.failed("read", e))?;
+        let printed =
+            output::printed(&self.output(), self.plan()?.segment_bytes).map_err(|e| self.failed("read", e))?;
         let ended_at = now();
         let record = ExitRecord {
             session: session.clone(),
@@ -314,6 +314,7 @@ impl Folder {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Durability {
     Fast,
     Full,

@@ -254,7 +254,12 @@ impl Inner {
 impl ContainerRuntime for ProcessRuntime {
     fn capabilities(&self) -> Capabilities {
         let own_process = matches!(self.inner.options.supervisor, Supervisor::Program { .. });
-        Capabilities { survives_host: own_process, kills_tree: own_process, real_processes: true }
+        Capabilities {
+            survives_host: own_process,
+            kills_tree: own_process,
+            closes_descriptors: own_process,
+            real_processes: true,
+        }
     }
 
     async fn start(&self, spec: &SessionSpec) -> Result<SessionStatus> {

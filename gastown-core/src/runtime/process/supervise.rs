@@ -264,7 +264,8 @@ fn drain(mut pipe: PipeReader, cancelled: &PipeReader, mut log: OutputLog) -> Ou
                 if last {
                     return log;
                 }
-                let mut ends = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN), PollFd::new(cancelled.as_fd(), PollFlags::POLLIN)];
+                let mut ends =
+                    [PollFd::new(pipe.as_fd(), PollFlags::POLLIN), PollFd::new(cancelled.as_fd(), PollFlags::POLLIN)];
                 match poll(&mut ends, PollTimeout::NONE) {
                     Ok(_) | Err(Errno::EINTR) => {}
                     Err(error) => {
