@@ -169,6 +169,20 @@ async fn sessions_in_process_end_with_the_runtime() {
 }
 
 #[tokio::test]
+async fn a_grace_longer_than_the_clock_is_fine_and_a_damaged_folder_hides_nobody() {
+    let (folder, bench) = bench(own_process());
+    fs::create_dir(folder.path().join("sessions/damaged")).unwrap();
+    let mut spec = bench.spec("s-1", &Act::Hangs);
+    spec.timeout = Some(Duration::MAX);
+    bench.runtime.start(&spec).await.unwrap();
+    bench.until_printed(&session(), "ready").await;
+    assert_eq!(bench.runtime.list().await.unwrap().len(), 1);
+    assert!(bench.runtime.inspect(&SessionId::new("damaged").unwrap()).await.is_err());
+    bench.runtime.stop(&session(), Duration::MAX).await.unwrap();
+    assert_eq!(bench.runtime.wait(&session()).await.unwrap().outcome, ExitOutcome::Stopped);
+}
+
+#[tokio::test]
 async fn no_zombie_is_left() {
     for supervisor in [own_process(), Supervisor::InProcess] {
         let (_folder, bench) = bench(supervisor);

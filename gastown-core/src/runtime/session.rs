@@ -84,6 +84,7 @@ impl SessionSpec {
 }
 
 /// What a runtime can do on this machine.
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, not a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
