@@ -1,3 +1,5 @@
 //! Every integration test, in one binary.
 
+#![allow(clippy::unwrap_used)]
+
 mod runtime;

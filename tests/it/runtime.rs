@@ -9,7 +9,9 @@ use std::time::Duration;
 use gastown_core::ErrorKind;
 use gastown_core::model::SessionId;
 use gastown_core::runtime::conformance::{Act, Bench, runs, until};
-use gastown_core::runtime::{ContainerRuntime, ExitOutcome, ProcessOptions, ProcessRuntime, SessionState, Supervisor};
+use gastown_core::runtime::{
+    ContainerRuntime, ExitOutcome, ProcessOptions, ProcessRuntime, ScriptedRuntime, SessionState, Supervisor,
+};
 use tempfile::TempDir;
 
 const TOWN_CHILD: &str = env!("CARGO_BIN_EXE_town-child");
@@ -33,6 +35,11 @@ fn bench(supervisor: Supervisor) -> (TempDir, Bench) {
 
 gastown_core::runtime_conformance!(under_a_supervisor, || bench(own_process()));
 gastown_core::runtime_conformance!(in_process, || bench(Supervisor::InProcess));
+gastown_core::runtime_conformance!(scripted, || {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::new(ScriptedRuntime::new(Act::script), folder.path()).commands(Act::words);
+    (folder, bench)
+});
 
 fn session() -> SessionId {
     SessionId::new("s-1").unwrap()
@@ -159,6 +166,20 @@ async fn sessions_in_process_end_with_the_runtime() {
     assert!(runs(pid));
     drop(bench);
     assert!(!Path::new(&format!("/proc/{pid}")).exists(), "it is killed and collected");
+}
+
+#[tokio::test]
+async fn a_grace_longer_than_the_clock_is_fine_and_a_damaged_folder_hides_nobody() {
+    let (folder, bench) = bench(own_process());
+    fs::create_dir(folder.path().join("sessions/damaged")).unwrap();
+    let mut spec = bench.spec("s-1", &Act::Hangs);
+    spec.timeout = Some(Duration::MAX);
+    bench.runtime.start(&spec).await.unwrap();
+    bench.until_printed(&session(), "ready").await;
+    assert_eq!(bench.runtime.list().await.unwrap().len(), 1);
+    assert!(bench.runtime.inspect(&SessionId::new("damaged").unwrap()).await.is_err());
+    bench.runtime.stop(&session(), Duration::MAX).await.unwrap();
+    assert_eq!(bench.runtime.wait(&session()).await.unwrap().outcome, ExitOutcome::Stopped);
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 pub mod conformance;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
+#[cfg(feature = "testkit")]
+pub mod scripted;
 mod secret;
 mod session;
 
@@ -18,6 +20,8 @@ use crate::model::{Result, SessionId};
 
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub use process::{ProcessOptions, ProcessRuntime, Supervisor, session_main};
+#[cfg(feature = "testkit")]
+pub use scripted::{Script, ScriptedRuntime};
 pub use secret::SecretText;
 pub use session::{
     CAPABILITY_FILE_VAR, Capabilities, ExitOutcome, ExitRecord, GRACE_DEFAULT, OUTPUT_BYTES_MAX_DEFAULT, OutputChunk,

@@ -84,6 +84,7 @@ impl SessionSpec {
 }
 
 /// What a runtime can do on this machine.
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, not a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -91,6 +92,8 @@ pub struct Capabilities {
     pub survives_host: bool,
     /// Nothing that an agent started outlives its session, not even what left its process group.
     pub kills_tree: bool,
+    /// An agent has the three standard descriptors only, whatever its host left open on exec.
+    pub closes_descriptors: bool,
     /// Sessions are real processes of this machine with a process id.
     pub real_processes: bool,
 }
@@ -98,7 +101,7 @@ pub struct Capabilities {
 impl Capabilities {
     /// The least a runtime can do; set what is better.
     pub const fn none() -> Self {
-        Self { survives_host: false, kills_tree: false, real_processes: false }
+        Self { survives_host: false, kills_tree: false, closes_descriptors: false, real_processes: false }
     }
 }
 

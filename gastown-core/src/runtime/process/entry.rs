@@ -34,13 +34,13 @@ pub(super) const READY: &str = "ready\n";
 pub fn session_main(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let args: Vec<OsString> = args.into_iter().skip(1).collect();
     match args.first()?.to_str()? {
-        MODE => Some(match &args[1..] {
-            [flag, dir] if flag == "--dir" => match supervise(&PathBuf::from(dir)) {
+        MODE => match &args[1..] {
+            [flag, dir] if flag == "--dir" => Some(match supervise(&PathBuf::from(dir)) {
                 Ok(_) => ExitCode::SUCCESS,
                 Err(error) => complain(&error.chain()),
-            },
-            _ => complain("usage: session --dir <folder>"),
-        }),
+            }),
+            _ => None,
+        },
         launch::EXEC_MODE => Some(complain(&launch::become_agent(&args[1..]).to_string())),
         _ => None,
     }
@@ -107,7 +107,7 @@ fn stop_on_signals(events: SyncSender<Event>) -> io::Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
-    // Threads started from here on inherit it; the agent does not, it starts with an empty mask.
+    // Whatever starts from here on inherits it; the agent's mask is emptied before the agent runs.
     signals.thread_block()?;
     thread::Builder::new()
         .name("gastown-signal".into())

@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
@@ -19,10 +20,15 @@ const SPEC: &str = "spec.json";
 const LOCK: &str = "lock";
 const LEASE: &str = "lease.json";
 const STOP: &str = "stop.json";
+/// Held while a wish to stop is compared with the one before.
+const TURN: &str = "stop.lock";
 const EXIT: &str = "exit.json";
 const CAPABILITY: &str = "capability";
 const OUTPUT: &str = "output";
 const LOG: &str = "supervisor.log";
+
+/// Tells the drafts of files apart that threads of this process write at the same time.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// What the supervisor needs, as it stands in the folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -166,8 +172,12 @@ impl Folder {
 
     /// Leaves the wish to stop; the shortest grace of several counts.
     pub(super) fn request_stop(&self, grace: Duration) -> Result<()> {
-        let grace_ms = millis(grace).min(self.read::<StopRequest>(STOP)?.map_or(u64::MAX, |before| before.grace_ms));
-        self.replace(STOP, &StopRequest { grace_ms }, Durability::Fast)
+        let turn = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.path.join(TURN));
+        let turn = turn.and_then(|turn| turn.lock().map(|()| turn)).map_err(|error| self.failed("stop", error))?;
+        let before = self.read::<StopRequest>(STOP)?.map_or(u64::MAX, |before| before.grace_ms);
+        self.replace(STOP, &StopRequest { grace_ms: millis(grace).min(before) }, Durability::Fast)?;
+        drop(turn);
+        Ok(())
     }
 
     pub(super) fn stop_requested(&self) -> Option<Duration> {
@@ -182,9 +192,14 @@ impl Folder {
 
     /// Where the session is; one that nobody holds and that has no exit record is settled as lost here.
     pub(super) fn status(&self, session: &SessionId) -> Result<SessionStatus> {
-        if !self.exists() {
-            return Ok(SessionStatus::new(session.clone(), SessionState::Absent));
+        match self.look(session) {
+            // Never there, or forgotten while we looked.
+            _ if !self.exists() => Ok(SessionStatus::new(session.clone(), SessionState::Absent)),
+            looked => looked,
         }
+    }
+
+    fn look(&self, session: &SessionId) -> Result<SessionStatus> {
         let record = match self.exit()? {
             Some(record) => Some(record),
             None if self.held()? => None,
@@ -294,7 +309,8 @@ impl Folder {
 
     fn replace(&self, name: &str, value: &impl Serialize, durability: Durability) -> Result<()> {
         let write = || -> io::Result<()> {
-            let draft = self.path.join(format!(".{name}.{}", std::process::id()));
+            let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+            let draft = self.path.join(format!(".{name}.{}-{number}", std::process::id()));
             write_private(&draft, &serde_json::to_vec(value)?)?;
             if matches!(durability, Durability::Full) {
                 File::open(&draft)?.sync_all()?;
@@ -314,6 +330,7 @@ impl Folder {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Durability {
     Fast,
     Full,

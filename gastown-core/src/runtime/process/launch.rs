@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{self, Pid};
 
 use super::folder::Plan;
@@ -133,6 +133,8 @@ fn set_up_and_exec(args: &[OsString]) -> io::Result<std::convert::Infallible> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "arguments are missing"));
     };
     unistd::setsid()?;
+    // The supervisor takes its signals by waiting for them; the agent must get them.
+    SigSet::empty().thread_set_mask()?;
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The supervisor may have died before its death was ours.
     if parent.to_str().and_then(|pid| pid.parse().ok()) != Some(Pid::parent().as_raw()) {

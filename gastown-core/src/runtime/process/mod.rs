@@ -254,7 +254,12 @@ impl Inner {
 impl ContainerRuntime for ProcessRuntime {
     fn capabilities(&self) -> Capabilities {
         let own_process = matches!(self.inner.options.supervisor, Supervisor::Program { .. });
-        Capabilities { survives_host: own_process, kills_tree: own_process, real_processes: true }
+        Capabilities {
+            survives_host: own_process,
+            kills_tree: own_process,
+            closes_descriptors: own_process,
+            real_processes: true,
+        }
     }
 
     async fn start(&self, spec: &SessionSpec) -> Result<SessionStatus> {
@@ -275,9 +280,11 @@ impl ContainerRuntime for ProcessRuntime {
             for entry in fs::read_dir(dir).map_err(failed)? {
                 let name = entry.map_err(failed)?.file_name();
                 let Some(session) = name.to_str().and_then(|name| SessionId::new(name).ok()) else { continue };
-                let status = inner.folder(&session).status(&session)?;
-                if status.state != SessionState::Absent {
-                    statuses.push(status);
+                match inner.folder(&session).status(&session) {
+                    Ok(status) if status.state == SessionState::Absent => {}
+                    Ok(status) => statuses.push(status),
+                    // One damaged folder must not hide the sessions that can be adopted; inspect tells what it has.
+                    Err(error) => tracing::warn!(%session, error = %error.chain(), "a session cannot be read"),
                 }
             }
             statuses.sort_by(|a, b| a.session.cmp(&b.session));

@@ -117,11 +117,11 @@ impl Watched<'_> {
         let mut cause = None;
         let mut kill_at = None;
         let mut times_out_at =
-            self.plan.timeout_ms.and_then(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
+            self.plan.timeout_ms.map(|timeout| later(Instant::now(), Duration::from_millis(timeout)));
         let lease = Duration::from_millis(self.plan.lease_ms);
-        let mut renew_at = Instant::now() + lease;
+        let mut renew_at = later(Instant::now(), lease);
         let mut ask = |kill_at: &mut Option<Instant>, why: ExitOutcome, grace: Duration| {
-            let until = Instant::now() + grace;
+            let until = later(Instant::now(), grace);
             *kill_at = Some(kill_at.map_or(until, |before: Instant| before.min(until)));
             if cause.is_none() {
                 cause = Some(why);
@@ -158,7 +158,7 @@ impl Watched<'_> {
                 kill_at = Some(reached + KILL_AGAIN);
             }
             if renew_at <= reached {
-                renew_at = reached + lease;
+                renew_at = later(reached, lease);
                 if let Err(error) = self.renew_lease() {
                     tracing::warn!(session = %self.plan.session, error = %error.chain(), "the lease was not renewed");
                 }
@@ -209,6 +209,11 @@ impl Watched<'_> {
             last_output_at: self.progress.last_at(),
         })
     }
+}
+
+/// That much later, within a year: a duration may be longer than the clock can count.
+fn later(at: Instant, duration: Duration) -> Instant {
+    at + duration.min(Duration::from_secs(365 * 24 * 3600))
 }
 
 /// The thread that drains the agent's pipe.

@@ -93,14 +93,14 @@ pub(super) fn signal_tree(root: i32, agent: ProcessRef, signal: Signal) -> usize
 
 /// Kills every process whose environment holds `marker`; answers how many.
 pub(super) fn kill_marked(marker: &str) -> usize {
-    let marked = |entry: &Entry| {
+    let has_it = |entry: &Entry| {
         fs::read(format!("/proc/{}/environ", entry.process.pid))
             .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|one| one == marker.as_bytes()))
     };
     let myself = Pid::this().as_raw();
     Entry::all()
         .iter()
-        .filter(|entry| entry.process.pid != myself && !entry.zombie && marked(entry))
+        .filter(|entry| entry.process.pid != myself && !entry.zombie && has_it(entry))
         .filter(|entry| entry.process.signal(Signal::SIGKILL))
         .count()
 }
