@@ -3,6 +3,23 @@
 from collections.abc import Awaitable
 from typing import Any, final
 
+__all__ = [
+    "ConflictError",
+    "CorruptError",
+    "ExhaustedError",
+    "ForbiddenError",
+    "GastownError",
+    "InternalError",
+    "InvalidError",
+    "NotFoundError",
+    "Town",
+    "UnavailableError",
+    "UnsupportedError",
+    "Watch",
+    "__version__",
+    "_probe",
+]
+
 __version__: str
 
 class GastownError(Exception):
