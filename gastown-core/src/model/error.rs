@@ -100,13 +100,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error with a kind, a stable snake_case code and a sentence without a full stop.
     pub fn new(kind: ErrorKind, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            code: code.into(),
-            message: message.into(),
-            facts: BTreeMap::new(),
-            source: None,
-        }))
+        Self(Box::new(Inner { kind, code: code.into(), message: message.into(), facts: BTreeMap::new(), source: None }))
     }
 
     /// Short for [`ErrorKind::NotFound`].

@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn hostile_names_are_refused_with_the_rule() {
         let long = "a".repeat(10_000);
-        for bad in ["", " ", "a b", "a/b", "..", "../x", "-a", "--output=x", "ä", "mаyor", "A", "a\0b", "a\n", &long] {
+        for bad in ["", " ", "a b", "a/b", "..", "../x", "-a", "--output=x", "ä", "mаyor", "A", "a\0b", "a\n", &long]
+        {
             for error in [RigName::new(bad).unwrap_err(), AgentName::new(bad).unwrap_err()] {
                 assert_eq!(error.code(), "name_malformed", "{bad:?}");
                 assert!(error.fact("rule").is_some());

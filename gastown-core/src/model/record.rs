@@ -1,7 +1,7 @@
 //! Records: plain structs whose fields are columns.
 
-use super::value::{ColumnType, Value};
 use super::Result;
+use super::value::{ColumnType, Value};
 
 /// What a column is to its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
