@@ -97,8 +97,8 @@ build-python: $(VENV_READY) program
 	@cd gastown-py && $(ROOT)/$(STEP) "maturin develop" $(VENV)/bin/maturin develop --quiet --locked --target-dir $(PY_TARGET)
 
 .PHONY: build-node
-build-node: $(NPM_READY) program
-	@cd gastown-node && $(ROOT)/$(STEP) "napi build" npm run --silent build
+build-node: tools-node program
+	@cd gastown-node && $(ROOT)/$(STEP) "build for node" node build.js --quiet --locked
 
 # ---- the rest ----------------------------------------------------------------------------------------------------
 
@@ -118,8 +118,8 @@ soak: tools-rust ## Run the long forms of the seeded tests (GASTOWN_SOAK=1; an h
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
-	rm -rf target .venv gastown-node/node_modules gastown-node/native.js gastown-node/native.d.ts gastown-node/bin/gastown \
-		gastown-node/*.node gastown-py/python/gastown/bin gastown-py/python/gastown/*.so
+	rm -rf target .venv gastown-node/node_modules gastown-node/bin/gastown gastown-node/*.node \
+		gastown-py/python/gastown/bin gastown-py/python/gastown/*.so
 
 # ---- tools -------------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,20 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use serde_json::{Map, Value};
 
+use crate::error::to_exception;
+
 /// How deep lists and dicts may be nested.
 const DEPTH_MAX: usize = 64;
+
+/// The JSON of a call's arguments.
+pub(crate) fn arguments(value: &Bound<'_, PyAny>) -> PyResult<Value> {
+    from_python(value).map_err(|error| to_exception(value.py(), &error))
+}
 
 /// The JSON of a Python value.
 ///
 /// `invalid` for what JSON or a 64-bit integer cannot hold, with the fact `path`.
-pub(crate) fn from_python(value: &Bound<'_, PyAny>) -> Result<Value> {
+fn from_python(value: &Bound<'_, PyAny>) -> Result<Value> {
     convert(value, &mut Vec::new())
 }
 
@@ -86,20 +93,8 @@ fn refused(code: &'static str, path: &[String], what: &str) -> Error {
     Error::invalid(code, format!("{place} {what}")).with("path", place)
 }
 
-/// JSON on its way to Python.
-pub(crate) struct Answer(pub(crate) Value);
-
-impl<'py> IntoPyObject<'py> for Answer {
-    type Target = PyAny;
-    type Output = Bound<'py, PyAny>;
-    type Error = PyErr;
-
-    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_python(py, self.0)
-    }
-}
-
-fn to_python(py: Python<'_>, value: Value) -> PyResult<Bound<'_, PyAny>> {
+/// The Python value of JSON.
+pub(crate) fn to_python(py: Python<'_>, value: Value) -> PyResult<Bound<'_, PyAny>> {
     match value {
         Value::Null => Ok(py.None().into_bound(py)),
         Value::Bool(truth) => Ok(PyBool::new(py, truth).to_owned().into_any()),

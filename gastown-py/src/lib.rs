@@ -1,5 +1,6 @@
 //! The Python binding: it translates and decides nothing.
 
+mod awaitable;
 mod calls;
 mod error;
 mod json;

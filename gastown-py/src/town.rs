@@ -7,8 +7,9 @@ use gastown_core::Error;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::awaitable::async_call;
 use crate::calls::{Calls, Events};
-use crate::runtime::{arguments, async_call};
+use crate::json::arguments;
 
 /// An open town.
 #[pyclass(frozen, module = "gastown._gastown")]

@@ -1,12 +1,15 @@
 """A town: every operation under its name, with its types.
 
-An operation is two lines in its group; the name is the one of the core, and `tests/test_parity.py` compares the tables.
+An operation is a method of two lines in its group, under the name it has in the core:
+
+    async def create(self, **bead: Unpack[NewBead]) -> Bead:
+        return await self._call("beads.create", bead, Bead)
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gastown import _gastown
 from gastown._decode import decode
@@ -25,7 +28,7 @@ class Group:
     def __init__(self, native: _gastown.Town) -> None:
         self._native = native
 
-    async def _call(self, name: str, fields: Mapping[str, Any], answer: type[T]) -> T:
+    async def _call(self, name: str, fields: Mapping[str, object], answer: type[T]) -> T:
         return decode(answer, await self._native.call(name, dict(fields)))
 
 
