@@ -65,7 +65,7 @@ fn convert(value: &Bound<'_, PyAny>, path: &mut Vec<String>) -> Result<Value> {
 fn object(dict: &Bound<'_, PyDict>, path: &mut Vec<String>) -> Result<Value> {
     let mut map = Map::new();
     for (key, item) in dict.iter() {
-        let key = match key.cast::<PyString>().map(|text| text.to_cow()) {
+        let key = match key.cast::<PyString>().map(PyStringMethods::to_cow) {
             Ok(Ok(key)) => key.into_owned(),
             _ => return Err(refused("value_key", path, "has a key that is not text")),
         };

@@ -81,10 +81,7 @@ fn a_downward_import_is_allowed_and_words_in_text_are_no_imports() {
         ("store/sqlite/row.rs", "use super::super::memory; use super::{schema, super::mod_rs}; use self::inner::X;"),
         ("store/mod.rs", "// use crate::town::Town;\n/* crate::work /* nested crate::town */ crate::engine */"),
         ("store/mod.rs", "/// ```\n/// use crate::town::Town;\n/// ```\nfn f() {}"),
-        (
-            "store/mod.rs",
-            r##"const A: &str = "crate::town"; const B: &str = r#"crate::work "quoted" crate::town"#;"##,
-        ),
+        ("store/mod.rs", r##"const A: &str = "crate::town"; const B: &str = r#"crate::work "quoted" crate::town"#;"##),
         ("store/mod.rs", r#"const Q: char = '"'; use crate::model::Id; const B: u8 = b'\''; fn f<'a>(x: &'a str) {}"#),
         (
             "store/mod.rs",
