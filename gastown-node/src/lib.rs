@@ -1,1 +1,7 @@
-//! Binding; see the crate gastown-core.
+//! The Node binding: it translates and decides nothing.
+#![allow(unreachable_pub, reason = "napi asks for `pub` on what it exports")]
+
+mod calls;
+mod error;
+mod probe;
+mod town;

@@ -1,5 +1,8 @@
-//! Every integration test, in one binary.
+//! What crosses modules; one binary, so that it links once.
 
 #![allow(clippy::unwrap_used)]
 
+mod complete;
+mod floors;
+mod imports;
 mod runtime;

@@ -1,0 +1,5 @@
+//! Link settings that Node asks for.
+
+fn main() {
+    napi_build::setup();
+}

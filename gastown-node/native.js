@@ -1,0 +1,6 @@
+'use strict'
+
+/** The file that `build.js` makes, one for each platform. */
+const file = `gastown.${process.platform}-${process.arch}.node`
+
+module.exports = require(`./${file}`)

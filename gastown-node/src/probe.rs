@@ -1,0 +1,50 @@
+//! A handle that only shows how values, errors and cancellation cross the boundary; for the package's own tests.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, future, stream};
+use gastown_core::{Error, ErrorKind, Result};
+use napi_derive::napi;
+use serde_json::{Value, json};
+
+use crate::calls::{Calls, Events};
+use crate::town::Town;
+
+/// A town that answers `probe.echo`, `probe.fail` and `probe.hang`.
+#[napi]
+pub fn probe() -> Town {
+    Town::new(Arc::new(Probe))
+}
+
+/// The names of the operations.
+#[napi]
+pub fn operations() -> Vec<&'static str> {
+    vec!["probe.echo", "probe.fail", "probe.hang"]
+}
+
+struct Probe;
+
+impl Calls for Probe {
+    fn call(&self, name: String, input: Value) -> BoxFuture<'static, Result<Value>> {
+        match name.as_str() {
+            "probe.echo" => future::ready(Ok(input)).boxed(),
+            "probe.fail" => future::ready(Err(failure(&input))).boxed(),
+            "probe.hang" => future::pending().boxed(),
+            _ => future::ready(Err(Error::not_found("operation_unknown", format!("there is no operation {name}"))))
+                .boxed(),
+        }
+    }
+
+    fn watch(&self, since: Option<i64>) -> Events {
+        let first = since.unwrap_or(0) + 1;
+        stream::iter((first..first + 3).map(|seq| Ok(json!({ "seq": seq })))).chain(stream::pending()).boxed()
+    }
+}
+
+fn failure(input: &Value) -> Error {
+    let kind = ErrorKind::ALL.into_iter().find(|kind| input["kind"] == kind.as_str()).unwrap_or(ErrorKind::Internal);
+    Error::new(kind, "probe_failed", "the probe was told to fail")
+        .with("bead", "gt-a3f9k")
+        .because(std::io::Error::other("the cause"))
+}
