@@ -6,3 +6,4 @@ mod complete;
 mod floors;
 mod imports;
 mod runtime;
+mod town;

@@ -13,7 +13,7 @@ use crate::model::{
 use crate::store::{Scan, index};
 
 /// The most agents of a town.
-pub const AGENTS_MAX: usize = 100_000;
+pub(crate) const AGENTS_MAX: usize = 100_000;
 
 /// An agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

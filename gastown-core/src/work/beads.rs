@@ -15,19 +15,19 @@ use crate::model::{
 use crate::store::{Position, Scan, index};
 
 /// The longest title in bytes.
-pub const TITLE_BYTES_MAX: usize = 500;
+pub(crate) const TITLE_BYTES_MAX: usize = 500;
 /// The longest of the four texts in bytes.
-pub const TEXT_BYTES_MAX: usize = 1 << 20;
+pub(crate) const TEXT_BYTES_MAX: usize = 1 << 20;
 /// The largest metadata object in bytes of JSON.
-pub const METADATA_BYTES_MAX: usize = 1 << 18;
+pub(crate) const METADATA_BYTES_MAX: usize = 1 << 18;
 /// The most labels of one bead.
-pub const LABELS_MAX: usize = 200;
+pub(crate) const LABELS_MAX: usize = 200;
 /// The longest label in bytes.
-pub const LABEL_BYTES_MAX: usize = 200;
+pub(crate) const LABEL_BYTES_MAX: usize = 200;
 /// The most beads in one answer.
-pub const PAGE_MAX: usize = 1_000;
+pub(crate) const PAGE_MAX: usize = 1_000;
 /// The prefix of ids of beads that belong to no rig.
-pub const TOWN_PREFIX: &str = "hq";
+pub(crate) const TOWN_PREFIX: &str = "hq";
 
 /// A bead, whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -12,9 +12,9 @@ use crate::model::{BeadRow, Error, IdempotencyRow, Key, Result, Scope, SessionRo
 use crate::store::{Reader, Txn};
 
 /// How long an answer is remembered for its idempotency key.
-pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The longest idempotency key in bytes.
-pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
+pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
 
 /// Runs one changing command in a transaction.
 pub(crate) fn change<I, O>(

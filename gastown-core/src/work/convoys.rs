@@ -16,7 +16,7 @@ use crate::model::{
 use crate::store::{Scan, index};
 
 /// The most tasks slung at once.
-pub const TASKS_MAX: usize = 10_000;
+pub(crate) const TASKS_MAX: usize = 10_000;
 
 /// A convoy and how far it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use crate::store::{Scan, index};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Report {
+pub(crate) enum Report {
     /// It happened, with these facts.
     Done(Done),
     /// It did not happen; another try may help.
@@ -37,7 +37,7 @@ pub enum Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "done", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Done {
+pub(crate) enum Done {
     /// Nothing more to say.
     Plainly,
     /// The session's process runs; its workspace started from this commit.
@@ -87,7 +87,7 @@ pub enum Done {
 
 /// An effect that an executor has begun.
 #[derive(Clone, Debug)]
-pub struct Issued {
+pub(crate) struct Issued {
     /// Which.
     pub id: EffectId,
     /// Which try.

@@ -6,7 +6,7 @@ use super::view::View;
 use crate::model::{Error, Event, Result};
 
 /// The most events in one answer.
-pub const EVENTS_MAX: usize = 1_000;
+pub(crate) const EVENTS_MAX: usize = 1_000;
 
 /// Which events to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,16 +4,16 @@
 ///
 /// The generator is SplitMix64; it is good enough for names, and never used for secrets.
 #[derive(Clone, Debug)]
-pub struct Ids(u64);
+pub(crate) struct Ids(u64);
 
 impl Ids {
     /// The stream of this seed.
-    pub const fn from_seed(seed: u64) -> Self {
+    pub(crate) const fn from_seed(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The next number.
-    pub fn next_u64(&mut self) -> u64 {
+    pub(crate) fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,7 +22,7 @@ impl Ids {
     }
 
     /// That many random base-36 digits.
-    pub fn base36(&mut self, digits: usize) -> String {
+    pub(crate) fn base36(&mut self, digits: usize) -> String {
         const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
         (0..digits)
             .map(|_| {

@@ -11,7 +11,7 @@ use crate::model::{Error, Key, Result, RigName, RigRow, RigState, Timestamp};
 use crate::store::{Scan, index};
 
 /// The most rigs of a town.
-pub const RIGS_MAX: usize = 10_000;
+pub(crate) const RIGS_MAX: usize = 10_000;
 
 /// A rig.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

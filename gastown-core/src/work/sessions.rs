@@ -15,7 +15,7 @@ use crate::model::{
 use crate::store::{Scan, index};
 
 /// The key of a bead's metadata under which the merge queue leaves what it wants mended.
-pub const REWORK_KEY: &str = "gt:rework";
+pub(crate) const REWORK_KEY: &str = "gt:rework";
 
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -359,7 +359,7 @@ pub(crate) fn start_refused(txn: &mut ScopedTxn<'_>, id: &SessionId, reason: &st
 
 /// How a session ended, as its executor found it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// How.
     pub exit: SessionExit,
     /// Why, in words.

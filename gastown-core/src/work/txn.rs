@@ -10,7 +10,7 @@ use crate::store::{Scan, Txn};
 
 /// What comes into a command from outside: the time, the random choices, the caller's key.
 #[derive(Clone, Debug)]
-pub struct Ctx {
+pub(crate) struct Ctx {
     /// The time of the command.
     pub now: Timestamp,
     /// Where its ids come from.
@@ -23,7 +23,7 @@ pub struct Ctx {
 ///
 /// Invariant: work and rules hold this and never the raw transaction. Each change is journaled with the event that
 /// follows it.
-pub struct ScopedTxn<'a> {
+pub(crate) struct ScopedTxn<'a> {
     raw: &'a mut dyn Txn,
     scope: &'a Scope,
     now: Timestamp,
@@ -56,12 +56,12 @@ impl<'a> ScopedTxn<'a> {
     }
 
     /// The time of the command.
-    pub const fn now(&self) -> Timestamp {
+    pub(crate) const fn now(&self) -> Timestamp {
         self.now
     }
 
     /// Who it is.
-    pub fn actor(&self) -> &str {
+    pub(crate) fn actor(&self) -> &str {
         &self.actor
     }
 

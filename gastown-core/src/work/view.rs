@@ -9,7 +9,7 @@ use crate::store::{Position, Reader, Scan};
 /// Invariant: this is the only way to the rows for code that reads; it leaves out what the scope may not see, so that
 /// no query can forget to.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub(crate) struct View<'a> {
     reader: &'a dyn Reader,
     scope: &'a Scope,
     now: Timestamp,
@@ -21,7 +21,7 @@ impl<'a> View<'a> {
     }
 
     /// The time of the question.
-    pub const fn now(&self) -> Timestamp {
+    pub(crate) const fn now(&self) -> Timestamp {
         self.now
     }
 
