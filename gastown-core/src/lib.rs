@@ -22,5 +22,7 @@ pub mod town;
 pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
-pub use town::{Clock, Handle, Operation, SystemClock, Town, TownBuilder, Watch, operations};
+pub use town::{
+    Clock, Handle, ManualClock, Operation, SystemClock, Town, TownBuilder, TownOptions, Watch, operations,
+};
 pub use work::*;
