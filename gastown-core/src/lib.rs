@@ -22,7 +22,5 @@ pub mod town;
 pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
-pub use town::{
-    Clock, Handle, ManualClock, Operation, SystemClock, Town, TownBuilder, TownOptions, Watch, operations,
-};
+pub use town::{Clock, Handle, ManualClock, Operation, SystemClock, Town, TownBuilder, TownOptions, Watch, operations};
 pub use work::*;

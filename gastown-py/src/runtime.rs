@@ -1,8 +1,8 @@
 //! The tokio runtime of this process.
 
 use std::ops::Deref;
-use std::{mem, process};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{mem, process};
 
 use gastown_core::{Error, Result};
 use pyo3::prelude::*;
