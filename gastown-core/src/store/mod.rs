@@ -16,6 +16,8 @@ mod readers;
 mod sqlite;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use contract::{Access, Backend, Connection, Position, Reader, Scan, Txn, check_order};

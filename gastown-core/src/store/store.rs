@@ -157,8 +157,12 @@ impl Store {
     ///
     /// Watchers are woken by commits that appended to the journal, and only by those of this store: another process's
     /// show in the next commit here.
+    ///
+    /// The receiver is woken by commits after this call, so take it before reading what it is to follow.
     pub fn commits(&self) -> watch::Receiver<u64> {
-        self.shared.commits.clone()
+        let mut commits = self.shared.commits.clone();
+        commits.mark_unchanged();
+        commits
     }
 
     /// The town.
