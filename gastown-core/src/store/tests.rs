@@ -85,7 +85,7 @@ async fn send<T: Send + 'static>(
     sent
 }
 
-/// What a faulty backend does next.
+/// What a backend backend does next.
 #[derive(Debug, Default)]
 struct Faults {
     commits_fail: AtomicBool,
@@ -228,9 +228,9 @@ async fn a_failed_command_that_is_alone_leaves_nothing() {
 
 #[tokio::test]
 async fn what_waits_is_committed_at_once() {
-    let faulty = Faulty::default();
-    let faults = Arc::clone(&faulty.faults);
-    let store = open(faulty).await;
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let store = open(backend).await;
     let held = Held::new(&store).await;
     let mut sent = Vec::new();
     for number in 0..50 {
@@ -247,9 +247,9 @@ async fn what_waits_is_committed_at_once() {
 
 #[tokio::test]
 async fn a_failed_commit_answers_every_command_with_the_same_error() {
-    let faulty = Faulty::default();
-    let faults = Arc::clone(&faulty.faults);
-    let store = open(faulty).await;
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let store = open(backend).await;
     store.write(|txn| txn.put(&bead(1))).await.unwrap();
     let held = Held::new(&store).await;
     let mut sent = Vec::new();
@@ -436,18 +436,18 @@ async fn a_full_queue_makes_callers_wait() {
 
 #[tokio::test]
 async fn a_busy_backend_is_tried_again_until_the_deadline() {
-    let faulty = Faulty::default();
-    let faults = Arc::clone(&faulty.faults);
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
     let options = StoreOptions { busy_ms: 60_000, ..StoreOptions::default() };
-    let store = Store::open(Arc::new(faulty), town(), options).await.unwrap();
+    let store = Store::open(Arc::new(backend), town(), options).await.unwrap();
     faults.begins_busy.store(3, Ordering::SeqCst);
     store.write(|txn| txn.put(&bead(1))).await.unwrap();
     assert_eq!(faults.begins_busy.load(Ordering::SeqCst), 0);
 
-    let faulty = Faulty::default();
-    faulty.faults.begins_busy.store(u32::MAX, Ordering::SeqCst);
+    let backend = Faulty::default();
+    backend.faults.begins_busy.store(u32::MAX, Ordering::SeqCst);
     let options = StoreOptions { busy_ms: 20, ..StoreOptions::default() };
-    let store = Store::open(Arc::new(faulty), town(), options).await.unwrap();
+    let store = Store::open(Arc::new(backend), town(), options).await.unwrap();
     assert_eq!(store.write(|_| Ok(())).await.unwrap_err().code(), "store_busy");
 }
 
@@ -463,7 +463,8 @@ async fn watchers_are_woken_by_commits_that_appended() {
             txn.append(&[entry])
         });
         let (woken, written) = tokio::join!(commits.changed(), wake);
-        (woken.unwrap(), written.unwrap());
+        woken.unwrap();
+        written.unwrap();
         assert_eq!(*commits.borrow(), 1);
     })
     .await;
@@ -478,7 +479,8 @@ async fn closing_answers_what_waits_and_refuses_what_comes() {
             sent.push(send(&store, move |txn| txn.put(&bead(number))).await);
         }
         let (closed, again, ()) = tokio::join!(store.close(), store.close(), held.release());
-        (closed.unwrap(), again.unwrap());
+        closed.unwrap();
+        again.unwrap();
         for answer in sent {
             answer.await.unwrap().unwrap();
         }
@@ -492,9 +494,9 @@ async fn closing_answers_what_waits_and_refuses_what_comes() {
 
 #[tokio::test]
 async fn dropping_the_last_handle_ends_the_threads() {
-    let faulty = Faulty::default();
-    let faults = Arc::clone(&faulty.faults);
-    let store = open(faulty).await;
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let store = open(backend).await;
     let clone = store.clone();
     let mut commits = store.commits();
     drop(store);

@@ -1,5 +1,7 @@
 //! Tests of the file: its schema, whose it is, and what goes wrong with it.
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::model::RowKind;
 use crate::model::record::ColumnRole;
@@ -23,7 +25,7 @@ const WITHOUT_ROWID: &[RowKind] = &[
 fn ddl() -> String {
     let mut text = String::new();
     for &kind in RowKind::ALL {
-        text += &format!("CREATE TABLE {} (\n    town_id TEXT NOT NULL,\n", kind.table());
+        writeln!(text, "CREATE TABLE {} (\n    town_id TEXT NOT NULL,", kind.table()).unwrap();
         let mut key = vec!["town_id".to_owned()];
         for column in kind.columns() {
             let type_name = match column.column_type {
@@ -31,24 +33,26 @@ fn ddl() -> String {
                 ColumnType::Text => "TEXT",
             };
             let null = if column.nullable { "" } else { " NOT NULL" };
-            text += &format!("    {} {type_name}{null},\n", sql::quoted(column.name));
+            writeln!(text, "    {} {type_name}{null},", sql::quoted(column.name)).unwrap();
             if column.role == ColumnRole::Key {
                 key.push(sql::quoted(column.name));
             }
         }
         let rowid = if WITHOUT_ROWID.contains(&kind) { ", WITHOUT ROWID" } else { "" };
-        text += &format!("    PRIMARY KEY ({})\n) STRICT{rowid};\n", key.join(", "));
+        writeln!(text, "    PRIMARY KEY ({})\n) STRICT{rowid};", key.join(", ")).unwrap();
         for index in INDEXES.iter().filter(|index| index.kind == kind && !index.is_key()) {
             let columns: Vec<_> = index.prefix.iter().chain(index.order).map(|name| sql::quoted(name)).collect();
             let conditions: Vec<_> = index.conditions.iter().map(sql::condition).collect();
             let only =
                 if conditions.is_empty() { String::new() } else { format!("\n    WHERE {}", conditions.join(" AND ")) };
-            text += &format!(
-                "CREATE INDEX {} ON {} (town_id, {}){only};\n",
+            writeln!(
+                text,
+                "CREATE INDEX {} ON {} (town_id, {}){only};",
                 sql::index_name(index),
                 kind.table(),
                 columns.join(", ")
-            );
+            )
+            .unwrap();
         }
         text.push('\n');
     }
@@ -129,11 +133,11 @@ fn every_scan_uses_its_index_without_sorting() {
             }
         }
         for prefix in prefixes {
-            let plain = Scan::new(index, prefix, 10);
-            let behind = plain.clone().after(Some(Position(of(index.order))));
-            let upto = plain.clone().upto(sample(index.order[0]));
+            let whole = Scan::new(index, prefix, 10);
+            let behind = whole.clone().after(Some(Position(of(index.order))));
+            let upto = whole.clone().upto(sample(index.order[0]));
             let both = behind.clone().upto(sample(index.order[0]));
-            for scan in [plain, behind, upto, both] {
+            for scan in [whole, behind, upto, both] {
                 for select in [sql::Select::Rows, sql::Select::Count] {
                     let (text, _) = sql::scan(&scan, select);
                     let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
@@ -276,12 +280,29 @@ fn names_that_sqlite_treats_apart_are_only_files() {
     assert_eq!(refusal(&SqliteBackend::new("", SqliteOptions::default()), Access::Write).code(), "store_unreachable");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_place_that_cannot_be_written_is_refused() {
-    // Also root cannot make files there.
-    let backend = SqliteBackend::new("/proc/town.db", SqliteOptions::default());
-    let error = refusal(&backend, Access::Write);
-    assert!(["store_read_only", "store_unreachable"].contains(&error.code()), "{error:?}");
+    // Not even root can make files there.
+    let backend = SqliteBackend::new("/sys/town.db", SqliteOptions::default());
+    for access in [Access::Write, Access::Read] {
+        let error = refusal(&backend, access);
+        assert_eq!((error.code(), error.kind()), ("store_read_only", crate::ErrorKind::Forbidden), "{error:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_written_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    drop(backend.connect(Access::Write).unwrap());
+    std::fs::set_permissions(backend.path(), std::fs::Permissions::from_mode(0o444)).unwrap();
+    let opened = std::fs::OpenOptions::new().write(true).open(backend.path());
+    let found = backend.connect(Access::Write).err().map(|error| error.code().to_owned());
+    // Root may write to it all the same.
+    assert_eq!(found.as_deref(), opened.is_err().then_some("store_read_only"));
 }
 
 #[test]
