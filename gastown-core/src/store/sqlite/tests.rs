@@ -450,28 +450,3 @@ fn same(a: &dyn Reader, b: &dyn Reader, draw: &mut sample::Draw) {
         }
     }
 }
-
-/// Run by hand: `cargo test --release -p gastown-core --lib hot_path -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints times and shows nothing"]
-fn hot_path() {
-    let directory = tempfile::tempdir().unwrap();
-    let backend = backend(&directory);
-    let town = crate::model::TownId::new("town").unwrap();
-    let mut connection = backend.connect(Access::Write).unwrap();
-    let mut draw = sample::Draw::new(1);
-    for round in 0..5 {
-        let mut txn = connection.write(&town).unwrap();
-        let begun = std::time::Instant::now();
-        for n in 0..2_000 {
-            let id = crate::model::BeadId::new(format!("gt-{n}")).unwrap();
-            let bead = crate::model::Row::Bead(crate::model::BeadRow { id, ..sample::bead(&mut draw) });
-            txn.savepoint().unwrap();
-            txn.put(&bead).unwrap();
-            let event = sample::event(&txn.head().unwrap(), Some(&bead), &mut draw);
-            txn.append(&[event]).unwrap();
-        }
-        eprintln!("round {round}: {:?} each", begun.elapsed() / 2_000);
-        txn.commit().unwrap();
-    }
-}
