@@ -45,7 +45,7 @@ pub(super) trait WriteJob: Send {
 }
 
 struct Job<T, F> {
-    job: F,
+    run: F,
     value: Option<T>,
     answer: oneshot::Sender<Result<T>>,
 }
@@ -57,7 +57,7 @@ where
     T: Send + 'static,
 {
     let (answer, answered) = oneshot::channel();
-    (WriteCommand::Write(Box::new(Job { job, value: None, answer })), answered)
+    (WriteCommand::Write(Box::new(Job { run: job, value: None, answer })), answered)
 }
 
 impl<T, F> WriteJob for Job<T, F>
@@ -71,7 +71,7 @@ where
 
     fn run(&mut self, txn: &mut dyn Txn) -> Result<()> {
         self.value = None;
-        self.value = Some((self.job)(txn)?);
+        self.value = Some((self.run)(txn)?);
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! The factory gives an empty backend each time. A backend that keeps files may hold their directory itself.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a case says by a panic that it failed")]
+#![allow(clippy::needless_pass_by_value, reason = "every case has the same form")]
 
 mod journal;
 mod kit;

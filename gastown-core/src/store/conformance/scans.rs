@@ -33,7 +33,7 @@ fn check(reader: &dyn Reader, rows: &[Row], scan: &Scan) {
 
 /// Every scan of an index that these rows make interesting.
 fn check_all(reader: &dyn Reader, rows: &[Row], index: &'static Index) {
-    let entries: Vec<Vec<Value>> = rows.iter().map(|row| row.to_values()).filter_map(|v| index.entry(&v)).collect();
+    let entries: Vec<Vec<Value>> = rows.iter().map(Row::to_values).filter_map(|v| index.entry(&v)).collect();
     let mut prefixes: Vec<Vec<Value>> = entries.iter().map(|entry| entry[..index.prefix.len()].to_vec()).collect();
     prefixes.push(index.prefix.iter().map(|name| sample::absent(index, name)).collect());
     prefixes.sort();
