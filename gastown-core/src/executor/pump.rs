@@ -258,16 +258,25 @@ async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
-            Err(error) => {
-                tracing::error!(effect = %issued.id, error = %error.chain(), "an outcome could not be recorded");
-                return;
-            }
+            Err(error) if error.code() == "store_closed" => return,
+            Err(error) => return give_up(context, &issued.id, &error).await,
         }
     }
     match issued.order.kind() {
         "start" => failpoint::pass("start.recorded"),
         "land" => failpoint::pass("land.recorded"),
         _ => {}
+    }
+}
+
+/// An outcome that cannot be applied must not be tried for ever.
+async fn give_up(context: &Context, id: &EffectId, error: &Error) {
+    let reason = format!("its outcome could not be applied: {}", error.chain());
+    tracing::error!(effect = %id, reason, "an effect is given up");
+    let effect = id.clone();
+    if let Err(error) = context.step("effect.report", move |txn| effects::dead_letter(txn, &effect, &reason)).await {
+        // It stays issued; the next leader finds out what became of it.
+        tracing::error!(effect = %id, error = %error.chain(), "an effect could not be given up");
     }
 }
 

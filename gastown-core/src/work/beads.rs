@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::graph;
+use super::reviews;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
 use crate::model::id::excerpt;
@@ -623,6 +624,11 @@ fn not_claimable(row: &BeadRow, now: Timestamp) -> Error {
 pub(crate) fn release(txn: &mut ScopedTxn<'_>, input: &BeadRef) -> Result<Bead> {
     let mut row = txn.bead(&input.id)?;
     refuse_in_session(txn, &row)?;
+    if row.status != BeadStatus::InProgress {
+        return Err(Error::conflict("bead_not_held", format!("bead {} is {}; nobody holds it", row.id, row.status))
+            .with("bead", &row.id)
+            .with("status", row.status));
+    }
     row.move_to(BeadStatus::Open, None, txn.now())?;
     row.assignee = None;
     row.lease_until = None;
@@ -675,6 +681,7 @@ pub(crate) fn close(txn: &mut ScopedTxn<'_>, input: &CloseBead) -> Result<Bead> 
         .with("kind", row.kind));
     }
     refuse_in_session(txn, &row)?;
+    reviews::abandon(txn, &row.id)?;
     settle(txn, row, BeadStatus::Closed, resolution, json!({ "resolution": resolution, "reason": input.reason }))?;
     get(txn.view(), &(&input.id).into())
 }

@@ -149,8 +149,10 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Conv
         };
         let mut bead = beads::insert(txn, BeadKind::Issue, &new, Some(&id))?;
         bead.slung = true;
-        members.push(bead.id.clone());
+        let member = bead.id.clone();
         txn.put_bead(bead)?;
+        txn.event("bead.created", &member, json!({ "kind": BeadKind::Issue, "title": task.title }));
+        members.push(member);
     }
     for (member, task) in members.iter().zip(&input.tasks) {
         graph::add_edge(txn, &id, member, DependencyKind::Tracks)?;

@@ -332,9 +332,12 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
         session.move_to(SessionState::Starting)?;
     }
     if session.state == SessionState::Finishing {
+        // The wish to stop it may have come before there was a process.
+        let order = Order::Stop { session: id.clone(), rig: session.rig.clone() };
         session.base = Some(base.clone());
         session.started_at = Some(txn.now());
         txn.put(session)?;
+        effects::enqueue(txn, &order, 2)?;
         txn.event("session.started", id, json!({ "base": base }));
         return Ok(());
     }
@@ -348,6 +351,16 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     txn.put(session)?;
     txn.event("session.started", id, json!({ "base": base }));
     Ok(())
+}
+
+/// Its start is not wanted any more and was never begun.
+pub(crate) fn start_dropped(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
+    let session = row(txn.view(), id)?;
+    if session.state == SessionState::Ended {
+        return Ok(());
+    }
+    let reason = "stopped before it began".to_owned();
+    end(txn, id, session.epoch, &Ended { exit: SessionExit::Cancelled, reason, head: None })
 }
 
 /// The session could not be started.
