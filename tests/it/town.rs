@@ -74,16 +74,14 @@ pub(crate) async fn settled(town: &Town, convoy: &Convoy) -> Convoy {
             }
         }
     };
-    match tokio::time::timeout(HANG, wait).await {
-        Ok(convoy) => convoy,
-        Err(_) => {
-            let page = town.operator().events().since(gastown_core::EventsSince { since: 0, limit: Some(1000) }).await;
-            for event in page.unwrap().events {
-                eprintln!("{} {} {} {}", event.seq, event.kind, event.subject, event.data);
-            }
-            panic!("the convoy did not settle; see the journal above");
-        }
+    if let Ok(convoy) = tokio::time::timeout(HANG, wait).await {
+        return convoy;
     }
+    let all = gastown_core::EventsSince { since: 0, limit: Some(1000) };
+    for event in town.operator().events().since(all).await.unwrap().events {
+        eprintln!("{} {} {} {}", event.seq, event.kind, event.subject, event.data);
+    }
+    panic!("the convoy did not settle; see the journal above");
 }
 
 const WORKER: &str = r#"

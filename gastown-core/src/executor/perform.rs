@@ -233,7 +233,6 @@ async fn make_branch(context: &Context, rig: &RigName, branch: &str, from: &str)
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one order")]
 async fn merge(
     context: &Context,
     review: &BeadId,

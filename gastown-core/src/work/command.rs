@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::txn::{Ctx, ScopedTxn};
 use super::view::View;
+use crate::model::event::hex;
 use crate::model::{BeadRow, Error, IdempotencyRow, Key, Result, Scope, SessionRow, SessionState};
 use crate::store::{Reader, Txn};
 
@@ -121,5 +122,5 @@ fn fence(view: View<'_>) -> Result<()> {
 
 fn hash(input: &impl Serialize) -> String {
     let text = serde_json::to_string(input).unwrap_or_default();
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes()))
 }

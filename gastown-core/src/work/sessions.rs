@@ -474,9 +474,13 @@ fn retry(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, exit: SessionExit, reason: 
 }
 
 /// Gives a bead up; what that does to those that wait for it is its convoy's policy.
-pub(crate) fn fail(txn: &mut ScopedTxn<'_>, bead: BeadRow, data: serde_json::Value) -> Result<()> {
-    beads::settle(txn, bead.clone(), BeadStatus::Failed, Resolution::AttemptsExhausted, data)?;
-    super::convoys::member_failed(txn, &bead)
+fn fail(txn: &mut ScopedTxn<'_>, bead: BeadRow, data: serde_json::Value) -> Result<()> {
+    let (id, convoy) = (bead.id.clone(), bead.convoy.clone());
+    beads::settle(txn, bead, BeadStatus::Failed, Resolution::AttemptsExhausted, data)?;
+    match convoy {
+        Some(convoy) => super::convoys::member_failed(txn, &convoy, &id),
+        None => Ok(()),
+    }
 }
 
 /// Sends a bead in review back to be worked on again.

@@ -162,12 +162,6 @@ impl<'a> ScopedTxn<'a> {
         self.events.push(event);
     }
 
-    /// Whether the same command has already changed or journaled something.
-    #[cfg(test)]
-    pub(crate) fn is_untouched(&self) -> bool {
-        self.events.is_empty() && self.pending.is_empty()
-    }
-
     /// Writes the events; `operation` names the event for changes that none took along.
     pub(crate) fn finish(mut self, operation: &str) -> Result<()> {
         if !self.pending.is_empty() {
