@@ -4,6 +4,7 @@
 
 mod complete;
 mod floors;
+mod guide;
 mod imports;
 mod runtime;
 mod town;
