@@ -196,7 +196,8 @@ fn has_room(txn: &ScopedTxn<'_>, rig: &RigName) -> Result<bool> {
     let live = [SessionState::Planned, SessionState::Starting, SessionState::Running, SessionState::Finishing];
     let (mut of_rig, mut of_town) = (0, 0);
     for state in live {
-        let rows: Vec<SessionRow> = txn.all(Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0))?;
+        let scan = Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0);
+        let rows: Vec<SessionRow> = txn.town_view().all(scan)?;
         of_town += rows.len();
         of_rig += rows.iter().filter(|row| row.rig == *rig).count();
     }

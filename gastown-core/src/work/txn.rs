@@ -82,6 +82,12 @@ impl<'a> ScopedTxn<'a> {
         self.view().find(key)
     }
 
+    /// The whole town, for rules that hold over all rigs (unique names, the town's limits); nothing of it may reach
+    /// the caller.
+    pub(crate) fn town_view(&self) -> View<'_> {
+        View::new(self.raw.as_reader(), &Scope::Town, self.now)
+    }
+
     /// Whether the key is in use, whether or not the scope may see its row.
     pub(crate) fn is_taken(&self, key: &Key) -> Result<bool> {
         Ok(self.raw.get(key)?.is_some())
