@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod complete;
+mod crash;
 mod floors;
 mod imports;
 mod runtime;
+mod support;
 mod town;

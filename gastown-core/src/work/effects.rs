@@ -123,6 +123,15 @@ pub(crate) fn enqueue(txn: &mut ScopedTxn<'_>, order: &Order, nth: u32) -> Resul
     })
 }
 
+/// Wants something done that was tried and given up before.
+pub(crate) fn enqueue_again(txn: &mut ScopedTxn<'_>, order: &Order) -> Result<()> {
+    let mut nth = 1;
+    while txn.is_taken(&Key::effect(&EffectId::new(format!("{}#{}#{nth}", order.kind(), order.subject()))?))? {
+        nth += 1;
+    }
+    enqueue(txn, order, nth)
+}
+
 /// Begins effects that are due, under the leader's epoch; `room` says how many of each kind may still begin.
 pub(crate) fn issue(
     txn: &mut ScopedTxn<'_>,
@@ -152,6 +161,9 @@ pub(crate) fn issue(
         };
         if !probe && !is_wanted(txn, &order)? {
             finish(txn, row, EffectState::Refused, "no longer wanted")?;
+            if let Order::Start { session, .. } = &order {
+                sessions::start_unwanted(txn, session)?;
+            }
             continue;
         }
         let Some(left) = room.get_mut(order.kind()).filter(|left| **left > 0) else { continue };
@@ -245,6 +257,16 @@ pub(crate) fn report(
             txn.event("effect.retry", id, json!({ "reason": reason, "next_at": next_at }));
             Ok(())
         }
+    }
+}
+
+/// Gives up an effect whose outcome cannot be recorded, so that it shows and does not stay begun for ever.
+pub(crate) fn give_up(txn: &mut ScopedTxn<'_>, id: &EffectId, leader_epoch: i64, reason: &str) -> Result<()> {
+    match txn.find::<EffectRow>(&Key::effect(id))? {
+        Some(row) if !row.state.is_terminal() && row.leader_epoch == leader_epoch => {
+            finish(txn, row, EffectState::Refused, reason)
+        }
+        _ => Ok(()),
     }
 }
 
