@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod complete;
+mod crash;
 mod floors;
 mod guide;
 mod imports;
 mod runtime;
+mod support;
 mod town;

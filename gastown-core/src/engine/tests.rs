@@ -307,7 +307,7 @@ fn a_bead_closed_by_hand_takes_its_merge_request_along_unless_it_is_being_publis
     let (session, epoch) = bench.running(&late);
     let land = bench.landing(&session, epoch, oid(8));
     let close: CloseBead = late.clone().into();
-    assert_eq!(bench.run(|txn| beads::close(txn, &close)).unwrap_err().code(), "bead_being_published");
+    assert_eq!(bench.run(|txn| beads::close(txn, &close)).unwrap_err().code(), "bead_landing");
     bench.done(&land, Done::Plainly);
     assert_eq!(bench.bead(&late).resolution, Some(Resolution::Merged));
 }

@@ -191,7 +191,7 @@ operations! {
         ask "convoys.get" get(BeadRef) -> Convoy = convoys::get, for [Mayor Polecat Refinery Witness Crew];
         /// Lists the convoys.
         ask "convoys.list" list(All) -> ConvoyList = convoys::list, for [Mayor Polecat Refinery Witness Crew];
-        /// Tries again to land a convoy that needs attention although all its members are done.
+        /// Tries again to land a convoy that needs attention although all its members are done, or to make its branch.
         change "convoys.land" land(BeadRef) -> Convoy = convoys::retry_landing, for [Mayor];
     }
     /// Operations on agents.
@@ -356,6 +356,12 @@ async fn add_rig(handle: &Handle, operation: &'static Operation, input: AddRig) 
     use crate::git::{BranchName, RemoteUrl, inspect_remote};
     let remote = RemoteUrl::new(input.remote.clone())?;
     let target = BranchName::new(input.target())?;
+    // Who may not add it does not learn either what is at the remote.
+    if let Some(rig) = handle.scope().rig() {
+        return Err(Error::forbidden("outside_rig", format!("{} may add no rig", handle.scope().principal()))
+            .with("principal", handle.scope().principal())
+            .with("rig", rig));
+    }
     let outside = handle.town().outside().await?;
     inspect_remote(&outside.git, &remote, &target).await?;
     let rig = handle.change(operation, input, rigs::add).await?;
