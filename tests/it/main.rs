@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod complete;
+mod demo;
 mod floors;
 mod imports;
 mod runtime;

@@ -98,7 +98,8 @@ async fn a_convoy_lands_when_every_bead_is_merged() {
     let dir = tempfile::tempdir().unwrap();
     let origin = origin(dir.path());
     let town = open(dir.path()).await;
-    let settings = NewSettings::from([("agent.command".into(), sh(WORKER)), ("gate.command".into(), sh("test -f README.md"))]);
+    let settings =
+        NewSettings::from([("agent.command".into(), sh(WORKER)), ("gate.command".into(), sh("test -f README.md"))]);
     let rig = staff(&town, &origin, 3, settings).await;
     town.start().await.unwrap();
     let tasks = vec![
