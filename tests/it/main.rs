@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod complete;
+mod crash;
+mod demo;
 mod floors;
+mod guide;
 mod imports;
 mod runtime;
+mod support;
 mod town;
