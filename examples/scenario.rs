@@ -1,6 +1,6 @@
 //! A town at work: twelve tasks become commits on the target branch of a repository.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use gastown_core::model::{AgentName, RigName};
@@ -20,22 +20,21 @@ const TASKS: &[(&str, &[usize])] = &[
 ];
 
 /// A bare repository with one commit on `main`.
-fn make_origin(folder: &Path) -> PathBuf {
+fn make_origin(folder: &Path) -> String {
     let who = ["-c", "user.name=Tess", "-c", "user.email=tess@example.org", "-c", "init.defaultBranch=main"];
     for line in ["init -q seed", "-C seed commit -q --allow-empty -m Begin", "clone -q --bare seed origin.git"] {
         let made = Command::new("git").args(who).args(line.split(' ')).current_dir(folder).status();
         assert!(made.is_ok_and(|status| status.success()), "git {line}");
     }
-    folder.join("origin.git")
+    folder.join("origin.git").display().to_string()
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
     let town = Town::builder(folder.path().join("town")).from_env().open().await?;
-    let operator = town.operator();
-    let harbour = RigName::new("harbour")?;
-    let mut rig = AddRig::new(harbour.clone(), make_origin(folder.path()).display().to_string());
+    let (operator, harbour) = (town.operator(), RigName::new("harbour")?);
+    let mut rig = AddRig::new(harbour.clone(), make_origin(folder.path()));
     rig.settings.insert("agent.command".into(), ["sh", "-c", WORKER].as_slice().into());
     rig.settings.insert("failures.backoff_ms".into(), [0].as_slice().into());
     operator.rigs().add(rig).await?;
@@ -46,12 +45,7 @@ async fn main() -> Result<()> {
     let convoy = operator.convoys().sling(SlingConvoy::new("a ship", harbour, tasks)).await?;
     town.start().await?;
     let mut journal = operator.events().watch(0)?;
-    loop {
-        let event = journal.next().await?;
-        if event.subject == convoy.id.as_str() && ["convoy.landed", "convoy.needs_attention"].contains(&&*event.kind) {
-            break;
-        }
-    }
+    while !["convoy.landed", "convoy.needs_attention"].contains(&journal.next().await?.kind.as_str()) {}
     let members = BeadFilter { convoy: Some(convoy.id.clone()), ..BeadFilter::default() };
     let mut beads = operator.beads().list(members).await?.beads;
     beads.sort_by(|a, b| a.title.cmp(&b.title));

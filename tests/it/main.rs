@@ -8,6 +8,7 @@ mod demo;
 mod floors;
 mod guide;
 mod imports;
+mod parity;
 mod runtime;
 mod support;
 mod town;
