@@ -75,16 +75,19 @@ impl Bindings {
         let (group, method) = name.split_once('.').unwrap();
         let (class, camel) = (capitalised(group), camel(method));
         let python = section(&self.python, &format!("class {class}(Group):"), "\nclass ");
-        let python = section(python, &format!("    async def {method}(self"), "\n\n");
+        let python = section(python, &format!("    async def {method}("), "\n\n");
         let node = section(&self.node, &format!("export interface {class} {{"), "\n}");
         let node = section(node, &format!("  {camel}("), "\n");
         let declares = |name: &str| {
-            self.node.contains(&format!("export interface {name} ")) || self.node.contains(&format!("export type {name} "))
+            self.node.contains(&format!("export interface {name} "))
+                || self.node.contains(&format!("export type {name} "))
         };
         let checks = [
             (!python.is_empty(), format!("Python has no {name} (gastown-py/python/gastown/_operations.py)")),
             (
-                python.is_empty() || (python.contains(&format!("-> t.{output}:")) && python.contains(&format!("(t.{output}, \"{name}\""))),
+                python.is_empty()
+                    || (python.contains(&format!("-> t.{output}:"))
+                        && python.contains(&format!("(t.{output}, \"{name}\""))),
                 format!("Python's {name} does not answer {output}"),
             ),
             (self.python_types.contains(&format!("class {output}:")), format!("Python has no type {output}")),
