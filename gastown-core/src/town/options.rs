@@ -104,6 +104,7 @@ mod tests {
         assert_eq!(builder(json!({ "durability": "none" })).unwrap_err().code(), "durability_unknown");
         #[cfg(all(feature = "git", feature = "process"))]
         assert_eq!(builder(json!({ "program": "/no/such/program" })).unwrap_err().code(), "program_missing");
-        builder(json!({ "durability": "normal", "id": "t" })).unwrap();
+        let legal = builder(json!({ "durability": "normal", "id": "t" })).unwrap();
+        assert_eq!(legal.id.unwrap().as_str(), "t");
     }
 }
