@@ -6,21 +6,30 @@
 //!
 //! Begin with [`Town`].
 
+#[cfg_attr(not(all(feature = "git", feature = "process")), allow(dead_code, reason = "nothing executes here"))]
 pub(crate) mod engine;
 #[cfg(all(feature = "git", feature = "process"))]
 pub(crate) mod executor;
-#[cfg(feature = "testkit")]
 pub mod failpoint;
-#[cfg(not(feature = "testkit"))]
-pub(crate) mod failpoint;
 #[cfg(feature = "git")]
 pub mod git;
 pub mod model;
 pub mod runtime;
 pub mod store;
 pub mod town;
+#[cfg_attr(not(all(feature = "git", feature = "process")), allow(dead_code, reason = "nothing executes here"))]
 pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
-pub use town::{Clock, Handle, Operation, SystemClock, Town, TownBuilder, Watch, operations};
-pub use work::*;
+pub use town::{Clock, Handle, ManualClock, Operation, SystemClock, Town, TownBuilder, TownOptions, Watch, operations};
+pub use work::{
+    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,
+    Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EventPage, EventsSince, Link, NewBead, NewSettings,
+    Progress, RegisterAgent, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter,
+    SessionList, SessionRef, Setting, Sling, SlingConvoy, Task,
+};
+
+/// The README's program, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

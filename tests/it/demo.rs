@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde_json::Value as Json;
 
-use crate::town::{git, origin};
+use crate::support::{git, origin};
 
 /// Where the program is; it is built anew where it is missing or older than what it is made of.
 fn program() -> &'static Path {

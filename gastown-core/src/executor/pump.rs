@@ -56,7 +56,7 @@ pub(crate) struct Pump {
 impl Pump {
     /// Takes the leader's lease and starts the loop on the current tokio runtime.
     pub(crate) async fn start(context: Context) -> Result<Self> {
-        let epoch = leader::acquire(&context).await?;
+        let (epoch, engine) = leader::acquire(&context).await?;
         let stop = CancellationToken::new();
         let (sender, state) = watch::channel(PumpState::Running);
         let work = Work {
@@ -69,6 +69,7 @@ impl Pump {
         };
         let task = tokio::spawn(async move {
             let ended = work.run().await;
+            drop(engine);
             sender.send_replace(match ended {
                 Ok(()) => PumpState::Stopped,
                 Err(error) => {
@@ -258,9 +259,10 @@ async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
+            Err(error) if error.code() == "store_closed" => return,
             Err(error) => {
                 tracing::error!(effect = %issued.id, error = %error.chain(), "an outcome could not be recorded");
-                return;
+                return give_up(context, epoch, &issued, &error).await;
             }
         }
     }
@@ -268,6 +270,22 @@ async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
         "start" => failpoint::pass("start.recorded"),
         "land" => failpoint::pass("land.recorded"),
         _ => {}
+    }
+}
+
+/// Refuses an effect whose outcome the rules do not take: its consequences are those of a refusal where they can be.
+async fn give_up(context: &Context, epoch: i64, issued: &Issued, error: &Error) {
+    let reason = format!("its outcome could not be recorded: {}", error.chain());
+    let (id, attempt) = (issued.id.clone(), issued.attempt);
+    let refusal = Report::Refused { reason: reason.clone() };
+    let told = context.step("effect.report", move |txn| effects::report(txn, &id, epoch, attempt, &refusal)).await;
+    if told.is_ok() {
+        return;
+    }
+    let id = issued.id.clone();
+    if let Err(error) = context.step("effect.report", move |txn| effects::give_up(txn, &id, epoch, &reason)).await {
+        // It stays begun; the next leader finds out what became of it.
+        tracing::error!(effect = %issued.id, error = %error.chain(), "an effect could not be given up");
     }
 }
 

@@ -129,7 +129,7 @@ impl Position {
                 .order
                 .iter()
                 .map(|name| {
-                    let at = index.kind.position(name).expect("an index names columns of its table");
+                    let at = index.place(name);
                     values[at].clone()
                 })
                 .collect(),

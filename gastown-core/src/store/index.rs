@@ -36,13 +36,17 @@ pub struct Index {
 impl Index {
     /// One of the columns that the index names.
     pub(crate) fn column(&self, name: &str) -> &'static Column {
-        let at = self.kind.position(name).expect("an index names columns of its table");
-        &self.kind.columns()[at]
+        &self.kind.columns()[self.place(name)]
+    }
+
+    /// Where that column stands in a row.
+    pub(crate) fn place(&self, name: &str) -> usize {
+        self.kind.position(name).expect("an index names columns of its table")
     }
 
     /// The entry of a row's values: the prefix and the order columns; none where a condition does not hold.
     pub(crate) fn entry(&self, values: &[Value]) -> Option<Vec<Value>> {
-        let value = |name: &str| &values[self.kind.position(name).expect("an index names columns of its table")];
+        let value = |name: &str| &values[self.place(name)];
         let holds = self.conditions.iter().all(|condition| match condition {
             Int(name, wanted) => matches!(value(name), Value::Int(n) if n == wanted),
             Text(name, wanted) => matches!(value(name), Value::Text(text) if text == wanted),
@@ -132,6 +136,8 @@ indexes! {
     EFFECTS_BY_STATE = Effect where [] prefix ["state"] order ["next_at", "id"];
     /// All rigs.
     RIGS = Rig where [] prefix [] order ["name"];
+    /// Remembered answers, oldest first.
+    ANSWERS_BY_AGE = Idempotency where [] prefix [] order ["created_at", "principal", "operation", "idempotency_key"];
     /// Settings of one scope.
     SETTINGS = Setting where [] prefix ["scope"] order ["name"];
 }

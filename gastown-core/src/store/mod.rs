@@ -3,8 +3,8 @@
 //! A backend author writes blocking code over one connection: rows in, rows out, events appended. The library adds
 //! what callers see: async handles, one writer with group commit, snapshot readers, notification and the journal.
 //!
-//! Rows are one enum ([`Row`]) with columns ([`RowKind::columns`]), so a backend stores columns and knows no record by
-//! name. Which scans must be fast is data as well: [`index::INDEXES`].
+//! Rows are one enum ([`Row`](crate::model::Row)) with columns ([`RowKind::columns`](crate::model::RowKind::columns)),
+//! so a backend stores columns and knows no record by name. Which scans must be fast is data as well: [`index::INDEXES`].
 
 #[cfg(any(test, feature = "testkit"))]
 pub mod conformance;
@@ -16,6 +16,8 @@ mod readers;
 mod sqlite;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use contract::{Access, Backend, Connection, Position, Reader, Scan, Txn, check_order};

@@ -40,7 +40,7 @@ pub(super) trait ReadJob: Send {
 pub(super) struct Failed;
 
 struct Job<T, F> {
-    job: F,
+    run: F,
     answer: oneshot::Sender<Result<T>>,
 }
 
@@ -51,7 +51,7 @@ where
     T: Send + 'static,
 {
     let (answer, answered) = oneshot::channel();
-    (ReadCommand::Read(Box::new(Job { job, answer })), answered)
+    (ReadCommand::Read(Box::new(Job { run: job, answer })), answered)
 }
 
 impl<T, F> ReadJob for Job<T, F>
@@ -64,7 +64,7 @@ where
     }
 
     fn run(self: Box<Self>, reader: Result<&dyn Reader>) -> Result<(), Failed> {
-        let Self { job, answer } = *self;
+        let Self { run: job, answer } = *self;
         let (result, outcome) = match reader {
             Err(error) => (Err(error), Err(Failed)),
             Ok(reader) => match catch_unwind(AssertUnwindSafe(|| job(reader))) {

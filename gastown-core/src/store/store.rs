@@ -80,8 +80,8 @@ impl Store {
         let (readers_guard, readers_alive) = watch::channel(());
         let (seq, commits) = watch::channel(0);
 
-        let (ready, is_ready) = oneshot::channel();
-        let writer = writer::start(
+        let (opened, is_open) = oneshot::channel();
+        let thread = writer::start(
             writer::Start {
                 backend: Arc::clone(&backend),
                 town: town.clone(),
@@ -91,13 +91,13 @@ impl Store {
                 alive: writer_guard,
                 readers: readers_alive.clone(),
             },
-            ready,
+            opened,
         )?;
-        is_ready.await.map_err(|_| thread_lost("writer"))??;
+        is_open.await.map_err(|_| thread_lost("writer"))??;
 
         let read_commands = Arc::new(Mutex::new(read_commands));
         for number in 0..options.readers {
-            let (ready, is_ready) = oneshot::channel();
+            let (opened, is_open) = oneshot::channel();
             readers::start(
                 readers::Start {
                     number,
@@ -106,14 +106,14 @@ impl Store {
                     commands: Arc::clone(&read_commands),
                     alive: readers_guard.clone(),
                 },
-                ready,
+                opened,
             )?;
-            is_ready.await.map_err(|_| thread_lost("reader"))??;
+            is_open.await.map_err(|_| thread_lost("reader"))??;
         }
         drop(readers_guard);
 
         let shared =
-            Shared { town, writes, reads, commits, writer_alive, readers_alive, writer: Mutex::new(Some(writer)) };
+            Shared { town, writes, reads, commits, writer_alive, readers_alive, writer: Mutex::new(Some(thread)) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -157,8 +157,12 @@ impl Store {
     ///
     /// Watchers are woken by commits that appended to the journal, and only by those of this store: another process's
     /// show in the next commit here.
+    ///
+    /// The receiver is woken by commits after this call, so take it before reading what it is to follow.
     pub fn commits(&self) -> watch::Receiver<u64> {
-        self.shared.commits.clone()
+        let mut commits = self.shared.commits.clone();
+        commits.mark_unchanged();
+        commits
     }
 
     /// The town.

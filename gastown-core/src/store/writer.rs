@@ -1,5 +1,10 @@
 //! The one writer: a thread that puts what waits into one transaction and answers after its commit.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "waiting for another process to finish writing has a real deadline, and nothing announces its end"
+)]
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -45,7 +50,7 @@ pub(super) trait WriteJob: Send {
 }
 
 struct Job<T, F> {
-    job: F,
+    run: F,
     value: Option<T>,
     answer: oneshot::Sender<Result<T>>,
 }
@@ -57,7 +62,7 @@ where
     T: Send + 'static,
 {
     let (answer, answered) = oneshot::channel();
-    (WriteCommand::Write(Box::new(Job { job, value: None, answer })), answered)
+    (WriteCommand::Write(Box::new(Job { run: job, value: None, answer })), answered)
 }
 
 impl<T, F> WriteJob for Job<T, F>
@@ -71,7 +76,7 @@ where
 
     fn run(&mut self, txn: &mut dyn Txn) -> Result<()> {
         self.value = None;
-        self.value = Some((self.job)(txn)?);
+        self.value = Some((self.run)(txn)?);
         Ok(())
     }
 

@@ -149,7 +149,15 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &Sling) -> Result<beads::Bea
     };
     bead.slung = true;
     bead.slung_to = to;
+    // Whoever slings it again has decided: what it was parked for is tried anew, at once.
+    bead.parked_reason = None;
+    bead.parked_until = None;
+    bead.outages = 0;
+    bead.wake_at = None;
     let id = bead.id.clone();
+    if let Some(convoy) = &bead.convoy {
+        txn.mark_dirty(convoy)?;
+    }
     txn.put_bead(bead)?;
     txn.event("bead.slung", &id, json!({ "to": input.to }));
     dispatch(txn, &id)?;
@@ -196,7 +204,8 @@ fn has_room(txn: &ScopedTxn<'_>, rig: &RigName) -> Result<bool> {
     let live = [SessionState::Planned, SessionState::Starting, SessionState::Running, SessionState::Finishing];
     let (mut of_rig, mut of_town) = (0, 0);
     for state in live {
-        let rows: Vec<SessionRow> = txn.all(Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0))?;
+        let scan = Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0);
+        let rows: Vec<SessionRow> = txn.town_view().all(scan)?;
         of_town += rows.len();
         of_rig += rows.iter().filter(|row| row.rig == *rig).count();
     }
@@ -334,9 +343,11 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     if session.state == SessionState::Finishing {
         session.base = Some(base.clone());
         session.started_at = Some(txn.now());
+        let rig = session.rig.clone();
         txn.put(session)?;
         txn.event("session.started", id, json!({ "base": base }));
-        return Ok(());
+        // The order to stop it may have come before there was anything to stop.
+        return effects::enqueue(txn, &Order::Stop { session: id.clone(), rig }, 2);
     }
     if session.state != SessionState::Starting {
         txn.event("session.stale_report", id, json!({ "report": "started", "state": session.state }));
@@ -348,6 +359,16 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     txn.put(session)?;
     txn.event("session.started", id, json!({ "base": base }));
     Ok(())
+}
+
+/// The start order was given up because nobody wants it any more.
+pub(crate) fn start_unwanted(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
+    let session = row(txn.view(), id)?;
+    if session.state == SessionState::Ended || session.started_at.is_some() {
+        return Ok(());
+    }
+    let ended = Ended { exit: SessionExit::Cancelled, reason: "stopped before it began".to_owned(), head: None };
+    end(txn, id, session.epoch, &ended)
 }
 
 /// The session could not be started.
@@ -379,6 +400,9 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
     let superseded = !is_current(txn, &session)?;
     let exit = match (ended.exit, &ended.head) {
         _ if superseded => SessionExit::Superseded,
+        (SessionExit::Succeeded, Some(_)) => SessionExit::Succeeded,
+        // However it came to its end, it was asked to.
+        _ if session.state == SessionState::Finishing => SessionExit::Cancelled,
         (SessionExit::Succeeded, None) => SessionExit::ProtocolError,
         (exit, _) => exit,
     };
@@ -441,8 +465,11 @@ fn retry(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, exit: SessionExit, reason: 
             bead.outages += 1;
             let most: u32 = settings::resolve(txn.view(), rig, "outages.max")?;
             if bead.outages >= most {
-                bead.parked_reason = Some(format!("its start was refused {} times: {reason}", bead.outages));
+                bead.parked_reason = Some(format!("its sessions broke off {} times: {reason}", bead.outages));
                 bead.parked_until = None;
+                if let Some(convoy) = &bead.convoy {
+                    txn.mark_dirty(convoy)?;
+                }
             }
             let wait = settings::backoff(txn.view(), rig, "failures.backoff_ms", bead.outages)?;
             bead.wake_at = Some(now.after(wait));
@@ -461,9 +488,13 @@ fn retry(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, exit: SessionExit, reason: 
 }
 
 /// Gives a bead up; what that does to those that wait for it is its convoy's policy.
-pub(crate) fn fail(txn: &mut ScopedTxn<'_>, bead: BeadRow, data: serde_json::Value) -> Result<()> {
-    beads::settle(txn, bead.clone(), BeadStatus::Failed, Resolution::AttemptsExhausted, data)?;
-    super::convoys::member_failed(txn, &bead)
+fn fail(txn: &mut ScopedTxn<'_>, bead: BeadRow, data: serde_json::Value) -> Result<()> {
+    let (id, convoy) = (bead.id.clone(), bead.convoy.clone());
+    beads::settle(txn, bead, BeadStatus::Failed, Resolution::AttemptsExhausted, data)?;
+    match convoy {
+        Some(convoy) => super::convoys::member_failed(txn, &convoy, &id),
+        None => Ok(()),
+    }
 }
 
 /// Sends a bead in review back to be worked on again.

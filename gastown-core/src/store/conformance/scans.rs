@@ -33,7 +33,7 @@ fn check(reader: &dyn Reader, rows: &[Row], scan: &Scan) {
 
 /// Every scan of an index that these rows make interesting.
 fn check_all(reader: &dyn Reader, rows: &[Row], index: &'static Index) {
-    let entries: Vec<Vec<Value>> = rows.iter().map(|row| row.to_values()).filter_map(|v| index.entry(&v)).collect();
+    let entries: Vec<Vec<Value>> = rows.iter().map(Row::to_values).filter_map(|v| index.entry(&v)).collect();
     let mut prefixes: Vec<Vec<Value>> = entries.iter().map(|entry| entry[..index.prefix.len()].to_vec()).collect();
     prefixes.push(index.prefix.iter().map(|name| sample::absent(index, name)).collect());
     prefixes.sort();
@@ -135,6 +135,7 @@ indexes! {
     scans_of_reviews_by_source = REVIEWS_BY_SOURCE;
     scans_of_effects_by_state = EFFECTS_BY_STATE;
     scans_of_rigs = RIGS;
+    scans_of_answers_by_age = ANSWERS_BY_AGE;
     scans_of_settings = SETTINGS;
 }
 

@@ -144,7 +144,9 @@ impl SqliteBackend {
 
     /// What kept SQLite from opening the file, as the operating system says it.
     fn open_refused(&self, access: Access, source: rusqlite::Error) -> Error {
-        let opened = std::fs::OpenOptions::new().read(true).write(access == Access::Write).open(&self.path);
+        let write = access == Access::Write;
+        // SQLite could not make the file, so this makes none either.
+        let opened = std::fs::OpenOptions::new().read(true).write(write).create(write).open(&self.path);
         match opened.map_err(|error| error.kind()) {
             _ if self.path.is_dir() => self.named(not_a_town("it is a directory").because(source)),
             Err(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
@@ -194,15 +196,16 @@ impl Backend for SqliteBackend {
         self.check_place()?;
         let db = match access {
             Access::Write => self.open_writer()?,
-            Access::Read => match self.open_reader()? {
-                Some(db) => db,
-                None => {
+            Access::Read => {
+                if let Some(db) = self.open_reader()? {
+                    db
+                } else {
                     drop(self.open_writer()?);
                     self.open_reader()?.ok_or_else(|| {
                         self.named(Error::unavailable("store_unreachable", "the file went away while it was opened"))
                     })?
                 }
-            },
+            }
         };
         Ok(Box::new(SqliteConnection::new(db, access)))
     }

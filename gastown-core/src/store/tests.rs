@@ -1,0 +1,605 @@
+//! Tests of the store's writer and readers, most of them against both backends.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use super::conformance::sample::{self, Draw};
+use super::index::BEADS;
+use super::{Access, Backend, Connection, MemoryBackend, Reader, Scan, Store, StoreOptions, Txn};
+use crate::model::{BeadId, BeadRow, Error, ErrorKind, Event, Head, Key, Result, Row, TownId};
+
+fn town() -> TownId {
+    TownId::new("town").unwrap()
+}
+
+async fn open(backend: impl Backend) -> Store {
+    Store::open(Arc::new(backend), town(), StoreOptions::default()).await.unwrap()
+}
+
+/// A bead with its number as its version.
+fn bead(number: i64) -> Row {
+    let id = BeadId::new(format!("gt-{number}")).unwrap();
+    Row::Bead(BeadRow { id, version: number, ..sample::bead(&mut Draw::new(1)) })
+}
+
+fn event(txn: &dyn Reader) -> Event {
+    sample::event(&txn.head().unwrap(), None, &mut Draw::new(2))
+}
+
+fn refused() -> Error {
+    Error::conflict("refused", "the command is refused")
+}
+
+async fn versions(store: &Store) -> BTreeSet<i64> {
+    let rows = store.read(|reader| reader.scan(&Scan::new(&BEADS, vec![], 10_000))).await.unwrap();
+    rows.into_iter().map(|row| if let Row::Bead(bead) = row { bead.version } else { -1 }).collect()
+}
+
+/// Holds the writer in a command until it is let go, so that what is sent meanwhile becomes one batch.
+struct Held {
+    release: mpsc::SyncSender<()>,
+    command: tokio::task::JoinHandle<Result<()>>,
+}
+
+impl Held {
+    async fn new(store: &Store) -> Self {
+        let (release, released) = mpsc::sync_channel::<()>(1);
+        let released = Mutex::new(released);
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let mut begun = Some(begun);
+        let store = store.clone();
+        let command = tokio::spawn(async move {
+            store
+                .write(move |_| {
+                    if let Some(begun) = begun.take() {
+                        let _ = begun.send(());
+                        let _ = released.lock().unwrap().recv();
+                    }
+                    Ok(())
+                })
+                .await
+        });
+        has_begun.await.unwrap();
+        Self { release, command }
+    }
+
+    async fn release(self) {
+        drop(self.release);
+        self.command.await.unwrap().unwrap();
+    }
+}
+
+/// Sends a command and waits until it is in the queue.
+async fn send<T: Send + 'static>(
+    store: &Store,
+    job: impl FnMut(&mut dyn Txn) -> Result<T> + Send + 'static,
+) -> tokio::task::JoinHandle<Result<T>> {
+    let before = store.queue_depth();
+    let sender = store.clone();
+    let sent = tokio::spawn(async move { sender.write(job).await });
+    while store.queue_depth() == before {
+        tokio::task::yield_now().await;
+    }
+    sent
+}
+
+/// What a backend backend does next.
+#[derive(Debug, Default)]
+struct Faults {
+    commits_fail: AtomicBool,
+    begins_busy: AtomicU32,
+    commits: AtomicUsize,
+    connects: AtomicUsize,
+    savepoints: AtomicUsize,
+}
+
+/// A backend whose commits fail and whose transactions do not begin when they are told to.
+#[derive(Debug, Default)]
+struct Faulty {
+    inner: MemoryBackend,
+    faults: Arc<Faults>,
+}
+
+struct FaultyConnection {
+    inner: Box<dyn Connection>,
+    faults: Arc<Faults>,
+}
+
+struct FaultyTxn<'c> {
+    inner: Box<dyn Txn + 'c>,
+    faults: Arc<Faults>,
+}
+
+impl Backend for Faulty {
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+    fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
+        if access == Access::Write {
+            self.faults.connects.fetch_add(1, Ordering::SeqCst);
+        }
+        let inner = self.inner.connect(access)?;
+        Ok(Box::new(FaultyConnection { inner, faults: Arc::clone(&self.faults) }))
+    }
+}
+
+impl Connection for FaultyConnection {
+    fn read(&mut self, town: &TownId) -> Result<Box<dyn Reader + '_>> {
+        self.inner.read(town)
+    }
+    fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>> {
+        let busy = &self.faults.begins_busy;
+        if busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            return Err(Error::unavailable("store_busy", "somebody writes"));
+        }
+        Ok(Box::new(FaultyTxn { inner: self.inner.write(town)?, faults: Arc::clone(&self.faults) }))
+    }
+}
+
+impl Reader for FaultyTxn<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Row>> {
+        self.inner.get(key)
+    }
+    fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
+        self.inner.scan(scan)
+    }
+    fn head(&self) -> Result<Head> {
+        self.inner.head()
+    }
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.inner.events(after, limit)
+    }
+}
+
+impl Txn for FaultyTxn<'_> {
+    fn put(&mut self, row: &Row) -> Result<()> {
+        self.inner.put(row)
+    }
+    fn delete(&mut self, key: &Key) -> Result<()> {
+        self.inner.delete(key)
+    }
+    fn append(&mut self, events: &[Event]) -> Result<()> {
+        self.inner.append(events)
+    }
+    fn savepoint(&mut self) -> Result<()> {
+        self.faults.savepoints.fetch_add(1, Ordering::SeqCst);
+        self.inner.savepoint()
+    }
+    fn rollback_to_savepoint(&mut self) -> Result<()> {
+        self.inner.rollback_to_savepoint()
+    }
+    fn commit(self: Box<Self>) -> Result<()> {
+        self.faults.commits.fetch_add(1, Ordering::SeqCst);
+        if self.faults.commits_fail.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("store_io", "the disk went away"));
+        }
+        self.inner.commit()
+    }
+    fn as_reader(&self) -> &dyn Reader {
+        self
+    }
+}
+
+#[tokio::test]
+async fn a_failed_command_is_undone_alone() {
+    for_each_backend(async |store| {
+        let held = Held::new(&store).await;
+        let mut sent = Vec::new();
+        for number in 0..6 {
+            let job = move |txn: &mut dyn Txn| {
+                txn.put(&bead(number))?;
+                let entry = event(txn.as_reader());
+                txn.append(&[entry])?;
+                if number % 3 == 1 { Err(refused()) } else { Ok(number) }
+            };
+            sent.push(send(&store, job).await);
+        }
+        held.release().await;
+        for (number, answer) in (0..).zip(sent) {
+            match answer.await.unwrap() {
+                Ok(value) => assert_eq!((value, number % 3 == 1), (number, false)),
+                Err(error) => assert_eq!((error.code(), number % 3), ("refused", 1)),
+            }
+        }
+        assert_eq!(versions(&store).await, BTreeSet::from([0, 2, 3, 5]));
+        assert_eq!(store.read(|reader| reader.head()).await.unwrap().seq, 4);
+        assert_eq!(*store.commits().borrow(), 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failed_command_that_is_alone_leaves_nothing() {
+    for_each_backend(async |store| {
+        let failed = store
+            .write(|txn| {
+                txn.put(&bead(1))?;
+                Err::<(), _>(refused())
+            })
+            .await;
+        assert_eq!(failed.unwrap_err().code(), "refused");
+        store.write(|txn| txn.put(&bead(2))).await.unwrap();
+        assert_eq!(versions(&store).await, BTreeSet::from([2]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_is_committed_at_once() {
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let store = open(backend).await;
+    let held = Held::new(&store).await;
+    let mut sent = Vec::new();
+    for number in 0..50 {
+        sent.push(send(&store, move |txn| txn.put(&bead(number))).await);
+    }
+    assert_eq!(store.queue_depth(), 50);
+    held.release().await;
+    for answer in sent {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(faults.commits.load(Ordering::SeqCst), 2, "the holder's, and one for all that waited");
+    assert_eq!(faults.savepoints.load(Ordering::SeqCst), 50, "the holder was alone and had none");
+}
+
+#[tokio::test]
+async fn a_failed_commit_answers_every_command_with_the_same_error() {
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let store = open(backend).await;
+    store.write(|txn| txn.put(&bead(1))).await.unwrap();
+    let held = Held::new(&store).await;
+    let mut sent = Vec::new();
+    for number in 20..30 {
+        sent.push(send(&store, move |txn| txn.put(&bead(number))).await);
+    }
+    faults.commits_fail.store(true, Ordering::SeqCst);
+    drop(held.release);
+    // The one that was alone, and then the batch.
+    assert_eq!(held.command.await.unwrap().unwrap_err().code(), "store_io");
+    for answer in sent {
+        let error = answer.await.unwrap().unwrap_err();
+        assert_eq!((error.code(), error.kind()), ("store_io", ErrorKind::Unavailable));
+    }
+    assert_eq!(faults.commits.load(Ordering::SeqCst), 3, "ten commands failed by one commit");
+    faults.commits_fail.store(false, Ordering::SeqCst);
+    store.write(|txn| txn.put(&bead(40))).await.unwrap();
+    assert_eq!(versions(&store).await, BTreeSet::from([1, 40]));
+    assert_eq!(faults.connects.load(Ordering::SeqCst), 3, "a connection whose commit failed is not used again");
+}
+
+#[tokio::test]
+async fn a_panic_is_one_commands_and_the_others_are_run_again() {
+    for_each_backend(async |store| {
+        let held = Held::new(&store).await;
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
+        let before = send(&store, move |txn| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            assert!(txn.get(&bead(1).key())?.is_none(), "nothing of an earlier run is there");
+            txn.put(&bead(1))
+        })
+        .await;
+        let panics = send(&store, |txn| -> Result<()> {
+            txn.put(&bead(2))?;
+            panic!("this command panics")
+        })
+        .await;
+        let after = send(&store, |txn| txn.put(&bead(3))).await;
+        held.release().await;
+        before.await.unwrap().unwrap();
+        let error = panics.await.unwrap().unwrap_err();
+        assert_eq!((error.code(), error.kind()), ("command_panicked", ErrorKind::Internal));
+        assert_eq!(error.fact("panic"), Some("\"this command panics\""));
+        after.await.unwrap().unwrap();
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+        assert_eq!(versions(&store).await, BTreeSet::from([1, 3]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_panic_of_a_read_is_its_own() {
+    for_each_backend(async |store| {
+        for _ in 0..4 {
+            let error = store.read(|_| -> Result<()> { panic!("this read panics") }).await.unwrap_err();
+            assert_eq!(error.code(), "command_panicked");
+        }
+        assert_eq!(store.read(|reader| reader.head()).await.unwrap(), Head::default());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_command_whose_caller_went_away_before_it_began_is_left_out() {
+    for_each_backend(async |store| {
+        let held = Held::new(&store).await;
+        let gone = send(&store, |txn| txn.put(&bead(1))).await;
+        let stays = send(&store, |txn| txn.put(&bead(2))).await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        held.release().await;
+        stays.await.unwrap().unwrap();
+        assert_eq!(versions(&store).await, BTreeSet::from([2]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_command_whose_caller_went_away_after_it_began_is_done() {
+    for_each_backend(async |store| {
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (release, released) = mpsc::sync_channel::<()>(1);
+        let released = Mutex::new(released);
+        let mut begun = Some(begun);
+        let writer = store.clone();
+        let caller = tokio::spawn(async move {
+            writer
+                .write(move |txn| {
+                    txn.put(&bead(1))?;
+                    let _ = begun.take().map(|begun| begun.send(()));
+                    let _ = released.lock().unwrap().recv();
+                    txn.put(&bead(2))
+                })
+                .await
+        });
+        has_begun.await.unwrap();
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        drop(release);
+        store.write(|_| Ok(())).await.unwrap();
+        assert_eq!(versions(&store).await, BTreeSet::from([1, 2]));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_at_once_are_all_answered_and_lose_nothing() {
+    for_each_backend(async |store| {
+        let callers: Vec<_> = (0..256)
+            .map(|number| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let seq = store
+                        .write(move |txn| {
+                            txn.put(&bead(number))?;
+                            let entry = event(txn.as_reader());
+                            txn.append(std::slice::from_ref(&entry))?;
+                            Ok(entry.seq)
+                        })
+                        .await?;
+                    // What was answered is read.
+                    let found = store.read(move |reader| reader.get(&bead(number).key())).await?;
+                    assert_eq!(found, Some(bead(number)));
+                    Ok::<_, Error>(seq)
+                })
+            })
+            .collect();
+        let mut seqs = BTreeSet::new();
+        for caller in callers {
+            seqs.insert(caller.await.unwrap().unwrap());
+        }
+        assert_eq!(seqs, (1..=256).collect());
+        assert_eq!(*store.commits().borrow(), 256);
+        assert_eq!(versions(&store).await, (0..256).collect());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn commands_of_one_caller_are_run_in_order() {
+    for_each_backend(async |store| {
+        let held = Held::new(&store).await;
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut sent = Vec::new();
+        for number in 0..100 {
+            let order = Arc::clone(&order);
+            sent.push(
+                send(&store, move |_| {
+                    order.lock().unwrap().push(number);
+                    Ok(())
+                })
+                .await,
+            );
+        }
+        held.release().await;
+        for answer in sent {
+            answer.await.unwrap().unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), (0..100).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_queue_makes_callers_wait() {
+    let options = StoreOptions { queue: 4, batch: 2, ..StoreOptions::default() };
+    let store = Store::open(Arc::new(MemoryBackend::new()), town(), options).await.unwrap();
+    let held = Held::new(&store).await;
+    let mut sent = Vec::new();
+    for number in 0..4 {
+        sent.push(send(&store, move |txn| txn.put(&bead(number))).await);
+    }
+    let mut fifth = std::pin::pin!(store.write(|txn| txn.put(&bead(4))));
+    assert!(futures_util::poll!(fifth.as_mut()).is_pending());
+    assert_eq!(store.queue_depth(), 4, "it is not taken in");
+    held.release().await;
+    fifth.await.unwrap();
+    for answer in sent {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(versions(&store).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_busy_backend_is_tried_again_until_the_deadline() {
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let options = StoreOptions { busy_ms: 60_000, ..StoreOptions::default() };
+    let store = Store::open(Arc::new(backend), town(), options).await.unwrap();
+    faults.begins_busy.store(3, Ordering::SeqCst);
+    store.write(|txn| txn.put(&bead(1))).await.unwrap();
+    assert_eq!(faults.begins_busy.load(Ordering::SeqCst), 0);
+
+    let backend = Faulty::default();
+    backend.faults.begins_busy.store(u32::MAX, Ordering::SeqCst);
+    let options = StoreOptions { busy_ms: 20, ..StoreOptions::default() };
+    let store = Store::open(Arc::new(backend), town(), options).await.unwrap();
+    assert_eq!(store.write(|_| Ok(())).await.unwrap_err().code(), "store_busy");
+}
+
+#[tokio::test]
+async fn watchers_are_woken_by_commits_that_appended() {
+    for_each_backend(async |store| {
+        let mut commits = store.commits();
+        assert_eq!(*commits.borrow_and_update(), 0);
+        store.write(|txn| txn.put(&bead(1))).await.unwrap();
+        assert!(!commits.has_changed().unwrap(), "the journal is as it was");
+        let wake = store.write(|txn| {
+            let entry = event(txn.as_reader());
+            txn.append(&[entry])
+        });
+        let (woken, written) = tokio::join!(commits.changed(), wake);
+        woken.unwrap();
+        written.unwrap();
+        assert_eq!(*commits.borrow(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn closing_answers_what_waits_and_refuses_what_comes() {
+    for_each_backend(async |store| {
+        let held = Held::new(&store).await;
+        let mut sent = Vec::new();
+        for number in 0..5 {
+            sent.push(send(&store, move |txn| txn.put(&bead(number))).await);
+        }
+        let (closed, again, ()) = tokio::join!(store.close(), store.close(), held.release());
+        closed.unwrap();
+        again.unwrap();
+        for answer in sent {
+            answer.await.unwrap().unwrap();
+        }
+        let refused = store.write(|_| Ok(())).await.unwrap_err();
+        assert_eq!((refused.code(), refused.kind()), ("store_closed", ErrorKind::Unavailable));
+        assert_eq!(store.read(|_| Ok(())).await.unwrap_err().code(), "store_closed");
+        store.close().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_ends_the_threads() {
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let store = open(backend).await;
+    let clone = store.clone();
+    let mut commits = store.commits();
+    drop(store);
+    clone.write(|txn| txn.put(&bead(1))).await.unwrap();
+    drop(clone);
+    // The writer's thread holds the other end.
+    assert!(tokio::time::timeout(Duration::from_secs(30), commits.changed()).await.unwrap().is_err());
+    let mut held = faults;
+    while let Err(still) = Arc::try_unwrap(held) {
+        held = still;
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_option_of_zero_is_refused() {
+    for options in [
+        StoreOptions { readers: 0, ..StoreOptions::default() },
+        StoreOptions { queue: 0, ..StoreOptions::default() },
+        StoreOptions { batch: 0, ..StoreOptions::default() },
+    ] {
+        let error = Store::open(Arc::new(MemoryBackend::new()), town(), options).await.unwrap_err();
+        assert_eq!((error.code(), error.kind()), ("store_option", ErrorKind::Invalid));
+    }
+}
+
+/// Adds one to a bead's version so many times, through two stores at once.
+async fn two_stores_lose_no_update(first: Store, second: Store) {
+    first.write(|txn| txn.put(&bead(0))).await.unwrap();
+    let key = bead(0).key();
+    let mut callers = Vec::new();
+    for store in [&first, &second] {
+        for _ in 0..50 {
+            let (store, key) = (store.clone(), key.clone());
+            callers.push(tokio::spawn(async move {
+                store
+                    .write(move |txn| {
+                        let Some(Row::Bead(mut bead)) = txn.get(&key)? else { return Err(refused()) };
+                        bead.version += 1;
+                        txn.put(&Row::Bead(bead))?;
+                        let entry = event(txn.as_reader());
+                        txn.append(&[entry])
+                    })
+                    .await
+            }));
+        }
+    }
+    for caller in callers {
+        caller.await.unwrap().unwrap();
+    }
+    for store in [&first, &second] {
+        assert_eq!(versions(store).await, BTreeSet::from([100]));
+        assert_eq!(store.read(|reader| reader.head()).await.unwrap().seq, 100);
+    }
+    assert_eq!((*first.commits().borrow()).max(*second.commits().borrow()), 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_of_one_memory_lose_no_update() {
+    let backend = MemoryBackend::new();
+    two_stores_lose_no_update(open(backend.clone()).await, open(backend).await).await;
+}
+
+async fn for_each_backend(test: impl AsyncFn(Store)) {
+    test(open(MemoryBackend::new()).await).await;
+    #[cfg(feature = "sqlite")]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        test(open(sqlite(&directory)).await).await;
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite(directory: &tempfile::TempDir) -> super::SqliteBackend {
+    super::SqliteBackend::new(directory.path().join("town.db"), super::SqliteOptions::default())
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_of_one_file_lose_no_update() {
+    let directory = tempfile::tempdir().unwrap();
+    two_stores_lose_no_update(open(sqlite(&directory)).await, open(sqlite(&directory)).await).await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_closed_file_holds_everything_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(sqlite(&directory)).await;
+    store.write(|txn| txn.put(&bead(1))).await.unwrap();
+    assert_eq!(versions(&store).await.len(), 1);
+    store.close().await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(files, ["town.db"], "the log was taken in");
+    assert_eq!(versions(&open(sqlite(&directory)).await).await, BTreeSet::from([1]));
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("no").join("town.db");
+    let backend = super::SqliteBackend::new(path, super::SqliteOptions::default());
+    let error = Store::open(Arc::new(backend), town(), StoreOptions::default()).await.unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("store_unreachable", ErrorKind::Unavailable));
+}
