@@ -166,7 +166,11 @@ impl Script {
             let mut beads = Vec::with_capacity(count);
             for verb in VERBS {
                 tokio.block_on(ours(&town, verb, 64, count, &mut beads));
-                let events = rows(&db, "SELECT * FROM event WHERE seq > ?1 ORDER BY seq", &[Value::Integer(seen)]);
+                let events = rows(
+                    &db,
+                    "SELECT * FROM event WHERE town_id = 'town' AND seq > ?1 ORDER BY seq",
+                    &[Value::Integer(seen)],
+                );
                 seen += i64::try_from(events.len()).expect("a count");
                 commands.extend(events.into_iter().map(|event| Rows::of(&db, verb, event)));
             }
@@ -186,7 +190,7 @@ const INSERT_TEXT: &str = "INSERT INTO bead_text VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 const INSERT_BEAD: &str = "INSERT INTO bead VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
      ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36)";
 const CHANGED: &str = "SELECT status, resolution, assignee, epoch, lease_until, version, updated_at, closed_at, town_id, \
-     id FROM bead WHERE id = ?1";
+     id FROM bead WHERE town_id = 'town' AND id = ?1";
 const UPDATE: &str = "UPDATE bead SET status = ?1, resolution = ?2, assignee = ?3, epoch = ?4, lease_until = ?5, \
      version = ?6, updated_at = ?7, closed_at = ?8 WHERE town_id = ?9 AND id = ?10 AND version = ?6 - 1";
 
@@ -197,8 +201,8 @@ impl Rows {
         let one = |sql| rows(db, sql, &id).pop().expect("the bead is there");
         let mut statements = match verb {
             Verb::Create => vec![
-                (INSERT_BEAD, one("SELECT * FROM bead WHERE id = ?1")),
-                (INSERT_TEXT, one("SELECT * FROM bead_text WHERE id = ?1")),
+                (INSERT_BEAD, one("SELECT * FROM bead WHERE town_id = 'town' AND id = ?1")),
+                (INSERT_TEXT, one("SELECT * FROM bead_text WHERE town_id = 'town' AND id = ?1")),
             ],
             Verb::Claim | Verb::Close => vec![(UPDATE, one(CHANGED))],
         };
