@@ -6,19 +6,18 @@
 //!
 //! Begin with [`Town`].
 
+#[cfg_attr(not(all(feature = "git", feature = "process")), allow(dead_code, reason = "nothing executes here"))]
 pub(crate) mod engine;
 #[cfg(all(feature = "git", feature = "process"))]
 pub(crate) mod executor;
-#[cfg(feature = "testkit")]
 pub mod failpoint;
-#[cfg(not(feature = "testkit"))]
-pub(crate) mod failpoint;
 #[cfg(feature = "git")]
 pub mod git;
 pub mod model;
 pub mod runtime;
 pub mod store;
 pub mod town;
+#[cfg_attr(not(all(feature = "git", feature = "process")), allow(dead_code, reason = "nothing executes here"))]
 pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};

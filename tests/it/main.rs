@@ -5,6 +5,7 @@
 mod complete;
 mod crash;
 mod floors;
+mod guide;
 mod imports;
 mod runtime;
 mod support;

@@ -1,6 +1,7 @@
 //! One effect at a time: done, or found out.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -20,7 +21,7 @@ pub(super) async fn perform(context: &Context, issued: &Issued) -> Report {
     match attempt(context, issued).await {
         Ok(report) => report,
         Err(error) => {
-            let reason = error.chain();
+            let reason = in_words(&error);
             match error.kind() {
                 ErrorKind::Unavailable | ErrorKind::Exhausted | ErrorKind::Conflict | ErrorKind::Internal => {
                     Report::Retry { reason }
@@ -28,6 +29,14 @@ pub(super) async fn perform(context: &Context, issued: &Issued) -> Report {
                 _ => Report::Refused { reason },
             }
         }
+    }
+}
+
+/// The error with its causes, and what a program outside said about it.
+fn in_words(error: &Error) -> String {
+    match error.fact("stderr").filter(|said| !said.is_empty()) {
+        Some(said) => format!("{}: {said}", error.chain()),
+        None => error.chain(),
     }
 }
 
@@ -104,7 +113,7 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
     let base = base(&mirror, &brief).await?;
     let workspace = context.outside.workspace(id);
     let dir = context.outside.session_dir(id);
-    std::fs::create_dir_all(&dir).map_err(|source| folder_error(&dir, source))?;
+    on_disk(&dir, |dir| std::fs::create_dir_all(dir)).await?;
     let spec = WorkspaceSpec {
         path: workspace.clone(),
         branch: BranchName::new(brief.session.branch.clone())?,
@@ -115,7 +124,8 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
     mirror.prepare_workspace(&spec).await?;
     let file = dir.join("brief.json");
     brief.text["base"] = json!(base);
-    write_whole(&file, brief.text.to_string().as_bytes()).map_err(|source| folder_error(&file, source))?;
+    let text = brief.text.to_string();
+    on_disk(&file, move |file| write_whole(file, text.as_bytes())).await?;
     let mut spec = SessionSpec::new(id.clone(), command, workspace);
     spec.env = environment(context, &brief, &base, &file.to_string_lossy());
     spec.timeout = Some(brief.timeout);
@@ -142,7 +152,7 @@ async fn probe_start(context: &Context, id: &SessionId) -> Result<Report> {
         return Ok(Report::Absent);
     }
     let file = context.outside.session_dir(id).join("brief.json");
-    let text = std::fs::read(&file).map_err(|source| folder_error(&file, source))?;
+    let text = on_disk(&file, |file| std::fs::read(file)).await?;
     let unreadable = || Error::corrupt("brief_unreadable", format!("{} cannot be read", file.display()));
     let brief: Json = serde_json::from_slice(&text).map_err(|source| unreadable().because(source))?;
     let base = Oid::new(brief["base"].as_str().ok_or_else(unreadable)?)?;
@@ -231,7 +241,6 @@ async fn make_branch(context: &Context, rig: &RigName, branch: &str, from: &str)
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one order")]
 async fn merge(
     context: &Context,
     review: &BeadId,
@@ -313,11 +322,11 @@ async fn cleanup(context: &Context, session: &SessionId, rig: &RigName) -> Resul
     let mirror = context.mirror(rig).await?;
     mirror.remove_workspace(context.outside.workspace(session)).await?;
     let dir = context.outside.session_dir(session);
-    match std::fs::remove_dir_all(&dir) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(source) => return Err(folder_error(&dir, source)),
-    }
+    on_disk(&dir, |dir| match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    })
+    .await?;
     Ok(Report::Done(Done::Plainly))
 }
 
@@ -345,15 +354,22 @@ async fn delete_branch(
 }
 
 /// Writes a file so that a reader sees all of it or nothing.
-fn write_whole(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let part = path.with_extension("part");
     std::fs::write(&part, bytes)?;
     std::fs::File::open(&part)?.sync_all()?;
     std::fs::rename(&part, path)
 }
 
-fn folder_error(path: &std::path::Path, source: std::io::Error) -> Error {
-    Error::unavailable("folder_unusable", format!("{} cannot be used", path.display()))
-        .with("path", path.display())
-        .because(source)
+/// Does something with a path on a thread that may block.
+async fn on_disk<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let place = path.to_owned();
+    let done = tokio::task::spawn_blocking(move || work(&place)).await;
+    let unusable = || {
+        Error::unavailable("folder_unusable", format!("{} cannot be used", path.display())).with("path", path.display())
+    };
+    done.map_err(|source| unusable().because(source))?.map_err(|source| unusable().because(source))
 }

@@ -1,5 +1,7 @@
 //! How the git program is found and bounded.
 
+#![allow(clippy::disallowed_methods, reason = "`from_env` is the place where the host lets the environment in")]
+
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;

@@ -107,17 +107,19 @@ impl Event {
         part(self.data.to_string().as_bytes());
         part(serde_json::to_string(&self.changes).expect("a change is JSON").as_bytes());
         part(&self.schema.to_le_bytes());
-        hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&hasher.finalize())
     }
 
     /// Where the journal ends with this entry.
     pub fn head(&self) -> Head {
         Head { seq: self.seq, hash: self.hash.clone() }
     }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// A change's key as stored values.

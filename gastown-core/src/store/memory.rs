@@ -4,6 +4,8 @@
 //! by a swap, then brings the old copy up to date when it next begins. So a commit costs what it changed, and the
 //! whole is copied only where a reader still holds the old copy.
 
+#![allow(clippy::disallowed_methods, reason = "waiting for the writer has a real deadline")]
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -39,13 +39,13 @@ async fn versions(store: &Store) -> BTreeSet<i64> {
 
 /// Holds the writer in a command until it is let go, so that what is sent meanwhile becomes one batch.
 struct Held {
-    release: mpsc::Sender<()>,
+    release: mpsc::SyncSender<()>,
     command: tokio::task::JoinHandle<Result<()>>,
 }
 
 impl Held {
     async fn new(store: &Store) -> Self {
-        let (release, released) = mpsc::channel::<()>();
+        let (release, released) = mpsc::sync_channel::<()>(1);
         let released = Mutex::new(released);
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let mut begun = Some(begun);
@@ -332,7 +332,7 @@ async fn a_command_whose_caller_went_away_before_it_began_is_left_out() {
 async fn a_command_whose_caller_went_away_after_it_began_is_done() {
     for_each_backend(async |store| {
         let (begun, has_begun) = tokio::sync::oneshot::channel();
-        let (release, released) = mpsc::channel::<()>();
+        let (release, released) = mpsc::sync_channel::<()>(1);
         let released = Mutex::new(released);
         let mut begun = Some(begun);
         let writer = store.clone();

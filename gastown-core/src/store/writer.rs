@@ -1,5 +1,10 @@
 //! The one writer: a thread that puts what waits into one transaction and answers after its commit.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "waiting for another process to finish writing has a real deadline, and nothing announces its end"
+)]
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

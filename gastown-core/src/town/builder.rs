@@ -146,6 +146,7 @@ impl TownBuilder {
         })
     }
 
+    #[cfg_attr(feature = "sqlite", expect(clippy::unnecessary_wraps, reason = "without a default backend it fails"))]
     pub(super) fn backend_or_default(&self) -> Result<Arc<dyn Backend>> {
         if let Some(backend) = &self.backend {
             return Ok(Arc::clone(backend));

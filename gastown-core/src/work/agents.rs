@@ -103,9 +103,8 @@ pub(crate) fn register(txn: &mut ScopedTxn<'_>, input: &RegisterAgent) -> Result
     if let Some(rig) = &input.rig {
         txn.find::<RigRow>(&Key::rig(rig))?.ok_or_else(|| rigs::missing(rig))?;
     }
-    // Names are the town's, also those in rigs that the caller does not see.
     let same_name = Scan::new(&index::AGENTS_BY_NAME, vec![text(&input.name)], 1);
-    if !txn.as_town(|txn| txn.scan::<AgentRow>(same_name))?.is_empty() {
+    if !txn.town_view().scan::<AgentRow>(same_name)?.is_empty() {
         return Err(Error::conflict("agent_exists", format!("there is an agent {} already", input.name))
             .with("agent", &input.name));
     }

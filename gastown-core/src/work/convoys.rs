@@ -149,8 +149,10 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Conv
         };
         let mut bead = beads::insert(txn, BeadKind::Issue, &new, Some(&id))?;
         bead.slung = true;
-        members.push(bead.id.clone());
+        let member = bead.id.clone();
         txn.put_bead(bead)?;
+        txn.event("bead.created", &member, json!({ "kind": BeadKind::Issue, "title": task.title }));
+        members.push(member);
     }
     for (member, task) in members.iter().zip(&input.tasks) {
         graph::add_edge(txn, &id, member, DependencyKind::Tracks)?;
@@ -288,19 +290,18 @@ pub(crate) fn member_merged(txn: &mut ScopedTxn<'_>, id: &BeadId, head: &Oid) ->
 }
 
 /// A member failed: those that wait for it follow the convoy's policy.
-pub(crate) fn member_failed(txn: &mut ScopedTxn<'_>, failed: &BeadRow) -> Result<()> {
-    let Some(id) = &failed.convoy else { return Ok(()) };
+pub(crate) fn member_failed(txn: &mut ScopedTxn<'_>, id: &BeadId, failed: &BeadId) -> Result<()> {
     if row(txn.view(), id)?.on_failure != FailurePolicy::Skip {
         return Ok(());
     }
-    let mut waiting = vec![failed.id.clone()];
+    let mut waiting = vec![failed.clone()];
     while let Some(blocker) = waiting.pop() {
         let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENTS, vec![text(&blocker)], 0))?;
         for edge in edges.into_iter().filter(|edge| edge.kind.is_blocking()) {
             let bead = txn.bead(&edge.bead)?;
             if bead.convoy.as_ref() == Some(id) && bead.status == BeadStatus::Open {
                 waiting.push(bead.id.clone());
-                let data = json!({ "resolution": Resolution::Skipped, "because_of": failed.id });
+                let data = json!({ "resolution": Resolution::Skipped, "because_of": failed });
                 beads::settle(txn, bead, BeadStatus::Closed, Resolution::Skipped, data)?;
             }
         }

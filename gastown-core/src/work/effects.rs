@@ -9,8 +9,8 @@ use super::txn::ScopedTxn;
 use super::view::text;
 use super::{convoys, reviews, sessions, settings};
 use crate::model::value::{ColumnValue as _, Value};
-use crate::model::{EffectId, EffectRow, EffectState, Key, Oid, Order, Result};
-use crate::store::{Scan, index};
+use crate::model::{EffectId, EffectRow, EffectState, Key, Oid, Order, Result, Timestamp};
+use crate::store::{Position, Scan, index};
 
 /// What an executor reports of an effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +162,7 @@ pub(crate) fn issue(
         if !probe && !is_wanted(txn, &order)? {
             finish(txn, row, EffectState::Refused, "no longer wanted")?;
             if let Order::Start { session, .. } = &order {
-                sessions::start_unwanted(txn, session)?;
+                sessions::start_dropped(txn, session)?;
             }
             continue;
         }
@@ -260,16 +260,6 @@ pub(crate) fn report(
     }
 }
 
-/// Gives up an effect whose outcome cannot be recorded, so that it shows and does not stay begun for ever.
-pub(crate) fn give_up(txn: &mut ScopedTxn<'_>, id: &EffectId, leader_epoch: i64, reason: &str) -> Result<()> {
-    match txn.find::<EffectRow>(&Key::effect(id))? {
-        Some(row) if !row.state.is_terminal() && row.leader_epoch == leader_epoch => {
-            finish(txn, row, EffectState::Refused, reason)
-        }
-        _ => Ok(()),
-    }
-}
-
 fn finish(txn: &mut ScopedTxn<'_>, mut row: EffectRow, state: EffectState, outcome: &str) -> Result<()> {
     row.move_to(state)?;
     row.outcome = Some(outcome.to_owned());
@@ -333,9 +323,20 @@ pub(crate) fn suspect(txn: &mut ScopedTxn<'_>, leader_epoch: i64) -> Result<usiz
     Ok(count)
 }
 
-/// When the next planned effect may be issued.
-pub(crate) fn next_at(txn: &ScopedTxn<'_>) -> Result<Option<crate::model::Timestamp>> {
-    let first: Vec<EffectRow> =
-        txn.scan(Scan::new(&index::EFFECTS_BY_STATE, vec![Value::Text(EffectState::Planned.as_str().to_owned())], 1))?;
+/// When the next planned effect that is not due yet may be issued.
+///
+/// Those that are due wait for room, and are looked at again when an effect in flight is done.
+pub(crate) fn next_at(txn: &ScopedTxn<'_>) -> Result<Option<Timestamp>> {
+    let behind_now = Position(vec![txn.now().to_value(), Value::Text(char::MAX.to_string())]);
+    let scan = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Planned.as_str())], 1);
+    let first: Vec<EffectRow> = txn.scan(scan.after(Some(behind_now)))?;
     Ok(first.first().map(|row| row.next_at))
+}
+
+/// Gives up an effect whose outcome could not be applied, so that it stops nothing and is seen in `health`.
+pub(crate) fn dead_letter(txn: &mut ScopedTxn<'_>, id: &EffectId, reason: &str) -> Result<()> {
+    match txn.find::<EffectRow>(&Key::effect(id))? {
+        Some(row) if !row.state.is_terminal() => finish(txn, row, EffectState::Refused, reason),
+        _ => Ok(()),
+    }
 }

@@ -135,23 +135,6 @@ fn supersede(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<()> {
     Ok(())
 }
 
-/// Ends the open merge request of a bead that somebody closes.
-///
-/// One that is being put on the target is past that: whether it got there is not known yet.
-pub(crate) fn abandon(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<()> {
-    let rows: Vec<MergeRequestRow> = txn.all(Scan::new(&index::REVIEWS_BY_SOURCE, vec![text(source)], 0))?;
-    for mut row in rows.into_iter().filter(|row| !row.state.is_terminal()) {
-        if row.state == ReviewState::Publishing {
-            return Err(Error::conflict("bead_landing", format!("bead {source} is being landed by {}", row.id))
-                .with("bead", source)
-                .with("merge_request", &row.id));
-        }
-        row.move_to(ReviewState::Abandoned)?;
-        close(txn, row, Resolution::Abandoned)?;
-    }
-    Ok(())
-}
-
 #[expect(clippy::too_many_arguments, reason = "a merge request has that many parts")]
 fn insert(
     txn: &mut ScopedTxn<'_>,
@@ -384,10 +367,32 @@ fn merged(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow, landed: &Oid) -> Re
     }
     let data = json!({ "resolution": Resolution::Merged, "commit": landed, "review": this.id });
     let mut source = source;
+    if source.status != BeadStatus::InReview {
+        txn.event("review.source_elsewhere", &this.id, json!({ "source": source.id, "status": source.status }));
+        return Ok(());
+    }
     if let Some(map) = source.metadata.as_object_mut() {
         map.remove(sessions::REWORK_KEY);
     }
     beads::settle(txn, source, BeadStatus::Closed, Resolution::Merged, data)
+}
+
+/// Gives up the open merge requests of a bead that is closed by hand; refused while one is being published.
+pub(crate) fn abandon(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<()> {
+    let rows: Vec<MergeRequestRow> = txn.all(Scan::new(&index::REVIEWS_BY_SOURCE, vec![text(source)], 0))?;
+    for mut row in rows.into_iter().filter(|row| !row.state.is_terminal()) {
+        if row.state == ReviewState::Publishing {
+            return Err(Error::conflict(
+                "bead_being_published",
+                format!("the change of bead {source} is being put on {} by {}", row.target, row.id),
+            )
+            .with("bead", source)
+            .with("merge_request", &row.id));
+        }
+        row.move_to(ReviewState::Abandoned)?;
+        close(txn, row, Resolution::Abandoned)?;
+    }
+    Ok(())
 }
 
 /// Takes it out of the queue; its bead waits for somebody.
@@ -406,6 +411,9 @@ pub(crate) fn eject(txn: &mut ScopedTxn<'_>, id: &BeadId, reason: &str) -> Resul
     let mut bead = txn.bead(&source)?;
     if bead.kind == BeadKind::Convoy {
         return convoys::needs_attention(txn, &source, reason);
+    }
+    if bead.status != BeadStatus::InReview {
+        return Ok(());
     }
     bead.move_to(BeadStatus::Open, None, txn.now())?;
     bead.assignee = None;

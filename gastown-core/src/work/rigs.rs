@@ -159,7 +159,8 @@ fn free_prefix(name: &RigName, rigs: &[RigRow]) -> String {
     if !taken(&start) {
         return start;
     }
-    (2..).map(|n| format!("{start}{n}")).find(|prefix| !taken(prefix)).expect("numbers do not end")
+    // One more than there are rigs, so one of them is free.
+    (2..rigs.len() + 4).map(|n| format!("{start}{n}")).find(|prefix| !taken(prefix)).unwrap_or(start)
 }
 
 pub(crate) fn get(view: View<'_>, input: &RigRef) -> Result<Rig> {

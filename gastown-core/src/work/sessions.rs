@@ -180,7 +180,7 @@ pub(crate) fn dispatch(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
         None => idle_polecat(txn, &rig)?,
     };
     let Some(agent) = agent else { return Ok(false) };
-    if !txn.as_town(|txn| has_room(txn, &rig))? {
+    if !has_room(txn, &rig)? {
         return Ok(false);
     }
     plan(txn, bead, agent)?;
@@ -204,7 +204,8 @@ fn has_room(txn: &ScopedTxn<'_>, rig: &RigName) -> Result<bool> {
     let live = [SessionState::Planned, SessionState::Starting, SessionState::Running, SessionState::Finishing];
     let (mut of_rig, mut of_town) = (0, 0);
     for state in live {
-        let rows: Vec<SessionRow> = txn.all(Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0))?;
+        let scan = Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0);
+        let rows: Vec<SessionRow> = txn.town_view().all(scan)?;
         of_town += rows.len();
         of_rig += rows.iter().filter(|row| row.rig == *rig).count();
     }
@@ -340,13 +341,14 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
         session.move_to(SessionState::Starting)?;
     }
     if session.state == SessionState::Finishing {
+        // The wish to stop it may have come before there was a process.
+        let order = Order::Stop { session: id.clone(), rig: session.rig.clone() };
         session.base = Some(base.clone());
         session.started_at = Some(txn.now());
-        let rig = session.rig.clone();
         txn.put(session)?;
+        effects::enqueue(txn, &order, 2)?;
         txn.event("session.started", id, json!({ "base": base }));
-        // The order to stop it may have come before there was anything to stop.
-        return effects::enqueue(txn, &Order::Stop { session: id.clone(), rig }, 2);
+        return Ok(());
     }
     if session.state != SessionState::Starting {
         txn.event("session.stale_report", id, json!({ "report": "started", "state": session.state }));
@@ -360,14 +362,14 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     Ok(())
 }
 
-/// The start order was given up because nobody wants it any more.
-pub(crate) fn start_unwanted(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
+/// Its start is not wanted any more and was never begun.
+pub(crate) fn start_dropped(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
     let session = row(txn.view(), id)?;
-    if session.state != SessionState::Finishing || session.started_at.is_some() {
+    if session.state == SessionState::Ended {
         return Ok(());
     }
-    let ended = Ended { exit: SessionExit::Cancelled, reason: "stopped before it began".to_owned(), head: None };
-    end(txn, id, session.epoch, &ended)
+    let reason = "stopped before it began".to_owned();
+    end(txn, id, session.epoch, &Ended { exit: SessionExit::Cancelled, reason, head: None })
 }
 
 /// The session could not be started.
@@ -487,9 +489,13 @@ fn retry(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, exit: SessionExit, reason: 
 }
 
 /// Gives a bead up; what that does to those that wait for it is its convoy's policy.
-pub(crate) fn fail(txn: &mut ScopedTxn<'_>, bead: BeadRow, data: serde_json::Value) -> Result<()> {
-    beads::settle(txn, bead.clone(), BeadStatus::Failed, Resolution::AttemptsExhausted, data)?;
-    super::convoys::member_failed(txn, &bead)
+fn fail(txn: &mut ScopedTxn<'_>, bead: BeadRow, data: serde_json::Value) -> Result<()> {
+    let (id, convoy) = (bead.id.clone(), bead.convoy.clone());
+    beads::settle(txn, bead, BeadStatus::Failed, Resolution::AttemptsExhausted, data)?;
+    match convoy {
+        Some(convoy) => super::convoys::member_failed(txn, &convoy, &id),
+        None => Ok(()),
+    }
 }
 
 /// Sends a bead in review back to be worked on again.

@@ -1,5 +1,7 @@
 //! The transaction as commands and rules see it.
 
+use std::collections::BTreeMap;
+
 use super::ids::Ids;
 use super::view::View;
 use crate::model::record::ColumnRole;
@@ -32,7 +34,9 @@ pub(crate) struct ScopedTxn<'a> {
     session: Option<(SessionId, i64)>,
     head: Head,
     events: Vec<Event>,
-    pending: Vec<(Key, Change)>,
+    /// What changed since the last event: the last change of each key, in the order of those.
+    pending: BTreeMap<Key, (usize, Change)>,
+    changes: usize,
 }
 
 impl<'a> ScopedTxn<'a> {
@@ -51,7 +55,8 @@ impl<'a> ScopedTxn<'a> {
             session,
             head,
             events: Vec::new(),
-            pending: Vec::new(),
+            pending: BTreeMap::new(),
+            changes: 0,
         })
     }
 
@@ -73,10 +78,6 @@ impl<'a> ScopedTxn<'a> {
         View::new(self.raw.as_reader(), self.scope, self.now)
     }
 
-    pub(crate) fn find<T: Stored>(&self, key: &Key) -> Result<Option<T>> {
-        self.view().find(key)
-    }
-
     /// Does what the town owes its rows whoever caused it, also where the caller's scope does not reach.
     ///
     /// The caller learns nothing of it: use it for consequences, not for answers.
@@ -86,6 +87,16 @@ impl<'a> ScopedTxn<'a> {
         let result = consequence(self);
         self.scope = scope;
         result
+    }
+
+    pub(crate) fn find<T: Stored>(&self, key: &Key) -> Result<Option<T>> {
+        self.view().find(key)
+    }
+
+    /// The whole town, for rules that hold over all rigs (unique names, the town's limits); nothing of it may reach
+    /// the caller.
+    pub(crate) fn town_view(&self) -> View<'_> {
+        View::new(self.raw.as_reader(), &Scope::Town, self.now)
     }
 
     /// Whether the key is in use, whether or not the scope may see its row.
@@ -159,31 +170,28 @@ impl<'a> ScopedTxn<'a> {
 
     /// Appends an event that carries every change since the one before.
     pub(crate) fn event(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) {
-        let changes = std::mem::take(&mut self.pending).into_iter().map(|(_, change)| change).collect();
+        let mut changes: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
+        changes.sort_unstable_by_key(|(nth, _)| *nth);
+        let changes = changes.into_iter().map(|(_, change)| change).collect();
         let session = self.session.clone();
         let event = Event::next(&self.head, self.now, &self.actor, session, kind, subject.as_ref(), data, changes);
         self.head = event.head();
         self.events.push(event);
     }
 
-    /// Whether the same command has already changed or journaled something.
-    #[cfg(test)]
-    pub(crate) fn is_untouched(&self) -> bool {
-        self.events.is_empty() && self.pending.is_empty()
-    }
-
     /// Writes the events; `operation` names the event for changes that none took along.
     pub(crate) fn finish(mut self, operation: &str) -> Result<()> {
         if !self.pending.is_empty() {
-            let subject = self.pending[0].1.key.first().and_then(|v| v.as_str()).unwrap_or("town").to_owned();
+            let first = self.pending.values().min_by_key(|(nth, _)| *nth);
+            let subject = first.and_then(|(_, change)| change.key.first()?.as_str()).unwrap_or("town").to_owned();
             self.event(operation, subject, serde_json::json!({}));
         }
         if self.events.is_empty() { Ok(()) } else { self.raw.append(&self.events) }
     }
 
     fn note(&mut self, key: Key, change: Change) {
-        self.pending.retain(|(known, _)| *known != key);
-        self.pending.push((key, change));
+        self.changes += 1;
+        self.pending.insert(key, (self.changes, change));
     }
 
     /// A scope that is confined to a rig changes nothing outside it.

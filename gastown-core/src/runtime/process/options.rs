@@ -1,5 +1,7 @@
 //! How the runtime of local processes is set up.
 
+#![allow(clippy::disallowed_methods, reason = "`inherit_from_env` is the place where the host lets the environment in")]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsStr;

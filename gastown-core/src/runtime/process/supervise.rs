@@ -1,5 +1,7 @@
 //! The life of one session: start, output, lease, timeout, stop, the end of everything, the exit record.
 
+#![allow(clippy::disallowed_methods, reason = "a supervisor measures deadlines of a real process")]
+
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::AsFd;
