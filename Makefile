@@ -17,7 +17,7 @@ STEP := tools/step
 PY_TARGET := $(CARGO_TARGET_DIR)/py
 FEATURES := gastown-core/testkit
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
-EXAMPLES_RUST = $(filter-out lib,$(notdir $(basename $(wildcard examples/*.rs))))
+EXAMPLES_RUST = $(filter-out lib,$(notdir $(basename $(wildcard examples/*.rs)))) $(patsubst examples/%/main.rs,%,$(wildcard examples/*/main.rs))
 EXAMPLES_PYTHON = $(wildcard examples/*.py)
 EXAMPLES_NODE = $(wildcard examples/*.mjs)
 
@@ -26,8 +26,8 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: tools-rust ## Run a small town: beads in, agents at work, commits on the target branch
-	cargo run --quiet -p gastown-examples --example town
+demo: tools-rust ## Run a small town: beads in, agents at work, commits on the target branch; ARGS="--tasks 50 …"
+	cargo run --quiet --locked -p gastown-examples --example town -- $(ARGS)
 
 # ---- check -------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,9 @@ const TASKS_MAX: i64 = 2_000;
 /// The most agents of a run.
 const AGENTS_MAX: i64 = 64;
 
+/// The longest run.
+const SECONDS_MAX: u64 = 7 * 24 * 3_600;
+
 /// Runs a town from an empty folder to commits on the target branch of a real repository, and checks the result.
 #[derive(Debug, Parser)]
 #[command(name = "town", version)]
@@ -43,8 +46,8 @@ pub(crate) struct Arguments {
     /// Prints nothing but the result
     #[arg(long)]
     pub(crate) quiet: bool,
-    /// Gives up after so long
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Gives up after so long; no agent runs longer either
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     pub(crate) timeout: u64,
 }
 

@@ -29,6 +29,7 @@ use arguments::Arguments;
 use origin::Origin;
 use place::{Place, io_fault, write_whole};
 use progress::Progress;
+use report::Outcome;
 use story::Story;
 use tasks::Planned;
 
@@ -51,7 +52,13 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(&arguments)) {
         Ok(code) => code,
-        Err(error) => complain(&format!("{} ({})", error.chain(), error.code())),
+        Err(error) => {
+            let code = complain(&format!("{} ({})", error.chain(), error.code()));
+            for (name, value) in error.facts() {
+                eprintln!("  {name}: {value}");
+            }
+            code
+        }
     }
 }
 
@@ -77,6 +84,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut options = GitOptions::from_env();
     options.timeout = GIT_TIMEOUT;
+    options.env = origin::identity();
     let git = GitRunner::new(options).await?;
     let tasks = tasks::plan(place.plan.tasks);
     let mut run = Run { place, git, tasks, story: Story::default(), progress, town: None };
@@ -92,7 +100,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     match outcome.unwrap_or_else(|_| Err(late())) {
         Ok(origin) => run.finish(arguments, &origin).await,
         Err(error) => {
-            run.give_up().await;
+            run.give_up(arguments, &error).await?;
             Err(error)
         }
     }
@@ -134,28 +142,42 @@ impl Run {
         town.close().await?;
         let findings = checked?;
         print!("{}", report::to_text(&self.story, &findings));
-        if let Some(file) = &arguments.json {
-            let json = report::to_json(&self.place, origin, &self.tasks, &self.story, &findings);
-            write_whole(file, &serde_json::to_vec_pretty(&json).expect("a report is JSON"))?;
-        }
         let ok = findings.checks.iter().all(|check| check.ok);
-        leave(&self.place, arguments, ok)?;
+        self.write_json(arguments, &Outcome::Home { origin, findings: &findings })?;
+        if ok && self.place.temporary && !arguments.keep {
+            self.place.remove()?;
+        } else {
+            self.progress.say(&format!("everything is kept in {}", self.place.dir.display()));
+        }
         Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Says where everything stands; agents are left at work for a later `--resume`.
-    async fn give_up(mut self) {
+    async fn give_up(mut self, arguments: &Arguments, error: &Error) -> Result<()> {
         self.progress.end();
+        self.write_json(arguments, &Outcome::Astray { error })?;
+        let Some(town) = self.town.take() else {
+            // There is no origin, so there is nothing to go on with.
+            return if self.place.temporary { self.place.remove() } else { Ok(()) };
+        };
         eprint!("{}", report::state(&self.story));
-        if let Some(town) = self.town.take() {
-            match town.operator().events().health(All {}).await {
-                Ok(health) => eprintln!("engine {:?}, {} effects ambiguous", health.engine, health.effects_ambiguous),
-                Err(error) => eprintln!("health is not known: {}", error.chain()),
-            }
-            // A hung outside must not hang us as well; what is not recorded is found out later.
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, town.close()).await;
+        match town.operator().events().health(All {}).await {
+            Ok(health) => eprintln!("engine {:?}, effects ambiguous: {}", health.engine, health.effects_ambiguous),
+            Err(error) => eprintln!("health is not known: {}", error.chain()),
         }
-        eprintln!("everything is kept in {}", self.place.dir.display());
+        // What hangs outside must not hang us as well; what is not recorded is found out later.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, town.close()).await;
+        eprintln!(
+            "everything is kept in {0}; agents at work go on; try again by --resume {0}",
+            self.place.dir.display()
+        );
+        Ok(())
+    }
+
+    fn write_json(&self, arguments: &Arguments, outcome: &Outcome<'_>) -> Result<()> {
+        let Some(file) = &arguments.json else { return Ok(()) };
+        let json = report::to_json(&self.place, &self.tasks, &self.story, outcome);
+        write_whole(file, &serde_json::to_vec_pretty(&json).expect("a report is JSON"))
     }
 
     /// Stops beginning things, records what is in flight, and leaves the agents at work; a second signal does not wait.
@@ -181,6 +203,7 @@ async fn prepare(town: &Town, place: &Place, origin: &Origin, tasks: &[Planned])
         ("agent.command".to_owned(), json!(place.agent_command())),
         ("agent.environment".to_owned(), json!({ "DEMO_BRANCH": place.plan.branch })),
         ("gate.command".to_owned(), json!(place.gate_command())),
+        ("session.timeout_ms".to_owned(), json!(place.plan.session_timeout_ms)),
         ("failures.backoff_ms".to_owned(), json!([200])),
     ]);
     let add = AddRig {
@@ -239,17 +262,6 @@ fn require_parent(file: &Path) -> Result<()> {
     if file.is_dir() || !file.parent().is_some_and(Path::is_dir) {
         let sentence = format!("{} cannot be written", file.display());
         return Err(Error::invalid("json_file", sentence).with("path", file.display()));
-    }
-    Ok(())
-}
-
-/// Removes the folder of a run that went well, where it is ours to remove.
-fn leave(place: &Place, arguments: &Arguments, ok: bool) -> Result<()> {
-    if ok && place.temporary && !arguments.keep {
-        return std::fs::remove_dir_all(&place.dir).map_err(io_fault(&place.dir));
-    }
-    if !arguments.quiet {
-        eprintln!("everything is kept in {}", place.dir.display());
     }
     Ok(())
 }

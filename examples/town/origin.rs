@@ -1,5 +1,6 @@
 //! The origin: a bare repository made from a real one, whole or not there.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use gastown_core::git::{BranchName, GitCommand, GitRunner, RemoteUrl, inspect_remote};
@@ -10,6 +11,14 @@ use crate::place::{Plan, io_fault};
 
 /// Where the target branch was at the beginning; nobody fetches it.
 const START: &str = "refs/demo/start";
+
+/// In whose name a snapshot is committed; nothing else here makes commits.
+pub(crate) fn identity() -> Vec<(OsString, OsString)> {
+    let (name, email) = ("Gastown demo", "demo@gastown.invalid");
+    [("AUTHOR_NAME", name), ("AUTHOR_EMAIL", email), ("COMMITTER_NAME", name), ("COMMITTER_EMAIL", email)]
+        .map(|(variable, value)| (format!("GIT_{variable}").into(), value.into()))
+        .to_vec()
+}
 
 /// The rig's remote.
 #[derive(Debug)]
@@ -54,9 +63,9 @@ async fn fill(git: &GitRunner, plan: &Plan, part: &Path, notes: &mut Vec<String>
     if is_shallow(git, &url).await? {
         let snapshot = part.with_file_name("snapshot.part");
         remove(&snapshot)?;
-        let commit = snapshot_of(git, &url, &from, &snapshot).await?;
+        let branch = snapshot_of(git, &url, &from, &snapshot).await?;
         notes.push(format!("{} is a shallow clone; the origin begins with a snapshot of it", plan.repo));
-        fetch(git, part, &format!("file://{}", snapshot.display()), &format!("{commit}:{target}"), &plan.branch)
+        fetch(git, part, &format!("file://{}", snapshot.display()), &format!("{branch}:{target}"), &plan.branch)
             .await?;
     } else {
         fetch(git, part, url.as_str(), &format!("{from}:{target}"), &plan.branch).await?;
@@ -70,7 +79,7 @@ async fn look(git: &GitRunner, url: &RemoteUrl, branch: &BranchName, own: bool, 
         Ok(_) => Ok(()),
         Err(error) if matches!(error.code(), "branch_checked_out" | "repository_dirty") => {
             if let Some(dirty) = error.fact("dirty").filter(|count| *count != "0") {
-                notes.push(format!("{dirty} changed files of {} are left out; only commits count", url.as_str()));
+                notes.push(format!("only commits count; changed files of {}: {dirty}", url.as_str()));
             }
             Ok(())
         }
@@ -111,12 +120,13 @@ async fn is_shallow(git: &GitRunner, url: &RemoteUrl) -> Result<bool> {
 /// A commit without parents that holds what a shallow clone has: nobody can fetch from one whose history is cut.
 async fn snapshot_of(git: &GitRunner, url: &RemoteUrl, from: &str, dir: &Path) -> Result<String> {
     fetch(git, dir, url.as_str(), &format!("{from}:refs/heads/shallow"), "shallow").await?;
+    let branch = "refs/heads/snapshot";
     let message = format!("Snapshot of {}", url.as_str());
     let command = GitCommand::new("commit-tree").git_dir(dir).args(["-m", &message, "refs/heads/shallow^{tree}"]);
     let commit = git.run(command).await?.text().trim().to_owned();
-    git.run(GitCommand::new("update-ref").git_dir(dir).args(["refs/heads/snapshot", &commit])).await?;
+    git.run(GitCommand::new("update-ref").git_dir(dir).args([branch, &commit])).await?;
     git.run(GitCommand::new("update-ref").git_dir(dir).args(["-d", "refs/heads/shallow"])).await?;
-    Ok("refs/heads/snapshot".to_owned())
+    Ok(branch.to_owned())
 }
 
 /// Makes a bare repository and fetches one branch into it.

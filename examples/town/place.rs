@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) agents: usize,
     /// The agents' program; none for the bundled script.
     pub(crate) command: Option<Vec<String>>,
+    /// The longest run of an agent.
+    pub(crate) session_timeout_ms: u64,
 }
 
 /// The folder of a run, held by this process.
@@ -70,6 +72,11 @@ impl Place {
         Ok(place)
     }
 
+    /// Removes the folder with all that is in it.
+    pub(crate) fn remove(&self) -> Result<()> {
+        fs::remove_dir_all(&self.dir).map_err(io_fault(&self.dir))
+    }
+
     fn worker(&self) -> PathBuf {
         self.dir.join("worker.sh")
     }
@@ -107,6 +114,7 @@ impl Plan {
             tasks: arguments.tasks.unwrap_or(12) as usize,
             agents: arguments.agents.unwrap_or(4) as usize,
             command: arguments.agent_command.clone().map(|words| words.0),
+            session_timeout_ms: arguments.timeout * 1_000,
         })
     }
 }

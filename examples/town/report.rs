@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use gastown_core::Error;
 use serde_json::{Value as Json, json};
 
 use crate::origin::Origin;
@@ -47,8 +48,16 @@ fn row(story: &Story, line: &Line) -> [String; 6] {
     ]
 }
 
+/// How a run ended.
+pub(crate) enum Outcome<'a> {
+    /// The convoy landed, and everything was looked at.
+    Home { origin: &'a Origin, findings: &'a Findings },
+    /// It did not.
+    Astray { error: &'a Error },
+}
+
 /// For programs.
-pub(crate) fn to_json(place: &Place, origin: &Origin, tasks: &[Planned], story: &Story, findings: &Findings) -> Json {
+pub(crate) fn to_json(place: &Place, tasks: &[Planned], story: &Story, outcome: &Outcome<'_>) -> Json {
     let beads: Vec<Json> = story
         .lines
         .iter()
@@ -74,19 +83,30 @@ pub(crate) fn to_json(place: &Place, origin: &Origin, tasks: &[Planned], story: 
             })
         })
         .collect();
-    json!({
-        "ok": findings.checks.iter().all(|check| check.ok),
+    let mut json = json!({
+        "ok": false,
         "dir": place.dir,
         "plan": place.plan,
-        "origin": origin.path,
-        "start": origin.start,
-        "tip": findings.tip,
-        "tree": findings.tree,
         "convoy": { "bead": story.convoy.id, "state": story.convoy.state, "commit": story.convoy.landed },
         "seconds": story.begun.map(|begun| story.now.since(begun).as_secs_f64()),
         "beads": beads,
-        "checks": findings.checks,
-    })
+    });
+    match outcome {
+        Outcome::Home { origin, findings } => {
+            json["ok"] = json!(findings.checks.iter().all(|check| check.ok));
+            json["checks"] = json!(findings.checks);
+            json["origin"] = json!({
+                "path": origin.path, "start": origin.start, "tip": findings.tip, "tree": findings.tree,
+            });
+        }
+        Outcome::Astray { error } => {
+            let facts: serde_json::Map<String, Json> =
+                error.facts().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+            json["error"] =
+                json!({ "kind": error.kind(), "code": error.code(), "message": error.chain(), "facts": facts });
+        }
+    }
+    json
 }
 
 /// Where everything stands in a run that did not come home.

@@ -148,7 +148,7 @@ fn convoy_is_home(plan: &Plan, story: &Story, history: &History) -> Check {
     for line in story.lines.iter().filter(|line| line.state() != "closed/landed") {
         complaints.push(format!("{} is {}", line.id, line.state()));
     }
-    let facts = format!("{} beads landed on {} as {}", story.lines.len(), plan.branch, short(&history.tip));
+    let facts = format!("beads landed on {1} as {2}: {0}", story.lines.len(), plan.branch, short(&history.tip));
     Check::new("the convoy is home", &complaints, facts)
 }
 
@@ -163,7 +163,7 @@ fn every_commit_is_in(story: &Story, history: &History) -> Check {
             Some(_) => {}
         }
     }
-    let facts = format!("{} commits are ancestors of it", story.lines.len());
+    let facts = format!("ancestors of it: {}", story.lines.len());
     Check::new("every task's commit is in the target", &complaints, facts)
 }
 
@@ -186,7 +186,7 @@ fn each_exactly_once(story: &Story, history: &History, bundled: bool) -> Check {
     Check::new(
         "each exactly once",
         &complaints,
-        format!("{} merges, {} commits", history.merges.len(), history.commits.len()),
+        format!("merges: {}, commits: {}", history.merges.len(), history.commits.len()),
     )
 }
 
@@ -214,7 +214,7 @@ fn in_order(tasks: &[Planned], story: &Story, history: &History) -> Check {
             }
         }
     }
-    Check::new("in the order of the dependencies", &complaints, format!("{edges} dependencies"))
+    Check::new("in the order of the dependencies", &complaints, format!("dependencies: {edges}"))
 }
 
 fn trouble_by_design(tasks: &[Planned], story: &Story) -> Check {
@@ -229,14 +229,14 @@ fn trouble_by_design(tasks: &[Planned], story: &Story) -> Check {
             complaints.push(format!("{} failed {failures} times and conflicted {conflicts} times", line.id));
         }
     }
-    Check::new("trouble by design and no other", &complaints, format!("{failed} failure, {conflicted} conflict"))
+    Check::new("trouble by design and no other", &complaints, format!("failures: {failed}, conflicts: {conflicted}"))
 }
 
 async fn journal_replays(town: &Town) -> Check {
     let name = "the journal replays to the same state";
     match town.replay().await {
         Ok(replay) => {
-            Check::new(name, &replay.differences, format!("{} events give {} rows", replay.events, replay.rows))
+            Check::new(name, &replay.differences, format!("events: {}, rows: {}", replay.events, replay.rows))
         }
         Err(error) => Check::new(name, &[error.chain()], String::new()),
     }
@@ -255,7 +255,7 @@ async fn nothing_is_left(git: &GitRunner, origin: &Origin, plan: &Plan, story: &
     let branches = git.run(command).await?.text();
     complaints
         .extend(branches.lines().filter(|name| *name != plan.branch).map(|name| format!("{name} is still there")));
-    Ok(Check::new("nothing is left to do", &complaints, format!("{} idle agents, one branch", agents.len())))
+    Ok(Check::new("nothing is left to do", &complaints, format!("idle agents: {}, branches: 1", agents.len())))
 }
 
 /// The beginning of an object's name.

@@ -4,6 +4,7 @@
 
 mod complete;
 mod crash;
+mod demo;
 mod floors;
 mod guide;
 mod imports;

@@ -71,12 +71,20 @@ impl Mirror {
         let path = self.lock_path();
         let _lock = blocking(move || lock_file(&path)).await?;
         let before = self.with_repository(remote_branches).await?;
-        let command = GitCommand::new("fetch")
-            .git_dir(self.path())
-            .args(["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"])
-            .args(["--no-auto-maintenance", "--"])
-            .args([self.url().as_str(), "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]);
-        self.runner().run(command).await?;
+        let command = || {
+            GitCommand::new("fetch")
+                .git_dir(self.path())
+                .args(["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"])
+                .args(["--no-auto-maintenance", "--"])
+                .args([self.url().as_str(), "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"])
+        };
+        if let Err(error) = self.runner().run(command()).await {
+            let is_locked = error.fact("stderr").is_some_and(|said| said.contains(".lock'"));
+            if !(is_locked && self.sweep_locks().await?) {
+                return Err(error);
+            }
+            self.runner().run(command()).await?;
+        }
         self.with_repository(move |repository| show(repository, &before)).await
     }
 

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -31,6 +32,34 @@ fn flock(mut file: File, path: &Path) -> Result<Flock<File>> {
             Err((_, error)) => return Err(io_fault(path)(error.into())),
         };
     }
+}
+
+/// Removes git's locks that are at least so old, and answers how many; a lock is held for moments by who lives.
+pub(super) fn sweep_stale(repository: &Path, age: Duration) -> Result<usize> {
+    let mut count = 0;
+    let mut folders = vec![(repository.to_owned(), false)];
+    while let Some((folder, below)) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(io_fault(&folder)(error)),
+        };
+        for entry in entries {
+            let path = entry.map_err(io_fault(&folder))?.path();
+            let Ok(found) = fs::symlink_metadata(&path) else { continue };
+            if found.is_dir() && (below || path.file_name().is_some_and(|name| name == "refs")) {
+                folders.push((path, true));
+            } else if found.is_file()
+                && path.extension().is_some_and(|end| end == "lock")
+                && found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|since| since >= age))
+                && fs::remove_file(&path).is_ok()
+            {
+                tracing::warn!(path = %path.display(), "a lock that a killed process left is removed");
+                count += 1;
+            }
+        }
+    }
+    Ok(count)
 }
 
 /// A folder under construction. Its maker holds a lock on it, so that what a killed process left is told from what a

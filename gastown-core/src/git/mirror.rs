@@ -9,7 +9,7 @@ use git2::Repository;
 
 use super::fetch::Flight;
 use super::library::{blocking, io_fault, open};
-use super::locked::{LockedDir, lock_file};
+use super::locked::{LockedDir, lock_file, sweep_stale};
 use super::remote::RemoteUrl;
 use super::runner::GitRunner;
 use crate::model::{Error, Result};
@@ -86,8 +86,22 @@ impl Mirror {
         T: Send + 'static,
         F: FnOnce(&Repository) -> Result<T> + Send + 'static,
     {
-        let path = self.0.path.clone();
-        blocking(move || work(&open(&path)?)).await
+        let (path, age) = (self.0.path.clone(), self.0.runner.options().lock_stale_after);
+        blocking(move || {
+            let done = work(&open(&path)?);
+            if matches!(&done, Err(error) if error.code() == "ref_locked") {
+                // Whoever tries again will not find what a killed process left.
+                sweep_stale(&path, age)?;
+            }
+            done
+        })
+        .await
+    }
+
+    /// Removes locks that killed processes left, and says whether there were any.
+    pub(super) async fn sweep_locks(&self) -> Result<bool> {
+        let (path, age) = (self.0.path.clone(), self.0.runner.options().lock_stale_after);
+        blocking(move || sweep_stale(&path, age)).await.map(|count| count > 0)
     }
 }
 

@@ -13,7 +13,8 @@ use crate::work::{
 use crate::work::{agents, beads, convoys, events, graph, reviews, rigs, sessions};
 
 /// What an operation does to the town.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OperationKind {
     /// It changes the town in one transaction and takes an idempotency key.
@@ -25,7 +26,7 @@ pub enum OperationKind {
 }
 
 /// One operation.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Operation {
     /// Its name: the group, a point, the method.

@@ -162,7 +162,7 @@ pub(crate) fn issue(
         if !probe && !is_wanted(txn, &order)? {
             finish(txn, row, EffectState::Refused, "no longer wanted")?;
             if let Order::Start { session, .. } = &order {
-                sessions::start_dropped(txn, session)?;
+                sessions::start_unwanted(txn, session)?;
             }
             continue;
         }
@@ -260,6 +260,16 @@ pub(crate) fn report(
     }
 }
 
+/// Gives up an effect whose outcome cannot be recorded, so that it shows and does not stay begun for ever.
+pub(crate) fn give_up(txn: &mut ScopedTxn<'_>, id: &EffectId, leader_epoch: i64, reason: &str) -> Result<()> {
+    match txn.find::<EffectRow>(&Key::effect(id))? {
+        Some(row) if !row.state.is_terminal() && row.leader_epoch == leader_epoch => {
+            finish(txn, row, EffectState::Refused, reason)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn finish(txn: &mut ScopedTxn<'_>, mut row: EffectRow, state: EffectState, outcome: &str) -> Result<()> {
     row.move_to(state)?;
     row.outcome = Some(outcome.to_owned());
@@ -331,12 +341,4 @@ pub(crate) fn next_at(txn: &ScopedTxn<'_>) -> Result<Option<Timestamp>> {
     let scan = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Planned.as_str())], 1);
     let first: Vec<EffectRow> = txn.scan(scan.after(Some(behind_now)))?;
     Ok(first.first().map(|row| row.next_at))
-}
-
-/// Gives up an effect whose outcome could not be applied, so that it stops nothing and is seen in `health`.
-pub(crate) fn dead_letter(txn: &mut ScopedTxn<'_>, id: &EffectId, reason: &str) -> Result<()> {
-    match txn.find::<EffectRow>(&Key::effect(id))? {
-        Some(row) if !row.state.is_terminal() => finish(txn, row, EffectState::Refused, reason),
-        _ => Ok(()),
-    }
 }

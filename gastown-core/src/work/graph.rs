@@ -27,7 +27,7 @@ pub(crate) fn add_edge(txn: &mut ScopedTxn<'_>, bead: &BeadId, on: &BeadId, kind
     if txn.find::<DependencyRow>(&Key::dependency(bead, on, kind))?.is_some() {
         return Ok(false);
     }
-    let circle = if kind.is_acyclic() { path(txn.town_view(), on, bead)? } else { None };
+    let circle = if kind.is_acyclic() { txn.as_town(|txn| path(txn.view(), on, bead))? } else { None };
     if let Some(circle) = circle {
         // Beads on the way that the caller does not see stay unnamed.
         let circle: Vec<BeadId> = circle.into_iter().filter(|id| txn.bead(id).is_ok()).collect();

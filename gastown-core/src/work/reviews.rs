@@ -135,6 +135,23 @@ fn supersede(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<()> {
     Ok(())
 }
 
+/// Ends the open merge request of a bead that somebody closes.
+///
+/// One that is being put on the target is past that: whether it got there is not known yet.
+pub(crate) fn abandon(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<()> {
+    let rows: Vec<MergeRequestRow> = txn.all(Scan::new(&index::REVIEWS_BY_SOURCE, vec![text(source)], 0))?;
+    for mut row in rows.into_iter().filter(|row| !row.state.is_terminal()) {
+        if row.state == ReviewState::Publishing {
+            return Err(Error::conflict("bead_landing", format!("bead {source} is being landed by {}", row.id))
+                .with("bead", source)
+                .with("merge_request", &row.id));
+        }
+        row.move_to(ReviewState::Abandoned)?;
+        close(txn, row, Resolution::Abandoned)?;
+    }
+    Ok(())
+}
+
 #[expect(clippy::too_many_arguments, reason = "a merge request has that many parts")]
 fn insert(
     txn: &mut ScopedTxn<'_>,
@@ -375,24 +392,6 @@ fn merged(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow, landed: &Oid) -> Re
         map.remove(sessions::REWORK_KEY);
     }
     beads::settle(txn, source, BeadStatus::Closed, Resolution::Merged, data)
-}
-
-/// Gives up the open merge requests of a bead that is closed by hand; refused while one is being published.
-pub(crate) fn abandon(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<()> {
-    let rows: Vec<MergeRequestRow> = txn.all(Scan::new(&index::REVIEWS_BY_SOURCE, vec![text(source)], 0))?;
-    for mut row in rows.into_iter().filter(|row| !row.state.is_terminal()) {
-        if row.state == ReviewState::Publishing {
-            return Err(Error::conflict(
-                "bead_being_published",
-                format!("the change of bead {source} is being put on {} by {}", row.target, row.id),
-            )
-            .with("bead", source)
-            .with("merge_request", &row.id));
-        }
-        row.move_to(ReviewState::Abandoned)?;
-        close(txn, row, Resolution::Abandoned)?;
-    }
-    Ok(())
 }
 
 /// Takes it out of the queue; its bead waits for somebody.

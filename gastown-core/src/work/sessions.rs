@@ -341,14 +341,13 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
         session.move_to(SessionState::Starting)?;
     }
     if session.state == SessionState::Finishing {
-        // The wish to stop it may have come before there was a process.
-        let order = Order::Stop { session: id.clone(), rig: session.rig.clone() };
         session.base = Some(base.clone());
         session.started_at = Some(txn.now());
+        let rig = session.rig.clone();
         txn.put(session)?;
-        effects::enqueue(txn, &order, 2)?;
         txn.event("session.started", id, json!({ "base": base }));
-        return Ok(());
+        // The order to stop it may have come before there was anything to stop.
+        return effects::enqueue(txn, &Order::Stop { session: id.clone(), rig }, 2);
     }
     if session.state != SessionState::Starting {
         txn.event("session.stale_report", id, json!({ "report": "started", "state": session.state }));
@@ -362,14 +361,14 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     Ok(())
 }
 
-/// Its start is not wanted any more and was never begun.
-pub(crate) fn start_dropped(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
+/// The start order was given up because nobody wants it any more.
+pub(crate) fn start_unwanted(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
     let session = row(txn.view(), id)?;
-    if session.state == SessionState::Ended {
+    if session.state == SessionState::Ended || session.started_at.is_some() {
         return Ok(());
     }
-    let reason = "stopped before it began".to_owned();
-    end(txn, id, session.epoch, &Ended { exit: SessionExit::Cancelled, reason, head: None })
+    let ended = Ended { exit: SessionExit::Cancelled, reason: "stopped before it began".to_owned(), head: None };
+    end(txn, id, session.epoch, &ended)
 }
 
 /// The session could not be started.

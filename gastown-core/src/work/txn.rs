@@ -78,6 +78,16 @@ impl<'a> ScopedTxn<'a> {
         View::new(self.raw.as_reader(), self.scope, self.now)
     }
 
+    pub(crate) fn find<T: Stored>(&self, key: &Key) -> Result<Option<T>> {
+        self.view().find(key)
+    }
+
+    /// The whole town, for rules that hold over all rigs (unique names, the town's limits); nothing of it may reach
+    /// the caller.
+    pub(crate) fn town_view(&self) -> View<'_> {
+        View::new(self.raw.as_reader(), &Scope::Town, self.now)
+    }
+
     /// Does what the town owes its rows whoever caused it, also where the caller's scope does not reach.
     ///
     /// The caller learns nothing of it: use it for consequences, not for answers.
@@ -87,16 +97,6 @@ impl<'a> ScopedTxn<'a> {
         let result = consequence(self);
         self.scope = scope;
         result
-    }
-
-    pub(crate) fn find<T: Stored>(&self, key: &Key) -> Result<Option<T>> {
-        self.view().find(key)
-    }
-
-    /// The whole town, for rules that hold over all rigs (unique names, the town's limits); nothing of it may reach
-    /// the caller.
-    pub(crate) fn town_view(&self) -> View<'_> {
-        View::new(self.raw.as_reader(), &Scope::Town, self.now)
     }
 
     /// Whether the key is in use, whether or not the scope may see its row.
