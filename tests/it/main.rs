@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod agents;
 mod complete;
 mod crash;
 mod demo;
 mod floors;
 mod guide;
 mod imports;
+mod refinery;
 mod runtime;
 mod support;
 mod town;

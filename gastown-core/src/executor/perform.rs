@@ -34,7 +34,8 @@ pub(super) async fn perform(context: &Context, issued: &Issued) -> Report {
 
 /// The error with its causes, and what a program outside said about it.
 fn in_words(error: &Error) -> String {
-    match error.fact("stderr").filter(|said| !said.is_empty()) {
+    let said = ["remote_says", "stderr"].into_iter().find_map(|name| error.fact(name).filter(|said| !said.is_empty()));
+    match said {
         Some(said) => format!("{}: {said}", error.chain()),
         None => error.chain(),
     }
