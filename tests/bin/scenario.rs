@@ -75,7 +75,7 @@ async fn prepare(town: &Town, origin: &str) -> Result<Convoy> {
         ("agent.command".to_owned(), json!(["sh", "-c", AGENT])),
         ("gate.command".to_owned(), json!(["test", "-f", "README.md"])),
         ("failures.backoff_ms".to_owned(), json!([10])),
-        ("effects.backoff_ms".to_owned(), json!([10, 100])),
+        ("effects.backoff_ms".to_owned(), json!([10, 100, 500])),
     ]);
     unless_there(operator.rigs().add(AddRig { settings, ..AddRig::new(rig.clone(), origin) }).await)?;
     for name in ["nux", "slit", "toast"] {

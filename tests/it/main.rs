@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod agents;
 mod complete;
 mod crash;
 mod demo;
@@ -9,6 +10,7 @@ mod floors;
 mod guide;
 mod imports;
 mod parity;
+mod refinery;
 mod runtime;
 mod support;
 mod town;

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use gastown_core::model::{AgentName, BeadId, Event, RigName};
+use gastown_core::model::{AgentName, BeadId, Event, Resolution, RigName};
 use gastown_core::runtime::Supervisor;
-use gastown_core::{AddRig, Bead, Convoy, EventsSince, NewSettings, RegisterAgent, Town, TownBuilder};
+use gastown_core::runtime::conformance::until;
+use gastown_core::{
+    AddRig, All, Bead, Configure, Convoy, EventsSince, NewBead, NewSettings, RegisterAgent, Session, SessionFilter,
+    Town,
+};
 use serde_json::{Value as Json, json};
 
 /// The longest a scenario may take before the test says that it hangs.
@@ -77,10 +81,7 @@ pub(crate) async fn settled(town: &Town, convoy: &Convoy) -> Convoy {
     match tokio::time::timeout(HANG, wait).await {
         Ok(convoy) => convoy,
         Err(_) => {
-            let page = town.operator().events().since(gastown_core::EventsSince { since: 0, limit: Some(1000) }).await;
-            for event in page.unwrap().events {
-                eprintln!("{} {} {} {}", event.seq, event.kind, event.subject, event.data);
-            }
+            print_journal(town).await;
             panic!("the convoy did not settle; see the journal above");
         }
     }
@@ -101,4 +102,119 @@ pub(crate) fn processes_of(folder: &Path) -> Vec<u32> {
         }
     }
     found
+}
+
+/// Follows the journal from `since` to the first event that fits, and moves `since` behind it.
+pub(crate) async fn event(town: &Town, since: &mut u64, fits: impl Fn(&Event) -> bool) -> Event {
+    let mut watch = town.operator().events().watch(*since).unwrap();
+    let wait = async {
+        loop {
+            let event = watch.next().await.unwrap();
+            if fits(&event) {
+                return event;
+            }
+        }
+    };
+    let Ok(found) = tokio::time::timeout(HANG, wait).await else {
+        print_journal(town).await;
+        panic!("what the test waits for did not happen; see the journal above");
+    };
+    *since = found.seq;
+    found
+}
+
+/// The first event of that kind about that subject.
+pub(crate) async fn happened(town: &Town, since: &mut u64, kind: &str, subject: &BeadId) -> Event {
+    event(town, since, |event| event.kind == kind && event.subject == subject.as_str()).await
+}
+
+async fn print_journal(town: &Town) {
+    let all = EventsSince { since: 0, limit: Some(1_000) };
+    for event in town.operator().events().since(all).await.unwrap().events {
+        eprintln!("{} {} {} {}", event.seq, event.kind, event.subject, event.data);
+    }
+}
+
+/// Settings that make a test quick, and these.
+pub(crate) fn quick<const N: usize>(settings: [(&str, Json); N]) -> NewSettings {
+    let quick = [
+        ("failures.backoff_ms", json!([10])),
+        ("failures.max", json!(2)),
+        ("effects.backoff_ms", json!([10, 50])),
+        ("effects.attempts_max", json!(3)),
+        ("session.grace_ms", json!(200)),
+    ];
+    quick.into_iter().chain(settings).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// A town with a rig and two agents that run this script, and its engine started.
+pub(crate) struct Yard {
+    pub(crate) town: Town,
+    pub(crate) rig: RigName,
+    pub(crate) origin: PathBuf,
+    /// Last, because the town's files are in it.
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl Yard {
+    pub(crate) async fn new<const N: usize>(script: &str, settings: [(&str, Json); N]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = origin(dir.path());
+        let town = open(dir.path()).await;
+        let mut settings = quick(settings);
+        settings.entry("agent.command".to_owned()).or_insert_with(|| sh(script));
+        let rig = staff(&town, &origin, 2, settings).await;
+        town.start().await.unwrap();
+        Self { town, rig, origin, dir }
+    }
+
+    /// An issue of this title, slung.
+    pub(crate) async fn sling(&self, title: &str) -> Bead {
+        let operator = self.town.operator();
+        let bead = operator.beads().create(NewBead::titled(title).in_rig(self.rig.clone())).await.unwrap();
+        operator.beads().sling(bead.id.clone()).await.unwrap()
+    }
+
+    pub(crate) async fn bead(&self, id: &BeadId) -> Bead {
+        self.town.operator().beads().get(id).await.unwrap()
+    }
+
+    pub(crate) async fn configure(&self, name: &str, value: Json) {
+        let settings = NewSettings::from([(name.to_owned(), value)]);
+        let rig = Some(self.rig.clone());
+        self.town.operator().rigs().configure(Configure { rig, settings }).await.unwrap();
+    }
+
+    /// Waits until the bead is closed as merged.
+    pub(crate) async fn merged(&self, bead: &Bead) -> Bead {
+        happened(&self.town, &mut 0, "bead.closed", &bead.id).await;
+        let bead = self.bead(&bead.id).await;
+        assert_eq!(bead.resolution, Some(Resolution::Merged));
+        bead
+    }
+
+    pub(crate) async fn sessions(&self, bead: &BeadId) -> Vec<Session> {
+        let filter = SessionFilter { bead: Some(bead.clone()), state: None };
+        self.town.operator().sessions().list(filter).await.unwrap().sessions
+    }
+
+    /// Says that nothing is left: no process, no workspace, no effect under way, no difference to the journal.
+    pub(crate) async fn is_tidy(self) {
+        let mut watch = self.town.operator().events().watch(0).unwrap();
+        let at_rest = async {
+            loop {
+                watch.next().await.unwrap();
+                let health = self.town.operator().events().health(All {}).await.unwrap();
+                if health.effects_planned + health.effects_issued + health.effects_ambiguous == 0 {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(HANG, at_rest).await.expect("the outbox does not empty");
+        until("no process is left", async || processes_of(self.dir.path()).is_empty()).await;
+        let left = std::fs::read_dir(self.dir.path().join("town/work")).map(Iterator::count).unwrap_or(0);
+        assert_eq!(left, 0, "workspaces are left");
+        assert_eq!(self.town.replay().await.unwrap().differences, Vec::<String>::new());
+        self.town.close().await.unwrap();
+    }
 }

@@ -21,7 +21,7 @@ pub(super) async fn perform(context: &Context, issued: &Issued) -> Report {
     match attempt(context, issued).await {
         Ok(report) => report,
         Err(error) => {
-            let reason = error.chain();
+            let reason = in_words(&error);
             match error.kind() {
                 ErrorKind::Unavailable | ErrorKind::Exhausted | ErrorKind::Conflict | ErrorKind::Internal => {
                     Report::Retry { reason }
@@ -29,6 +29,15 @@ pub(super) async fn perform(context: &Context, issued: &Issued) -> Report {
                 _ => Report::Refused { reason },
             }
         }
+    }
+}
+
+/// The error with its causes, and what a program outside said about it.
+fn in_words(error: &Error) -> String {
+    let said = ["remote_says", "stderr"].into_iter().find_map(|name| error.fact(name).filter(|said| !said.is_empty()));
+    match said {
+        Some(said) => format!("{}: {said}", error.chain()),
+        None => error.chain(),
     }
 }
 
