@@ -21,8 +21,7 @@ pub trait Stored: Record {
     fn from_row(row: Row) -> Option<Self>;
     /// Its key.
     fn key(&self) -> Key {
-        let count = Self::KIND.key_len();
-        Key { kind: Self::KIND, values: self.to_values().into_iter().take(count).collect() }
+        Key { kind: Self::KIND, values: self.to_key_values() }
     }
 }
 
@@ -68,6 +67,10 @@ macro_rules! rows {
             /// All columns, in the order of [`RowKind::columns`].
             pub fn to_values(&self) -> Vec<Value> {
                 match self { $(Self::$variant(record) => record.to_values(),)* }
+            }
+
+            fn to_key_values(&self) -> Vec<Value> {
+                match self { $(Self::$variant(record) => record.to_key_values(),)* }
             }
         }
 
@@ -140,8 +143,7 @@ impl RowKind {
 impl Row {
     /// Its key.
     pub fn key(&self) -> Key {
-        let kind = self.kind();
-        Key { kind, values: self.to_values().into_iter().take(kind.key_len()).collect() }
+        Key { kind: self.kind(), values: self.to_key_values() }
     }
 
     /// The same row with every volatile column at its resting value (null, 0 or empty), as the journal holds it.

@@ -178,6 +178,16 @@ pub trait Txn: Reader {
     /// Inserts the row or replaces the one of its key.
     fn put(&mut self, row: &Row) -> Result<()>;
 
+    /// Replaces `before`, which this transaction holds under its key, by `after` of the same key.
+    ///
+    /// # Contract
+    /// It leaves what [`Txn::put`] of `after` leaves; a backend may spare itself the columns that are equal. Where
+    /// `before` is not there after all, `after` is inserted.
+    fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
+        let _ = before;
+        self.put(after)
+    }
+
     /// Removes the row of this key; nothing where there is none.
     fn delete(&mut self, key: &Key) -> Result<()>;
 

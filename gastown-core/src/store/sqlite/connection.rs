@@ -261,6 +261,27 @@ impl Txn for SqliteTxn<'_> {
         self.view.execute(&sql::statements(row.kind()).put, &row.to_values())
     }
 
+    fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
+        self.view.check_open()?;
+        let (kind, old, new) = (after.kind(), before.to_values(), after.to_values());
+        let key_len = kind.key_len();
+        if before.kind() != kind || old[..key_len] != new[..key_len] {
+            return Err(Error::internal("replace_key", "a row is replaced by one of its key").with("table", kind.table()));
+        }
+        let changed: Vec<usize> = (key_len..new.len()).filter(|&place| old[place] != new[place]).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        // An index of which no column is named is left alone.
+        let values = new[..key_len].iter().chain(changed.iter().map(|&place| &new[place]));
+        let sql = sql::update(kind, &changed);
+        let rows = self.view.bound(&sql, values)?.raw_execute().map_err(of_sqlite)?;
+        if rows == 0 {
+            return self.view.execute(&sql::statements(kind).put, &new);
+        }
+        Ok(())
+    }
+
     fn delete(&mut self, key: &Key) -> Result<()> {
         self.view.check_open()?;
         self.view.execute(&sql::statements(key.kind).delete, sql::key_values(key))
