@@ -1,8 +1,11 @@
 //! Every record the library stores, as one enum.
 
+#[cfg(any(test, feature = "testkit"))]
 use std::collections::BTreeMap;
 
-use super::event::{Change, key_json};
+use super::event::Change;
+#[cfg(any(test, feature = "testkit"))]
+use super::event::key_json;
 use super::record::{Column, ColumnRole, Record};
 use super::value::Value;
 use super::{
@@ -158,6 +161,7 @@ impl Row {
     }
 
     /// What the journal keeps of it.
+    #[cfg(any(test, feature = "testkit"))]
     pub(crate) fn to_change(&self) -> Change {
         let kind = self.kind();
         let row: BTreeMap<_, _> = kind
@@ -283,6 +287,7 @@ impl Key {
     }
 
     /// What the journal keeps of its deletion.
+    #[cfg(test)]
     pub(crate) fn to_change(&self) -> Change {
         Change { table: self.kind.table().to_owned(), key: key_json(&self.values), row: None }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::index::Index;
 use crate::model::value::{ColumnType, Value};
-use crate::model::{Error, Event, Head, Key, Result, Row, TownId};
+use crate::model::{Error, Event, Head, Key, Result, Row, TownId, WrittenEvent};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +198,16 @@ pub trait Txn: Reader {
     /// `event_order` ([`Internal`](crate::ErrorKind::Internal)) and changes nothing.
     fn append(&mut self, events: &[Event]) -> Result<()>;
 
+    /// Appends entries of which a part is text already.
+    ///
+    /// # Contract
+    /// It does what [`Txn::append`] does with what [`WrittenEvent::parse`] gives; a backend that stores text may spare
+    /// itself the parsing.
+    fn append_written(&mut self, events: &[WrittenEvent]) -> Result<()> {
+        let events = events.iter().map(WrittenEvent::parse).collect::<Result<Vec<_>>>()?;
+        self.append(&events)
+    }
+
     /// Marks a place to return to, replacing an earlier mark.
     fn savepoint(&mut self) -> Result<()>;
 
@@ -219,7 +229,7 @@ pub trait Txn: Reader {
 ///
 /// # Errors
 /// `event_order` ([`Internal`](crate::ErrorKind::Internal)).
-pub fn check_order(head: &Head, events: &[Event]) -> Result<()> {
+pub fn check_order<'e>(head: &Head, events: impl IntoIterator<Item = &'e Event>) -> Result<()> {
     for (wanted, event) in (head.seq + 1..).zip(events) {
         if event.seq != wanted {
             return Err(Error::internal(

@@ -120,8 +120,9 @@ impl Store {
     /// Runs `job` in the next write transaction and answers once it is durable.
     ///
     /// - A job that answers an error leaves nothing; the other commands of its transaction are not touched.
-    /// - `job` may be run again from its beginning (when another command of its transaction panics), on a transaction
-    ///   that holds nothing of the earlier run, so it must not change anything but the transaction.
+    /// - `job` may be run again from its beginning (when another command of its transaction panics, or fails after it
+    ///   wrote), on a transaction that holds nothing of the earlier run, so it must not change anything but the
+    ///   transaction.
     /// - Dropped before the job began, the job may be left out; once begun it is done whole, as if it had been awaited.
     /// - Waits where [`StoreOptions::queue`] commands wait already.
     ///

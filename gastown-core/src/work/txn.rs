@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::ids::Ids;
 use super::view::View;
+use crate::model::event::write_change;
 use crate::model::record::ColumnRole;
+use crate::model::value::Value;
 use crate::model::{
-    BeadId, BeadRow, Change, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp,
+    BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp, WrittenEvent,
 };
 use crate::store::{Reader, Scan, Txn};
 
@@ -34,9 +36,9 @@ pub(crate) struct ScopedTxn<'a> {
     actor: String,
     session: Option<(SessionId, i64)>,
     head: Head,
-    events: Vec<Event>,
-    /// What changed since the last event: the last change of each key, in the order of those.
-    pending: BTreeMap<Key, (usize, Change)>,
+    events: Vec<WrittenEvent>,
+    /// What changed since the last event: the last change of each key as JSON, in the order of those.
+    pending: BTreeMap<Key, (usize, String)>,
     changes: usize,
 }
 
@@ -123,8 +125,7 @@ impl<'a> ScopedTxn<'a> {
         let key = row.key();
         self.check(&key, &row)?;
         if key.kind.is_journaled() {
-            let change = row.to_change();
-            self.note(key.clone(), change);
+            self.note(&key, Some(&row.to_values()));
         }
         self.raw.put(key, row)
     }
@@ -154,7 +155,7 @@ impl<'a> ScopedTxn<'a> {
         self.check(key, &row)?;
         self.raw.delete(key)?;
         if key.kind.is_journaled() {
-            self.note(key.clone(), key.to_change());
+            self.note(key, None);
         }
         Ok(())
     }
@@ -174,26 +175,40 @@ impl<'a> ScopedTxn<'a> {
     pub(crate) fn event(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) {
         let mut changes: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
         changes.sort_unstable_by_key(|(nth, _)| *nth);
-        let changes = changes.into_iter().map(|(_, change)| change).collect();
+        let mut list = String::with_capacity(2 + changes.iter().map(|(_, change)| change.len() + 1).sum::<usize>());
+        list.push('[');
+        for (n, (_, change)) in changes.iter().enumerate() {
+            if n > 0 {
+                list.push(',');
+            }
+            list.push_str(change);
+        }
+        list.push(']');
         let session = self.session.clone();
-        let event = Event::next(&self.head, self.now, &self.actor, session, kind, subject.as_ref(), data, changes);
-        self.head = event.head();
-        self.events.push(event);
+        let written =
+            WrittenEvent::next(&self.head, self.now, &self.actor, session, kind, subject.as_ref(), data, list);
+        self.head = written.event.head();
+        self.events.push(written);
     }
 
     /// Writes the events; `operation` names the event for changes that none took along.
     pub(crate) fn finish(mut self, operation: &str) -> Result<()> {
         if !self.pending.is_empty() {
-            let first = self.pending.values().min_by_key(|(nth, _)| *nth);
-            let subject = first.and_then(|(_, change)| change.key.first()?.as_str()).unwrap_or("town").to_owned();
+            let first = self.pending.iter().min_by_key(|(_, (nth, _))| *nth);
+            let subject = match first.and_then(|(key, _)| key.values.first()) {
+                Some(Value::Text(text)) => text.clone(),
+                _ => "town".to_owned(),
+            };
             self.event(operation, subject, serde_json::json!({}));
         }
-        if self.events.is_empty() { Ok(()) } else { self.raw.raw.append(&self.events) }
+        if self.events.is_empty() { Ok(()) } else { self.raw.raw.append_written(&self.events) }
     }
 
-    fn note(&mut self, key: Key, change: Change) {
+    fn note(&mut self, key: &Key, values: Option<&[Value]>) {
         self.changes += 1;
-        self.pending.insert(key, (self.changes, change));
+        let mut change = String::with_capacity(1_024);
+        write_change(&mut change, key, values);
+        self.pending.insert(key.clone(), (self.changes, change));
     }
 
     /// A scope that is confined to a rig changes nothing outside it.

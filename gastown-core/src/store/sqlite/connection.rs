@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, ToSql};
 use super::error::of_sqlite;
 use super::sql::{self, Select};
 use crate::model::value::Value;
-use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId};
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
 use crate::store::{Access, Connection, Reader, Scan, Txn, check_order};
 
 /// One connection to the file.
@@ -89,6 +89,30 @@ impl View<'_> {
 
     fn execute<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<()> {
         self.bound(sql, values)?.raw_execute().map(drop).map_err(of_sqlite)
+    }
+
+    /// Writes one more entry of the journal.
+    fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
+        self.db
+            .prepare_cached(sql::APPEND)
+            .and_then(|mut statement| {
+                statement.execute(rusqlite::params![
+                    self.town.as_str(),
+                    sqlite_int(event.seq),
+                    event.at.as_micros(),
+                    event.actor,
+                    event.session.as_ref().map(SessionId::as_str),
+                    event.epoch,
+                    event.kind,
+                    event.subject,
+                    data,
+                    changes,
+                    event.schema,
+                    event.hash,
+                ])
+            })
+            .map(drop)
+            .map_err(of_sqlite)
     }
 
     /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
@@ -237,6 +261,20 @@ struct SqliteTxn<'c> {
     has_savepoint: bool,
 }
 
+impl SqliteTxn<'_> {
+    fn begin_append<'e>(&self, events: impl IntoIterator<Item = &'e Event>) -> Result<()> {
+        self.view.check_open()?;
+        check_order(&self.head()?, events)?;
+        // Whatever goes wrong while they are written, the end is looked up again.
+        *self.view.head.borrow_mut() = None;
+        Ok(())
+    }
+
+    fn end_append(&self, last: Option<&Event>) {
+        *self.view.head.borrow_mut() = last.map(Event::head);
+    }
+}
+
 impl Reader for SqliteTxn<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         self.view.get(key)
@@ -266,7 +304,9 @@ impl Txn for SqliteTxn<'_> {
         let (kind, old, new) = (after.kind(), before.to_values(), after.to_values());
         let key_len = kind.key_len();
         if before.kind() != kind || old[..key_len] != new[..key_len] {
-            return Err(Error::internal("replace_key", "a row is replaced by one of its key").with("table", kind.table()));
+            return Err(
+                Error::internal("replace_key", "a row is replaced by one of its key").with("table", kind.table())
+            );
         }
         let changed: Vec<usize> = (key_len..new.len()).filter(|&place| old[place] != new[place]).collect();
         if changed.is_empty() {
@@ -288,35 +328,22 @@ impl Txn for SqliteTxn<'_> {
     }
 
     fn append(&mut self, events: &[Event]) -> Result<()> {
-        self.view.check_open()?;
-        check_order(&self.head()?, events)?;
-        // Whatever goes wrong below, the end is looked up again.
-        *self.view.head.borrow_mut() = None;
+        self.begin_append(events)?;
         for event in events {
             let changes = serde_json::to_string(&event.changes)
                 .map_err(|source| Error::internal("event_unwritable", "an event cannot be written").because(source))?;
-            self.view
-                .db
-                .prepare_cached(sql::APPEND)
-                .and_then(|mut statement| {
-                    statement.execute(rusqlite::params![
-                        self.view.town.as_str(),
-                        sqlite_int(event.seq),
-                        event.at.as_micros(),
-                        event.actor,
-                        event.session.as_ref().map(SessionId::as_str),
-                        event.epoch,
-                        event.kind,
-                        event.subject,
-                        event.data.to_string(),
-                        changes,
-                        event.schema,
-                        event.hash,
-                    ])
-                })
-                .map_err(of_sqlite)?;
+            self.view.insert(event, &event.data.to_string(), &changes)?;
         }
-        *self.view.head.borrow_mut() = events.last().map(Event::head);
+        self.end_append(events.last());
+        Ok(())
+    }
+
+    fn append_written(&mut self, events: &[WrittenEvent]) -> Result<()> {
+        self.begin_append(events.iter().map(|written| &written.event))?;
+        for WrittenEvent { event, data, changes } in events {
+            self.view.insert(event, data, changes)?;
+        }
+        self.end_append(events.last().map(|written| &written.event));
         Ok(())
     }
 
