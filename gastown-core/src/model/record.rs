@@ -69,6 +69,7 @@ macro_rules! record {
                 vec![$($crate::model::value::ColumnValue::to_value(&self.$field),)*]
             }
 
+            #[allow(clippy::vec_init_then_push, reason = "only the fields marked as keys push")]
             fn to_key_values(&self) -> Vec<$crate::model::value::Value> {
                 let mut values = Vec::with_capacity(3);
                 $($crate::model::record::record!(@key $role values, &self.$field);)*

@@ -1,7 +1,7 @@
 //! The transaction as commands and rules see it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::ids::Ids;
 use super::view::View;
@@ -240,7 +240,8 @@ const REMEMBERED_MAX: usize = 64;
 /// Invariant: it lives as long as one command, so whatever undoes the command's rows undoes it as well.
 struct Remembering<'a> {
     raw: &'a mut dyn Txn,
-    rows: RefCell<HashMap<Key, Option<Row>>>,
+    /// Few, so that looking through them is quicker than anything else.
+    rows: RefCell<Vec<(Key, Option<Row>)>>,
 }
 
 impl Remembering<'_> {
@@ -249,8 +250,8 @@ impl Remembering<'_> {
         if matches!(key.kind, RowKind::Bead | RowKind::Session | RowKind::MergeRequest) {
             self.get(&key)?;
         }
-        match self.rows.get_mut().get(&key) {
-            Some(Some(before)) => self.raw.replace(before, &row)?,
+        match self.rows.get_mut().iter().find(|(known, _)| *known == key) {
+            Some((_, Some(before))) => self.raw.replace(before, &row)?,
             _ => self.raw.put(&row)?,
         }
         self.remember(key, Some(row));
@@ -265,15 +266,17 @@ impl Remembering<'_> {
 
     fn remember(&self, key: Key, row: Option<Row>) {
         let mut rows = self.rows.borrow_mut();
-        if rows.len() < REMEMBERED_MAX || rows.contains_key(&key) {
-            rows.insert(key, row);
+        if let Some((_, known)) = rows.iter_mut().find(|(known, _)| *known == key) {
+            *known = row;
+        } else if rows.len() < REMEMBERED_MAX {
+            rows.push((key, row));
         }
     }
 }
 
 impl Reader for Remembering<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
-        if let Some(known) = self.rows.borrow().get(key) {
+        if let Some((_, known)) = self.rows.borrow().iter().find(|(known, _)| known == key) {
             return Ok(known.clone());
         }
         let row = self.raw.get(key)?;
