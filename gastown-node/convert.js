@@ -6,7 +6,7 @@ const { GastownError } = require('./error.js')
 const DEPTH_MAX = 64
 
 /** Fields whose content is the caller's own: its keys are never re-cased. */
-const OPAQUE = new Set(['data', 'extra', 'facts', 'metadata'])
+const OPAQUE = new Set(['data', 'extra', 'facts', 'metadata', 'problem', 'row', 'settings'])
 
 const INT_MIN = -(2n ** 63n)
 const INT_MAX = 2n ** 63n - 1n
@@ -119,4 +119,4 @@ function refused(code, path, what) {
   return new GastownError({ kind: 'invalid', code, message: `${place} ${what}`, facts: { path: place } })
 }
 
-module.exports = { fromNative, toCamel, toNative }
+module.exports = { fromNative, refused, toCamel, toNative }

@@ -21,13 +21,28 @@ async function settle(promise) {
   }
 }
 
-/** The native half puts the whole error, as JSON, in the message. */
+/** What a native function answers; what it throws is a `GastownError`. */
+function translating(call) {
+  try {
+    return call()
+  } catch (error) {
+    throw translated(error)
+  }
+}
+
+/** The native half puts the whole error, as JSON, in the message; its own refusal of an argument has a code only. */
 function translated(error) {
+  if (error instanceof GastownError) {
+    return error
+  }
   try {
     return new GastownError(JSON.parse(error.message))
   } catch {
+    if (/Expected$|^InvalidArg$/.test(error.code)) {
+      return new GastownError({ kind: 'invalid', code: 'value_type', message: `an argument is of the wrong type: ${error.message}` })
+    }
     return error
   }
 }
 
-module.exports = { GastownError, settle }
+module.exports = { GastownError, settle, translating }

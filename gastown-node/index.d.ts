@@ -26,28 +26,647 @@ export class GastownError extends Error {
 /** What a caller's own data may be: JSON; an integer beyond 2^53 is a BigInt. */
 export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json }
 
+/** A caller's own keys; they are never re-cased. */
+export type JsonObject = { [key: string]: Json }
+
+/** Microseconds since 1970 UTC. */
+export type Timestamp = number
+
+export type AgentState = 'idle' | 'hooked' | 'paused'
+export type BeadKind =
+  | 'issue'
+  | 'message'
+  | 'escalation'
+  | 'merge_request'
+  | 'convoy'
+  | 'molecule'
+  | 'step'
+  | 'gate'
+  | 'agent'
+export type BeadStatus = 'open' | 'in_progress' | 'in_review' | 'closed' | 'failed'
+export type ConvoyMode = 'review-then-land'
+export type ConvoyState =
+  | 'staged'
+  | 'active'
+  | 'ready_to_land'
+  | 'landing'
+  | 'landed'
+  | 'needs_attention'
+  | 'cancelled'
+export type DependencyKind =
+  | 'blocks'
+  | 'parent-child'
+  | 'conditional-blocks'
+  | 'waits-for'
+  | 'tracks'
+  | 'reviews'
+  | 'related'
+  | 'discovered-from'
+  | 'duplicates'
+  | 'supersedes'
+  | 'replies-to'
+export type Durability = 'full' | 'normal'
+export type FailurePolicy = 'block' | 'skip' | 'continue'
+export type Resolution =
+  | 'completed'
+  | 'merged'
+  | 'landed'
+  | 'cancelled'
+  | 'superseded'
+  | 'duplicate'
+  | 'abandoned'
+  | 'skipped'
+  | 'attempts_exhausted'
+export type ReviewState =
+  | 'queued'
+  | 'building'
+  | 'passed'
+  | 'publishing'
+  | 'merged'
+  | 'rework'
+  | 'conflict'
+  | 'ejected'
+  | 'abandoned'
+  | 'superseded'
+export type RigState = 'active' | 'paused'
+export type Role = 'mayor' | 'polecat' | 'refinery' | 'witness' | 'crew'
+export type SessionExit =
+  | 'succeeded'
+  | 'failed'
+  | 'timed_out'
+  | 'stalled'
+  | 'rate_limited'
+  | 'cancelled'
+  | 'lost'
+  | 'auth_failed'
+  | 'protocol_error'
+  | 'crashed'
+  | 'superseded'
+  | 'refused'
+export type SessionState = 'planned' | 'starting' | 'running' | 'finishing' | 'ended'
+
+// ---- what operations answer ----
+
+/** An agent. */
+export interface Agent {
+  readonly id: string
+  readonly name: string
+  readonly role: Role
+  readonly rig: string | null
+  readonly state: AgentState
+  readonly hook: string | null
+  readonly session: string | null
+  readonly sessions: number
+  readonly since: Timestamp
+}
+
+/** Agents, by id. */
+export interface AgentList {
+  readonly agents: Agent[]
+}
+
+/** A bead, whole. */
+export interface Bead {
+  readonly id: string
+  readonly kind: BeadKind
+  readonly status: BeadStatus
+  readonly resolution: Resolution | null
+  readonly title: string
+  readonly description: string
+  readonly design: string
+  readonly acceptance: string
+  readonly notes: string
+  readonly priority: number
+  readonly issueType: string
+  readonly labels: string[]
+  readonly metadata: JsonObject
+  readonly rig: string | null
+  readonly parent: string | null
+  readonly convoy: string | null
+  readonly assignee: string | null
+  readonly createdBy: string
+  readonly externalRef: string | null
+  readonly deferUntil: Timestamp | null
+  readonly dueAt: Timestamp | null
+  readonly estimateMinutes: number | null
+  readonly parkedReason: string | null
+  readonly parkedUntil: Timestamp | null
+  readonly slung: boolean
+  readonly blockers: number
+  readonly epoch: number
+  readonly failures: number
+  readonly version: number
+  readonly createdAt: Timestamp
+  readonly updatedAt: Timestamp
+  readonly closedAt: Timestamp | null
+}
+
+/** One page of beads; `cursor` is where the next begins, null at the end. */
+export interface BeadPage {
+  readonly beads: Bead[]
+  readonly cursor: string | null
+}
+
+/** One row as a change left it; `row` is null where it was deleted. */
+export interface Change {
+  readonly table: string
+  readonly key: Json[]
+  readonly row: JsonObject | null
+}
+
+/** Whether a command changed anything; false where it was so already. */
+export interface Changed {
+  readonly changed: boolean
+}
+
+/** A convoy and how far it is. */
+export interface Convoy {
+  readonly id: string
+  readonly title: string
+  readonly rig: string
+  readonly mode: ConvoyMode
+  readonly onFailure: FailurePolicy
+  readonly state: ConvoyState
+  readonly branch: string
+  readonly target: string
+  readonly members: string[]
+  readonly progress: Progress
+  readonly landedOid: string | null
+  readonly landedAt: Timestamp | null
+  readonly reason: string | null
+}
+
+/** Convoys, by id. */
+export interface ConvoyList {
+  readonly convoys: Convoy[]
+}
+
+/** The edges of one bead, in both directions. */
+export interface Edges {
+  readonly dependsOn: Required<Link>[]
+  readonly dependents: Required<Link>[]
+}
+
+/** Whether the engine runs in this process. */
+export type EngineState =
+  | { readonly state: 'off' | 'running' | 'stopped' }
+  | { readonly state: 'failed'; readonly reason: string }
+
+/** One entry of the journal. */
+export interface Event {
+  readonly seq: number
+  readonly at: Timestamp
+  readonly actor: string
+  readonly session: string | null
+  readonly epoch: number | null
+  readonly kind: string
+  readonly subject: string
+  readonly data: JsonObject
+  readonly changes: Change[]
+  readonly schema: number
+  readonly hash: string
+}
+
+/** A part of the journal; `head` is where the journal ended at the time. */
+export interface EventPage {
+  readonly events: Event[]
+  readonly head: number
+}
+
+/** How a town is, at one moment. */
+export interface Health {
+  readonly engine: EngineState
+  readonly sessionsSurvive: boolean
+  readonly queueDepth: number
+  readonly head: number
+  readonly effectsPlanned: number
+  readonly effectsIssued: number
+  readonly effectsAmbiguous: number
+  readonly effectsRefused: RefusedEffect[]
+}
+
+/** How many members of a convoy are in each status. */
+export interface Progress {
+  readonly open: number
+  readonly inProgress: number
+  readonly inReview: number
+  readonly closed: number
+  readonly failed: number
+  readonly total: number
+}
+
+/** An effect that was given up. */
+export interface RefusedEffect {
+  readonly id: string
+  readonly reason: string
+}
+
+/** What a replay of the journal found; no `differences` where all is well. */
+export interface Replay {
+  readonly events: number
+  readonly rows: number
+  readonly differences: string[]
+}
+
+/** A merge request. */
+export interface Review {
+  readonly id: string
+  readonly source: string
+  readonly rig: string
+  readonly session: string | null
+  readonly branch: string
+  readonly target: string
+  readonly head: string
+  readonly state: ReviewState
+  readonly published: boolean
+  readonly targetOid: string | null
+  readonly mergeOid: string | null
+  readonly landedOid: string | null
+  readonly attempts: number
+  readonly problem: Json
+  readonly createdAt: Timestamp
+}
+
+/** Merge requests, in the queue's order. */
+export interface ReviewList {
+  readonly reviews: Review[]
+}
+
+/** A rig. */
+export interface Rig {
+  readonly name: string
+  readonly prefix: string
+  readonly remote: string
+  readonly target: string
+  readonly state: RigState
+  readonly createdAt: Timestamp
+}
+
+/** Rigs, by name. */
+export interface RigList {
+  readonly rigs: Rig[]
+}
+
+/** A session. */
+export interface Session {
+  readonly id: string
+  readonly agent: string
+  readonly bead: string
+  readonly rig: string
+  readonly epoch: number
+  readonly state: SessionState
+  readonly exit: SessionExit | null
+  readonly reason: string | null
+  readonly branch: string
+  readonly target: string
+  readonly base: string | null
+  readonly head: string | null
+  readonly createdAt: Timestamp
+  readonly startedAt: Timestamp | null
+  readonly endedAt: Timestamp | null
+}
+
+/** Sessions, oldest first. */
+export interface SessionList {
+  readonly sessions: Session[]
+}
+
+// ---- what operations take; what is left out has the core's default ----
+
+/** A repository to take under the town's care. */
+export interface AddRig {
+  name: string
+  /** An absolute path, `https://`, `ssh://` or `user@host:path`; without secrets. */
+  remote: string
+  prefix?: string | null
+  target?: string | null
+  settings?: JsonObject
+}
+
+/** Which agents to list. */
+export interface AgentFilter {
+  rig?: string | null
+  role?: Role | null
+}
+
+/** Names one agent. */
+export interface AgentRef {
+  name: string
+}
+
+/** Asks for everything there is. */
+export type All = Record<string, never>
+
+/** Which beads to list. */
+export interface BeadFilter {
+  kind?: BeadKind | null
+  status?: BeadStatus | null
+  rig?: string | null
+  label?: string | null
+  assignee?: string | null
+  convoy?: string | null
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** What to change of a bead; what is left out stays. */
+export interface BeadPatch {
+  id: string
+  expectedVersion?: number | null
+  title?: string | null
+  description?: string | null
+  design?: string | null
+  acceptance?: string | null
+  notes?: string | null
+  priority?: number | null
+  issueType?: string | null
+  addLabels?: string[]
+  removeLabels?: string[]
+  /** Keys to set; a null takes the key away. */
+  metadata?: JsonObject | null
+}
+
+/** Names one bead, convoy or merge request. */
+export interface BeadRef {
+  id: string
+}
+
+/** Who claims what; the most urgent ready issue where `id` is left out. */
+export interface Claim {
+  by: string
+  id?: string | null
+  rig?: string | null
+  leaseMs?: number | null
+}
+
+/** A bead to close, and why. */
+export interface CloseBead {
+  id: string
+  resolution?: Resolution | null
+  reason?: string | null
+}
+
+/** Settings for a rig, or for the town where `rig` is left out; null takes a setting away. */
+export interface Configure {
+  settings: JsonObject
+  rig?: string | null
+}
+
+/** Which part of the journal. */
+export interface EventsSince {
+  since?: number
+  limit?: number | null
+}
+
+/** One edge: `bead` waits for `onBead`, in the sense of `kind` (`blocks` where it is left out). */
+export interface Link {
+  bead: string
+  onBead: string
+  kind?: DependencyKind
+}
+
+/** What a new bead is made of. */
+export interface NewBead {
+  title: string
+  rig?: string | null
+  description?: string
+  design?: string
+  acceptance?: string
+  notes?: string
+  priority?: number
+  issueType?: string
+  labels?: string[]
+  metadata?: JsonObject
+  parent?: string | null
+  dependsOn?: string[]
+  externalRef?: string | null
+  deferUntil?: Timestamp | null
+  dueAt?: Timestamp | null
+  estimateMinutes?: number | null
+}
+
+/** An agent to be known to the town; polecats and refineries need their rig. */
+export interface RegisterAgent {
+  name: string
+  role?: Role
+  rig?: string | null
+}
+
+/** Which merge requests to list; one of the two is needed. */
+export interface ReviewFilter {
+  source?: string | null
+  state?: ReviewState | null
+}
+
+/** Names one rig. */
+export interface RigRef {
+  name: string
+}
+
+/** Which sessions to list; one of the two is needed. */
+export interface SessionFilter {
+  bead?: string | null
+  state?: SessionState | null
+}
+
+/** Names one session. */
+export interface SessionRef {
+  id: string
+}
+
+/** A bead to be run; by any polecat of its rig where `to` is left out. */
+export interface Sling {
+  bead: string
+  to?: string | null
+}
+
+/** Tasks to be made, given to agents and brought home together: all of them or none. */
+export interface SlingConvoy {
+  title: string
+  rig: string
+  tasks: Task[]
+  onFailure?: FailurePolicy
+}
+
+/** One task of a convoy; `dependsOn` names others by their place in the list, from 0. */
+export interface Task {
+  title: string
+  description?: string
+  priority?: number | null
+  labels?: string[]
+  metadata?: JsonObject | null
+  dependsOn?: number[]
+}
+
 /** How a call is made. */
 export interface CallOptions {
   /** Stops waiting; what was begun runs to its end all the same. */
   signal?: AbortSignal
 }
 
-/** One entry of the journal. */
-export interface Event {
-  readonly seq: number
+/** How a changing call is made. */
+export interface ChangeOptions extends CallOptions {
+  /** An idempotency key: repeated with it, the call gives the first answer and changes nothing. */
+  key?: string
 }
 
-/** The journal. */
+// ---- the operations; where one field is enough, its text alone will do ----
+
+/** Operations on beads. */
+export interface Beads {
+  /** Creates an issue. */
+  create(bead: string | NewBead, options?: ChangeOptions): Promise<Bead>
+  /** Reads one bead, whole. */
+  get(bead: string | BeadRef, options?: CallOptions): Promise<Bead>
+  /** Changes what is named of a bead and leaves the rest. */
+  update(patch: BeadPatch, options?: ChangeOptions): Promise<Bead>
+  /** Lists beads, oldest first, a page at a time. */
+  list(only?: BeadFilter, options?: CallOptions): Promise<BeadPage>
+  /** Lists the issues that could be worked on now, most urgent first, a page at a time. */
+  ready(only?: BeadFilter, options?: CallOptions): Promise<BeadPage>
+  /** Takes a ready issue for somebody: exactly one of any number of callers gets it. */
+  claim(claim: string | Claim, options?: ChangeOptions): Promise<Bead>
+  /** Gives a claimed issue back. */
+  release(bead: string | BeadRef, options?: ChangeOptions): Promise<Bead>
+  /** Closes an issue and frees what waited for it. */
+  close(bead: string | CloseBead, options?: ChangeOptions): Promise<Bead>
+  /** Opens a closed or failed bead again; what is merged or landed stays closed. */
+  reopen(bead: string | BeadRef, options?: ChangeOptions): Promise<Bead>
+  /** Adds an edge between two beads; a circle is refused and shown. */
+  link(link: Link, options?: ChangeOptions): Promise<Changed>
+  /** Removes an edge between two beads. */
+  unlink(link: Link, options?: ChangeOptions): Promise<Changed>
+  /** Reads the edges of one bead, in both directions. */
+  edges(bead: string | BeadRef, options?: CallOptions): Promise<Edges>
+  /** Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is. */
+  sling(bead: string | Sling, options?: ChangeOptions): Promise<Bead>
+}
+
+/** Operations on convoys. */
+export interface Convoys {
+  /** Makes tasks with their edges, gives them to agents and brings them home together: all of them or none. */
+  sling(convoy: SlingConvoy, options?: ChangeOptions): Promise<Convoy>
+  /** Reads one convoy and how far it is. */
+  get(convoy: string | BeadRef, options?: CallOptions): Promise<Convoy>
+  /** Lists the convoys. */
+  list(all?: All, options?: CallOptions): Promise<ConvoyList>
+  /** Tries again to land a convoy that needs attention although all its members are done, or to make its branch. */
+  land(convoy: string | BeadRef, options?: ChangeOptions): Promise<Convoy>
+}
+
+/** Operations on agents. */
+export interface Agents {
+  /** Makes an agent known to the town; a polecat where no role is given. */
+  register(agent: string | RegisterAgent, options?: ChangeOptions): Promise<Agent>
+  /** Reads one agent. */
+  get(agent: string | AgentRef, options?: CallOptions): Promise<Agent>
+  /** Lists the agents. */
+  list(only?: AgentFilter, options?: CallOptions): Promise<AgentList>
+}
+
+/** Operations on rigs. */
+export interface Rigs {
+  /** Takes a repository under the town's care, after looking whether it can be. */
+  add(rig: AddRig, options?: ChangeOptions): Promise<Rig>
+  /** Reads one rig. */
+  get(rig: string | RigRef, options?: CallOptions): Promise<Rig>
+  /** Lists the rigs. */
+  list(all?: All, options?: CallOptions): Promise<RigList>
+  /** Sets settings of the town or of a rig. */
+  configure(settings: Configure, options?: ChangeOptions): Promise<Changed>
+}
+
+/** Operations on sessions. */
+export interface Sessions {
+  /** Reads one session. */
+  get(session: string | SessionRef, options?: CallOptions): Promise<Session>
+  /** Lists the sessions of a bead or in a state. */
+  list(only: SessionFilter, options?: CallOptions): Promise<SessionList>
+  /** Has a session stopped; its bead is open again and not slung. */
+  stop(session: string | SessionRef, options?: ChangeOptions): Promise<Session>
+}
+
+/** Operations on merge requests. */
+export interface Reviews {
+  /** Reads one merge request. */
+  get(review: string | BeadRef, options?: CallOptions): Promise<Review>
+  /** Lists the merge requests of a source or in a state. */
+  list(only: ReviewFilter, options?: CallOptions): Promise<ReviewList>
+}
+
+/** The journal and the town's health. */
 export interface Events {
-  /** Yields every event after `since`, then each new one as it is journaled, until the loop is left. */
+  /** Reads the journal behind a place. */
+  since(part?: EventsSince, options?: CallOptions): Promise<EventPage>
+  /** Says how the town is: its engine, its queue, what waits and what was given up. */
+  health(all?: All, options?: CallOptions): Promise<Health>
+  /** Yields every event after `since`, then each new one as it is journaled, until the loop is left or the town closed. */
   watch(options?: { since?: number } & CallOptions): AsyncGenerator<Event, void, undefined>
 }
 
-/** An open town. */
-export class Town {
-  private constructor()
+/** A town through one scope: the operations of every noun. */
+export class Handle {
+  protected constructor()
+  readonly agents: Agents
+  readonly beads: Beads
+  readonly convoys: Convoys
   readonly events: Events
+  readonly reviews: Reviews
+  readonly rigs: Rigs
+  readonly sessions: Sessions
+  /** Runs an operation by its name: for protocols; programs use the typed methods. */
+  call(name: string, input: { [key: string]: unknown }, options?: ChangeOptions): Promise<unknown>
 }
+
+/** A clock that stands still until it is set, in microseconds since 1970 UTC. */
+export class ManualClock {
+  constructor(now: Timestamp)
+  get now(): Timestamp
+  set(now: Timestamp): void
+  advance(micros: number): void
+}
+
+/** What a town is opened with. */
+export interface OpenOptions {
+  /** The town's name; `town` where it is left out. */
+  id?: string
+  /** `full` (where it is left out) survives a loss of power, `normal` a kill. */
+  durability?: Durability
+  /** Ids are made from this seed; the same seed and the same calls give the same ids. */
+  seed?: number
+  /** Where the time comes from; the machine's clock where it is left out. */
+  clock?: ManualClock
+  /** The program `gastown`, which supervises sessions; found beside this package, else on the `PATH`. */
+  program?: string
+}
+
+/** An open town; its operations are the operator's. The engine runs between `start` and `stop`. */
+export class Town extends Handle {
+  private constructor()
+  /** Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`. */
+  static open(dir: string, options?: OpenOptions): Promise<Town>
+  /** The town's name. */
+  get id(): string
+  /** The folder of the town's files. */
+  get dir(): string
+  /** A handle that sees and changes one rig and nothing else. */
+  rig(name: string): Handle
+  /** A handle with the scope of the agent in a session, good while its epoch is the bead's. */
+  session(id: string): Promise<Handle>
+  /** Starts the engine: beads that were slung are given to agents, and their work is brought home. */
+  start(): Promise<void>
+  /** Stops the engine; agents go on and are adopted later. */
+  stop(): Promise<void>
+  /** Stops the engine and closes the town; later calls reject with the code `store_closed`. */
+  close(): Promise<void>
+  /** Plays the journal, checks its chain of hashes, and compares what it gives with what is stored. */
+  replay(): Promise<Replay>
+  /** Closes the town; for `await using`, where the runtime has it. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Opens the town in the folder `dir`, making it where there is none. */
+export function open(dir: string, options?: OpenOptions): Promise<Town>
 
 /** The version of this package. */
 export const version: string

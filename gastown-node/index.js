@@ -1,7 +1,10 @@
 'use strict'
 
+const { ManualClock } = require('./clock.js')
 const { GastownError } = require('./error.js')
-const { Town } = require('./town.js')
 const { version } = require('./package.json')
+const { Handle, Town } = require('./town.js')
 
-module.exports = { GastownError, Town, version }
+const { open } = Town
+
+module.exports = { GastownError, Handle, ManualClock, Town, open, version }

@@ -1,29 +1,95 @@
 'use strict'
 
 const { fromNative, toCamel, toNative } = require('./convert.js')
-const { settle } = require('./error.js')
+const { settle, translating } = require('./error.js')
+const native = require('./native.js')
+const { join } = require('node:path')
 
-/** An open town: a group for each noun, a method for each operation of the core's table. */
-class Town {
+/** The field that an input given as plain text is, by the type of the input. */
+const ALONE = {
+  AgentRef: 'name',
+  BeadPatch: 'id',
+  BeadRef: 'id',
+  Claim: 'by',
+  CloseBead: 'id',
+  NewBead: 'title',
+  RegisterAgent: 'name',
+  RigRef: 'name',
+  SessionRef: 'id',
+  Sling: 'bead',
+}
+
+/** A town through one scope: a group for each noun, a method for each operation of the core's table. */
+class Handle {
   #native
 
-  constructor(native, operations) {
-    this.#native = native
-    this.events = {
-      watch: (options) => watch(this.#native, options),
-    }
-    for (const name of operations) {
+  constructor(handle, operations = native.operationsTable()) {
+    this.#native = handle
+    this.events = { watch: (options) => watch(this.#native, options) }
+    for (const { name, input } of operations) {
       const [noun, verb] = name.split('.').map(toCamel)
       this[noun] ??= {}
-      this[noun][verb] = (input = {}, options = {}) => this.#call(name, input, options)
+      this[noun][verb] = (given = {}, options = {}) =>
+        this.call(name, typeof given === 'string' && input in ALONE ? { [ALONE[input]]: given } : given, options)
     }
   }
 
-  async #call(name, input, { signal } = {}) {
+  async call(name, input, { signal, key } = {}) {
     signal?.throwIfAborted()
-    const answer = settle(this.#native.call(name, toNative(input)))
+    const answer = settle(translating(() => this.#native.call(name, toNative(input), key)))
     return fromNative(await (signal === undefined ? answer : unlessAborted(answer, signal)))
   }
+}
+
+/** An open town; its operations are the operator's. */
+class Town extends Handle {
+  #town
+
+  constructor(town) {
+    super(town.operator())
+    this.#town = town
+  }
+
+  static async open(dir, { clock, ...options } = {}) {
+    const given = toNative({ beside: join(__dirname, 'bin'), ...options })
+    return new Town(await settle(translating(() => native.open(dir, given, clock))))
+  }
+
+  get id() {
+    return this.#town.id
+  }
+
+  get dir() {
+    return this.#town.dir
+  }
+
+  rig(name) {
+    return new Handle(translating(() => this.#town.rig(name)))
+  }
+
+  async session(id) {
+    return new Handle(await settle(translating(() => this.#town.session(id))))
+  }
+
+  async start() {
+    await settle(this.#town.start())
+  }
+
+  async stop() {
+    await settle(this.#town.stop())
+  }
+
+  async close() {
+    await settle(this.#town.close())
+  }
+
+  async replay() {
+    return fromNative(await settle(this.#town.replay()))
+  }
+}
+
+if (Symbol.asyncDispose !== undefined) {
+  Town.prototype[Symbol.asyncDispose] = Town.prototype.close
 }
 
 /** Rejects with the signal's reason when it comes first; what was begun runs to its end all the same. */
@@ -41,10 +107,11 @@ async function unlessAborted(answer, signal) {
 }
 
 /** Yields every event after `since`, then each new one as it is journaled, until the loop is left. */
-async function* watch(native, options = {}) {
+async function* watch(handle, options = {}) {
   const { signal, ...input } = options
   signal?.throwIfAborted()
-  const events = native.watch(toNative(input).since)
+  const { since = 0 } = toNative(input)
+  const events = translating(() => handle.watch(since))
   const close = () => events.close()
   signal?.addEventListener('abort', close, { once: true })
   try {
@@ -62,4 +129,4 @@ async function* watch(native, options = {}) {
   }
 }
 
-module.exports = { Town }
+module.exports = { Handle, Town }

@@ -3,5 +3,6 @@
 
 mod calls;
 mod error;
+mod handle;
 mod probe;
 mod town;

@@ -1,107 +1,128 @@
-//! A town's handle, by operation name; `index.js` gives it names and `index.d.ts` types.
+//! An open town.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::{AbortHandle, Abortable, abortable};
-use gastown_core::Error;
+use gastown_core::model::{RigName, SessionId, Timestamp};
+use gastown_core::{Clock as _, TownOptions, operations};
 use napi_derive::napi;
 use serde_json::Value;
 
-use crate::calls::{Calls, Events};
+use crate::calls::json;
 use crate::error::to_rejection;
+use crate::handle::Handle;
 
-/// An open town.
+/// A town: its engine, and the handles to it.
 #[napi]
 pub struct Town {
-    calls: Arc<dyn Calls>,
+    town: gastown_core::Town,
 }
 
-impl Town {
-    pub(crate) fn new(calls: Arc<dyn Calls>) -> Self {
-        Self { calls }
-    }
+/// Opens the town in a folder, making it where there is none.
+#[napi]
+pub async fn open(dir: String, options: Value, clock: Option<&ManualClock>) -> napi::Result<Town> {
+    let builder = gastown_core::Town::builder(dir).from_env();
+    let builder = match clock {
+        Some(clock) => builder.clock(Arc::new(clock.0.clone())),
+        None => builder,
+    };
+    let opened = async { builder.options(TownOptions::from_json(options)?)?.open().await };
+    Ok(Town { town: opened.await.map_err(|error| to_rejection(&error))? })
+}
+
+/// The core's table of operations.
+#[napi]
+pub fn operations_table() -> napi::Result<Value> {
+    json(operations()).map_err(|error| to_rejection(&error))
 }
 
 #[napi]
 impl Town {
-    /// Runs one operation.
-    #[napi]
-    pub async fn call(&self, name: String, input: Value) -> napi::Result<Value> {
-        self.calls.call(name, input).await.map(marked).map_err(|error| to_rejection(&error))
+    /// The town's name.
+    #[napi(getter)]
+    pub fn id(&self) -> &str {
+        self.town.id().as_str()
     }
 
-    /// Follows the journal.
+    /// The folder of the town's files.
+    #[napi(getter)]
+    pub fn dir(&self) -> String {
+        self.town.dir().display().to_string()
+    }
+
+    /// A handle with the scope of the operator.
     #[napi]
-    pub fn watch(&self, since: Option<i64>) -> Watch {
-        let (events, close) = abortable(self.calls.watch(since));
-        Watch { events: Mutex::new(Some(events)), close }
+    pub fn operator(&self) -> Handle {
+        Handle::new(Arc::new(self.town.operator()))
+    }
+
+    /// A handle that sees and changes one rig.
+    #[napi]
+    pub fn rig(&self, name: String) -> napi::Result<Handle> {
+        let name = RigName::new(name).map_err(|error| to_rejection(&error))?;
+        Ok(Handle::new(Arc::new(self.town.rig(name))))
+    }
+
+    /// A handle with the scope of the agent in a session.
+    #[napi]
+    pub async fn session(&self, id: String) -> napi::Result<Handle> {
+        let handle = async { self.town.session(&SessionId::new(id)?).await };
+        Ok(Handle::new(Arc::new(handle.await.map_err(|error| to_rejection(&error))?)))
+    }
+
+    /// Starts the engine.
+    #[napi]
+    pub async fn start(&self) -> napi::Result<()> {
+        self.town.start().await.map_err(|error| to_rejection(&error))
+    }
+
+    /// Stops the engine.
+    #[napi]
+    pub async fn stop(&self) -> napi::Result<()> {
+        self.town.stop().await.map_err(|error| to_rejection(&error))
+    }
+
+    /// Stops the engine and closes the town.
+    #[napi]
+    pub async fn close(&self) -> napi::Result<()> {
+        self.town.close().await.map_err(|error| to_rejection(&error))
+    }
+
+    /// Plays the journal and compares what it gives with what is stored.
+    #[napi]
+    pub async fn replay(&self) -> napi::Result<Value> {
+        let replay = self.town.replay().await.and_then(json);
+        replay.map_err(|error| to_rejection(&error))
     }
 }
 
-/// The journal being followed.
+/// A clock that stands still until it is set.
 #[napi]
-pub struct Watch {
-    events: Mutex<Option<Abortable<Events>>>,
-    close: AbortHandle,
-}
+pub struct ManualClock(gastown_core::ManualClock);
 
 #[napi]
-impl Watch {
-    /// Ends the watch; who waits for the next event gets null.
+impl ManualClock {
+    /// A clock that shows this many microseconds since 1970 UTC.
+    #[napi(constructor)]
+    pub fn new(now: i64) -> Self {
+        Self(gastown_core::ManualClock::at(Timestamp::from_micros(now)))
+    }
+
+    /// What it shows.
+    #[napi(getter)]
+    pub fn now(&self) -> i64 {
+        self.0.now().as_micros()
+    }
+
+    /// Shows this time from now on.
     #[napi]
-    pub fn close(&self) {
-        self.close.abort();
+    pub fn set(&self, now: i64) {
+        self.0.set(Timestamp::from_micros(now));
     }
 
-    /// The next event, or null when the town was closed. One call at a time.
+    /// Goes on by that many microseconds; nothing where that is negative.
     #[napi]
-    pub async fn next(&self) -> napi::Result<Option<Value>> {
-        let mut taken = Taken::from(&self.events).map_err(|error| to_rejection(&error))?;
-        let event = taken.events().next().await.transpose().map_err(|error| to_rejection(&error))?;
-        Ok(event.map(marked))
-    }
-}
-
-/// The value with every key `__proto__` marked by a NUL, so that setting it is not setting a prototype.
-///
-/// `convert.js` takes the mark away; a key that begins with one gets a second.
-fn marked(value: Value) -> Value {
-    match value {
-        Value::Array(items) => items.into_iter().map(marked).collect(),
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, item)| {
-                let special = key == "__proto__" || key.starts_with('\0');
-                (if special { format!("\0{key}") } else { key }, marked(item))
-            })
-            .collect(),
-        plain => plain,
-    }
-}
-
-/// The stream while somebody waits for it; put back when dropped, however the waiting ends.
-struct Taken<'a> {
-    slot: &'a Mutex<Option<Abortable<Events>>>,
-    events: Option<Abortable<Events>>,
-}
-
-impl<'a> Taken<'a> {
-    fn from(slot: &'a Mutex<Option<Abortable<Events>>>) -> gastown_core::Result<Self> {
-        let events = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if events.is_none() {
-            return Err(Error::conflict("watch_busy", "somebody is already waiting for the next event"));
-        }
-        Ok(Self { slot, events })
-    }
-
-    fn events(&mut self) -> &mut Abortable<Events> {
-        self.events.as_mut().expect("only drop takes it")
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.events.take();
+    pub fn advance(&self, micros: i64) {
+        self.0.advance(Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
     }
 }

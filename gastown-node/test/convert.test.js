@@ -3,10 +3,10 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { fromNative, toNative } = require('../convert.js')
-const { operations, probe } = require('../native.js')
-const { Town } = require('../town.js')
+const { probe } = require('../native.js')
+const { Handle } = require('../town.js')
 
-const echo = (value) => new Town(probe(), operations()).probe.echo(value)
+const echo = (value) => new Handle(probe()).call('probe.echo', value)
 
 test('keys are re-cased on the way in and on the way out', () => {
   const input = { issueType: 'bug', tasks: [{ deferUntil: 7 }], gone: undefined }

@@ -3,6 +3,7 @@
 mod awaitable;
 mod calls;
 mod error;
+mod handle;
 mod json;
 mod probe;
 mod runtime;
@@ -15,8 +16,12 @@ use pyo3::prelude::*;
 fn _gastown(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     error::add_classes(module)?;
+    module.add_class::<handle::Handle>()?;
+    module.add_class::<handle::Watch>()?;
+    module.add_class::<town::ManualClock>()?;
     module.add_class::<town::Town>()?;
-    module.add_class::<town::Watch>()?;
+    module.add_function(wrap_pyfunction!(town::open, module)?)?;
+    module.add_function(wrap_pyfunction!(town::operations_table, module)?)?;
     module.add_function(wrap_pyfunction!(probe::_probe, module)?)?;
     Ok(())
 }

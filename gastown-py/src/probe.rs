@@ -9,18 +9,18 @@ use pyo3::prelude::*;
 use serde_json::{Value, json};
 
 use crate::calls::{Calls, Events};
-use crate::town::Town;
+use crate::handle::Handle;
 
-/// A town that answers `probe.echo`, `probe.fail` and `probe.hang`.
+/// One that answers `probe.echo`, `probe.fail` and `probe.hang`.
 #[pyfunction]
-pub(crate) fn _probe() -> Town {
-    Town::new(Arc::new(Probe))
+pub(crate) fn _probe() -> Handle {
+    Handle::new(Arc::new(Probe))
 }
 
 struct Probe;
 
 impl Calls for Probe {
-    fn call(&self, name: String, input: Value) -> BoxFuture<'static, Result<Value>> {
+    fn call(&self, name: String, input: Value, _key: Option<String>) -> BoxFuture<'static, Result<Value>> {
         match name.as_str() {
             "probe.echo" => future::ready(Ok(input)).boxed(),
             "probe.fail" => future::ready(Err(failure(&input))).boxed(),
@@ -30,9 +30,9 @@ impl Calls for Probe {
         }
     }
 
-    fn watch(&self, since: Option<i64>) -> Events {
-        let first = since.unwrap_or(0) + 1;
-        stream::iter((first..first + 3).map(|seq| Ok(json!({ "seq": seq })))).boxed()
+    fn watch(&self, since: u64) -> Result<Events> {
+        let first = since + 1;
+        Ok(stream::iter((first..first + 3).map(|seq| Ok(json!({ "seq": seq })))).boxed())
     }
 }
 

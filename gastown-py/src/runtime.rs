@@ -1,7 +1,8 @@
 //! The tokio runtime of this process.
 
-use std::process;
+use std::ops::Deref;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{mem, process};
 
 use gastown_core::{Error, Result};
 use pyo3::prelude::*;
@@ -35,6 +36,34 @@ pub(crate) fn runtime(py: Python<'_>) -> Result<&'static Runtime> {
     )
     .with("parent", owner)
     .with("child", process::id()))
+}
+
+/// A value that is only dropped in the process that made it: in a child of fork its threads and locks are not ours.
+pub(crate) struct Owned<T> {
+    value: Option<T>,
+    owner: u32,
+}
+
+impl<T> Owned<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { value: Some(value), owner: process::id() }
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("only drop takes it")
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if self.owner != process::id() {
+            mem::forget(self.value.take());
+        }
+    }
 }
 
 /// Lets threads of the runtime into the interpreter, until it begins to end.

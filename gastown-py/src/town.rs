@@ -1,85 +1,131 @@
-//! A town's handle, by operation name; `gastown/_town.py` gives it names and types.
+//! An open town.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::StreamExt;
-use gastown_core::Error;
+use gastown_core::model::{RigName, SessionId, Timestamp};
+use gastown_core::{Clock as _, TownOptions, operations};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::awaitable::async_call;
-use crate::calls::{Calls, Events};
-use crate::json::arguments;
+use crate::calls::json;
+use crate::error::to_exception;
+use crate::handle::Handle;
+use crate::json::{arguments, to_python};
+use crate::runtime::Owned;
 
-/// An open town.
+/// A town: its engine, and the handles to it.
 #[pyclass(frozen, module = "gastown._gastown")]
 pub(crate) struct Town {
-    calls: Arc<dyn Calls>,
+    town: Owned<gastown_core::Town>,
 }
 
-impl Town {
-    pub(crate) fn new(calls: Arc<dyn Calls>) -> Self {
-        Self { calls }
-    }
+/// Opens the town in a folder, making it where there is none.
+#[pyfunction]
+#[pyo3(signature = (dir, options, clock=None))]
+pub(crate) fn open<'py>(
+    py: Python<'py>,
+    dir: PathBuf,
+    options: &Bound<'py, PyDict>,
+    clock: Option<&ManualClock>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let options = arguments(options)?;
+    let clock = clock.map(|clock| Arc::new(clock.0.clone()));
+    async_call(py, async move {
+        let builder = gastown_core::Town::builder(dir).from_env().options(TownOptions::from_json(options)?)?;
+        let builder = if let Some(clock) = clock { builder.clock(clock) } else { builder };
+        Ok(Town { town: Owned::new(builder.open().await?) })
+    })
 }
 
-#[pymethods]
-impl Town {
-    /// Runs one operation.
-    fn call<'py>(&self, py: Python<'py>, name: String, input: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-        let input = arguments(input)?;
-        let calls = Arc::clone(&self.calls);
-        async_call(py, async move { calls.call(name, input).await })
-    }
-
-    /// Follows the journal.
-    #[pyo3(signature = (since=None))]
-    fn watch(&self, since: Option<i64>) -> Watch {
-        Watch { events: Arc::new(Mutex::new(Some(self.calls.watch(since)))) }
-    }
-}
-
-/// The journal being followed.
-#[pyclass(frozen, module = "gastown._gastown")]
-pub(crate) struct Watch {
-    events: Arc<Mutex<Option<Events>>>,
+/// The core's table of operations.
+#[pyfunction(name = "operations")]
+pub(crate) fn operations_table(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    to_python(py, json(operations()).map_err(|error| to_exception(py, &error))?)
 }
 
 #[pymethods]
-impl Watch {
-    /// The next event, or none when the town was closed. One call at a time.
-    fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let slot = Arc::clone(&self.events);
-        async_call(py, async move {
-            let mut taken = Taken::from(slot)?;
-            let event = taken.events().next().await.transpose()?;
-            Ok(event.unwrap_or_default())
-        })
+impl Town {
+    /// The town's name.
+    #[getter]
+    fn id(&self) -> &str {
+        self.town.id().as_str()
+    }
+
+    /// The folder of the town's files.
+    #[getter]
+    fn dir(&self) -> PathBuf {
+        self.town.dir().to_owned()
+    }
+
+    /// A handle with the scope of the operator.
+    fn operator(&self) -> Handle {
+        Handle::new(Arc::new(self.town.operator()))
+    }
+
+    /// A handle that sees and changes one rig.
+    fn rig(&self, py: Python<'_>, name: String) -> PyResult<Handle> {
+        let name = RigName::new(name).map_err(|error| to_exception(py, &error))?;
+        Ok(Handle::new(Arc::new(self.town.rig(name))))
+    }
+
+    /// A handle with the scope of the agent in a session.
+    fn session<'py>(&self, py: Python<'py>, id: String) -> PyResult<Bound<'py, PyAny>> {
+        let town = self.town.clone();
+        async_call(py, async move { Ok(Handle::new(Arc::new(town.session(&SessionId::new(id)?).await?))) })
+    }
+
+    /// Starts the engine.
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let town = self.town.clone();
+        async_call(py, async move { town.start().await })
+    }
+
+    /// Stops the engine.
+    fn stop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let town = self.town.clone();
+        async_call(py, async move { town.stop().await })
+    }
+
+    /// Stops the engine and closes the town.
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let town = self.town.clone();
+        async_call(py, async move { town.close().await })
+    }
+
+    /// Plays the journal and compares what it gives with what is stored.
+    fn replay<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let town = self.town.clone();
+        async_call(py, async move { json(town.replay().await?) })
     }
 }
 
-/// The stream while somebody waits for it; put back when dropped, however the waiting ends.
-struct Taken {
-    slot: Arc<Mutex<Option<Events>>>,
-    events: Option<Events>,
-}
+/// A clock that stands still until it is set.
+#[pyclass(frozen, module = "gastown")]
+pub(crate) struct ManualClock(gastown_core::ManualClock);
 
-impl Taken {
-    fn from(slot: Arc<Mutex<Option<Events>>>) -> gastown_core::Result<Self> {
-        let events = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if events.is_none() {
-            return Err(Error::conflict("watch_busy", "somebody is already waiting for the next event"));
-        }
-        Ok(Self { slot, events })
+#[pymethods]
+impl ManualClock {
+    #[new]
+    fn new(now: i64) -> Self {
+        Self(gastown_core::ManualClock::at(Timestamp::from_micros(now)))
     }
 
-    fn events(&mut self) -> &mut Events {
-        self.events.as_mut().expect("only drop takes it")
+    /// What it shows, in microseconds since 1970 UTC.
+    #[getter]
+    fn now(&self) -> i64 {
+        self.0.now().as_micros()
     }
-}
 
-impl Drop for Taken {
-    fn drop(&mut self) {
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.events.take();
+    /// Shows this time from now on.
+    fn set(&self, now: i64) {
+        self.0.set(Timestamp::from_micros(now));
+    }
+
+    /// Goes on by that many microseconds.
+    fn advance(&self, micros: u64) {
+        self.0.advance(Duration::from_micros(micros));
     }
 }

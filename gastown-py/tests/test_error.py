@@ -23,7 +23,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_kind_has_an_exception_class_with_code_and_facts(probe: _gastown.Town, kind: str) -> None:
+async def test_every_kind_has_an_exception_class_with_code_and_facts(probe: _gastown.Handle, kind: str) -> None:
     with pytest.raises(gastown.GastownError) as caught:
         await probe.call("probe.fail", {"kind": kind})
     error = caught.value
@@ -40,7 +40,7 @@ def test_no_class_is_without_a_kind() -> None:
         assert error.__module__ == "gastown"
 
 
-async def test_an_error_survives_pickling(probe: _gastown.Town) -> None:
+async def test_an_error_survives_pickling(probe: _gastown.Handle) -> None:
     with pytest.raises(gastown.ConflictError) as caught:
         await probe.call("probe.fail", {"kind": "conflict"})
     copy = pickle.loads(pickle.dumps(caught.value))
@@ -48,6 +48,6 @@ async def test_an_error_survives_pickling(probe: _gastown.Town) -> None:
     assert (copy.code, copy.facts, str(copy)) == (caught.value.code, caught.value.facts, str(caught.value))
 
 
-async def test_an_unknown_operation_is_not_found(probe: _gastown.Town) -> None:
+async def test_an_unknown_operation_is_not_found(probe: _gastown.Handle) -> None:
     with pytest.raises(gastown.NotFoundError, match="there is no operation beads.paint"):
         await probe.call("beads.paint", {})

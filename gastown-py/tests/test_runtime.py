@@ -14,7 +14,7 @@ import gastown
 from gastown import _gastown
 
 
-async def test_a_call_can_be_cancelled(probe: _gastown.Town) -> None:
+async def test_a_call_can_be_cancelled(probe: _gastown.Handle) -> None:
     async def hang() -> None:
         await probe.call("probe.hang", {})
 
@@ -25,17 +25,11 @@ async def test_a_call_can_be_cancelled(probe: _gastown.Town) -> None:
         await task
 
 
-async def test_calls_run_beside_each_other(probe: _gastown.Town) -> None:
+async def test_calls_run_beside_each_other(probe: _gastown.Handle) -> None:
     hanging = asyncio.ensure_future(probe.call("probe.hang", {}))
     answers = await asyncio.gather(*(probe.call("probe.echo", {"n": n}) for n in range(64)))
     assert answers == [{"n": n} for n in range(64)]
     hanging.cancel()
-
-
-async def test_the_journal_is_an_async_iterator(probe: _gastown.Town) -> None:
-    events = gastown.Town(probe).events
-    assert [event.seq async for event in events.watch(since=7)] == [8, 9, 10]
-    assert [event.seq async for event in events.watch()] == [1, 2, 3]
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
@@ -63,6 +57,48 @@ def test_a_handle_from_before_a_fork_answers_with_a_clear_error() -> None:
             os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         assert asyncio.run(call()) == {"n": 1}
+    """)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_town_from_before_a_fork_is_the_parents_alone() -> None:
+    ended = run("""
+        import asyncio, os, sys, tempfile, gastown
+        folder = tempfile.TemporaryDirectory()
+        async def open_town(): return await gastown.open(folder.name)
+        town = asyncio.run(open_town())
+        async def create(title): return await town.beads.create(title)
+        asyncio.run(create("before"))
+        child = os.fork()
+        if child == 0:
+            folder._finalizer.detach()
+            try:
+                asyncio.run(create("in the child"))
+            except gastown.UnsupportedError as error:
+                assert error.code == "forked", error.code
+                del town
+                sys.exit(7)
+            sys.exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert asyncio.run(create("after")).title == "after"
+    """)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_program_may_end_without_closing_its_town() -> None:
+    ended = run("""
+        import asyncio, tempfile, gastown
+        async def main():
+            global town, watch
+            town = await gastown.open(folder.name)
+            await town.start()
+            watch = town.events.watch()
+            await anext(watch)
+            asyncio.ensure_future(watch.__anext__())
+            await asyncio.sleep(0)
+        folder = tempfile.TemporaryDirectory()
+        asyncio.run(main())
     """)
     assert (ended.returncode, ended.stderr) == (0, "")
 

@@ -1,6 +1,10 @@
-//! A program of the tests' own: a supervisor that can be killed at a failpoint, and a host that can be killed.
+//! A program of the tests' own: a supervisor that can be killed at a failpoint, and hosts that can be killed.
+
+mod scenario;
 
 use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use gastown_core::failpoint;
@@ -11,15 +15,44 @@ fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
     if args.get(1).is_some_and(|arg| arg == "--kill-at") {
         let name = args[2].to_str().expect("a failpoint's name");
-        failpoint::kill_at(name, 1);
+        let (name, nth) = name.split_once(':').unwrap_or((name, "1"));
+        failpoint::kill_at(name, nth.parse().expect("a number"));
         args.drain(1..3);
+    }
+    if args.get(1).is_some_and(|arg| arg == "--kill-one-of") {
+        let rank = args[4] == "session" && take_rank(Path::new(&args[2])) == args[3].to_str().expect("a number");
+        if rank {
+            failpoint::kill_at("supervisor.before_exit_record", 1);
+        }
+        args.drain(1..4);
     }
     if let Some(code) = runtime::session_main(args.clone()) {
         return code;
     }
     match args.get(1).and_then(|arg| arg.to_str()) {
         Some("host") => host(&args[2..]),
+        Some("run") => run(&args[2..]),
         _ => ExitCode::FAILURE,
+    }
+}
+
+/// Says the how manyth supervisor this is that counts in the folder.
+fn take_rank(folder: &Path) -> String {
+    fs::create_dir_all(folder).expect("a folder of the test");
+    (1..)
+        .map(|rank: u32| rank.to_string())
+        .find(|rank| fs::File::create_new(folder.join(rank)).is_ok())
+        .expect("numbers do not end")
+}
+
+fn run(args: &[OsString]) -> ExitCode {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+    match tokio.block_on(scenario::run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:?}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::imports::{Import, imports, reexports};
+use crate::imports::{Import, exported_macros, imports, reexports};
 
 /// One floor: its modules, and what they may import besides the ground and themselves.
 struct Floor {
@@ -57,6 +57,7 @@ fn an_upward_import_is_found_however_it_is_written() {
         ("store/mod.rs", "use crate::*;", "store imports the whole crate"),
         ("store/mod.rs", "use crate as gastown;", "store imports the whole crate"),
         ("store/mod.rs", "pub(in crate::work) fn f() {}", "store imports work"),
+        ("store/mod.rs", "fn f() { crate::given!(); }", "store imports work"),
     ];
     for (path, text, expected) in planted {
         let files = BTreeMap::from([
@@ -64,6 +65,7 @@ fn an_upward_import_is_found_however_it_is_written() {
                 "lib.rs".to_owned(),
                 "pub mod model;\npub use model::{Error, id::BeadId as Id};\npub use town::Town;".to_owned(),
             ),
+            ("work/given.rs".to_owned(), "#[macro_export]\nmacro_rules! given { () => {}; }".to_owned()),
             (path.to_owned(), text.to_owned()),
         ]);
         let found = violations(&files);
@@ -110,7 +112,11 @@ fn a_module_without_a_floor_is_found() {
 }
 
 fn violations(files: &BTreeMap<String, String>) -> Vec<String> {
-    let names = files.get("lib.rs").map(|text| reexports(text)).unwrap_or_default();
+    let mut names = files.get("lib.rs").map(|text| reexports(text)).unwrap_or_default();
+    for (path, text) in files {
+        let module = module_of(path).first().cloned().unwrap_or_default();
+        names.extend(exported_macros(text).into_iter().map(|name| (name, module.clone())));
+    }
     let mut found = Vec::new();
     for (path, text) in files.iter().filter(|(path, _)| *path != "lib.rs") {
         let module = module_of(path);

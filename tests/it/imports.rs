@@ -65,6 +65,19 @@ pub(crate) fn reexports(text: &str) -> BTreeMap<String, String> {
     names
 }
 
+/// The macros that a file gives to the whole crate: `#[macro_export]` puts them at its root.
+pub(crate) fn exported_macros(text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let mut names = Vec::new();
+    for at in 0..tokens.len() {
+        if tokens[at] == "macro_export" {
+            let rules = tokens[at..].iter().position(|token| token == "macro_rules");
+            names.extend(rules.and_then(|rules| tokens.get(at + rules + 2).cloned()));
+        }
+    }
+    names
+}
+
 /// Follows one path or use tree from the module `here`; returns the index after it.
 fn walk(tokens: &[String], mut at: usize, here: &[String], found: &mut Vec<Import>) -> usize {
     let mut place = here.to_vec();

@@ -4,6 +4,9 @@
 //! to look again. It reads state and deadlines only; why it was called is not among its inputs. Its cost follows what
 //! changed, not what there is.
 
+#[cfg(test)]
+mod tests;
+
 use crate::model::value::ColumnValue as _;
 use crate::model::{BeadId, BeadKind, BeadRow, Result, RigRow, Timestamp};
 use crate::store::{Scan, index};
@@ -19,19 +22,19 @@ const BATCH: usize = 256;
 pub(crate) struct Tick {
     /// When to look again at the latest; none where nothing is due.
     pub(crate) next_wake: Option<Timestamp>,
-    /// Whether more is waiting now.
+    /// Whether more is waiting now: it was too much for one look, or what the rules did calls for another.
     pub(crate) more: bool,
 }
 
 /// Looks once.
 pub(crate) fn tick(txn: &mut ScopedTxn<'_>) -> Result<Tick> {
     let dirty: Vec<BeadRow> = txn.scan(Scan::new(&index::BEADS_DIRTY, vec![], BATCH))?;
-    let more = dirty.len() == BATCH;
     for bead in dirty {
         look(txn, bead)?;
     }
     wake(txn)?;
     dispatch(txn)?;
+    let more = !txn.scan::<BeadRow>(Scan::new(&index::BEADS_DIRTY, vec![], 1))?.is_empty();
     let next_bead: Vec<BeadRow> = txn.scan(Scan::new(&index::BEADS_DUE, vec![], 1))?;
     let next_wake = next_bead.first().and_then(|bead| bead.wake_at).into_iter().chain(effects::next_at(txn)?).min();
     Ok(Tick { next_wake, more })

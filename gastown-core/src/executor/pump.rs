@@ -56,7 +56,7 @@ pub(crate) struct Pump {
 impl Pump {
     /// Takes the leader's lease and starts the loop on the current tokio runtime.
     pub(crate) async fn start(context: Context) -> Result<Self> {
-        let epoch = leader::acquire(&context).await?;
+        let (epoch, engine) = leader::acquire(&context).await?;
         let stop = CancellationToken::new();
         let (sender, state) = watch::channel(PumpState::Running);
         let work = Work {
@@ -69,6 +69,7 @@ impl Pump {
         };
         let task = tokio::spawn(async move {
             let ended = work.run().await;
+            drop(engine);
             sender.send_replace(match ended {
                 Ok(()) => PumpState::Stopped,
                 Err(error) => {
@@ -259,7 +260,10 @@ async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
                 pause = (pause * 2).min(PAUSE_MAX);
             }
             Err(error) if error.code() == "store_closed" => return,
-            Err(error) => return give_up(context, &issued.id, &error).await,
+            Err(error) => {
+                tracing::error!(effect = %issued.id, error = %error.chain(), "an outcome could not be recorded");
+                return give_up(context, epoch, &issued, &error).await;
+            }
         }
     }
     match issued.order.kind() {
@@ -269,14 +273,19 @@ async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
     }
 }
 
-/// An outcome that cannot be applied must not be tried for ever.
-async fn give_up(context: &Context, id: &EffectId, error: &Error) {
-    let reason = format!("its outcome could not be applied: {}", error.chain());
-    tracing::error!(effect = %id, reason, "an effect is given up");
-    let effect = id.clone();
-    if let Err(error) = context.step("effect.report", move |txn| effects::dead_letter(txn, &effect, &reason)).await {
-        // It stays issued; the next leader finds out what became of it.
-        tracing::error!(effect = %id, error = %error.chain(), "an effect could not be given up");
+/// Refuses an effect whose outcome the rules do not take: its consequences are those of a refusal where they can be.
+async fn give_up(context: &Context, epoch: i64, issued: &Issued, error: &Error) {
+    let reason = format!("its outcome could not be recorded: {}", error.chain());
+    let (id, attempt) = (issued.id.clone(), issued.attempt);
+    let refusal = Report::Refused { reason: reason.clone() };
+    let told = context.step("effect.report", move |txn| effects::report(txn, &id, epoch, attempt, &refusal)).await;
+    if told.is_ok() {
+        return;
+    }
+    let id = issued.id.clone();
+    if let Err(error) = context.step("effect.report", move |txn| effects::give_up(txn, &id, epoch, &reason)).await {
+        // It stays begun; the next leader finds out what became of it.
+        tracing::error!(effect = %issued.id, error = %error.chain(), "an effect could not be given up");
     }
 }
 

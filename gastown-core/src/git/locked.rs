@@ -20,12 +20,12 @@ const ATTEMPTS_MAX: u32 = 100;
 /// Holds the lock file, waiting for whoever has it; all of its holders have deadlines.
 pub(super) fn lock_file(path: &Path) -> Result<Flock<File>> {
     let file = File::options().create(true).truncate(false).write(true).open(path).map_err(io_fault(path))?;
-    flock(file, path)
+    flock(file, path, FlockArg::LockExclusive)
 }
 
-fn flock(mut file: File, path: &Path) -> Result<Flock<File>> {
+pub(super) fn flock(mut file: File, path: &Path, how: FlockArg) -> Result<Flock<File>> {
     loop {
-        file = match Flock::lock(file, FlockArg::LockExclusive) {
+        file = match Flock::lock(file, how) {
             Ok(lock) => return Ok(lock),
             Err((file, Errno::EINTR)) => file,
             Err((_, error)) => return Err(io_fault(path)(error.into())),
@@ -58,7 +58,7 @@ impl LockedDir {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(io_fault(&path)(error)),
             };
-            let lock = flock(file, &path)?;
+            let lock = flock(file, &path, FlockArg::LockExclusive)?;
             if is_at(&lock, &path) {
                 return Ok(Self { path, kept: false, _lock: lock });
             }

@@ -12,6 +12,7 @@ use super::library::{blocking, io_fault, open};
 use super::locked::{LockedDir, lock_file};
 use super::remote::RemoteUrl;
 use super::runner::GitRunner;
+use super::stale;
 use crate::model::{Error, Result};
 
 /// The first line of a mirror's configuration, by which it is known as ours.
@@ -46,7 +47,7 @@ struct Inner {
 impl Mirror {
     /// Opens the mirror at an absolute path, making it where there is none; the remote of an existing one is replaced.
     ///
-    /// Nothing is fetched. Several processes may do this at once, and a kill leaves nothing or a whole mirror.
+    /// Nothing is fetched; locks on refs that a killed process left are removed. Several processes may do this at once, and a kill leaves nothing or a whole mirror.
     ///
     /// Errors: `path_malformed`, `mirror_foreign` for a folder that is something else.
     pub async fn open(runner: GitRunner, path: impl Into<PathBuf>, url: &RemoteUrl) -> Result<Self> {
@@ -87,7 +88,11 @@ impl Mirror {
         F: FnOnce(&Repository) -> Result<T> + Send + 'static,
     {
         let path = self.0.path.clone();
-        blocking(move || work(&open(&path)?)).await
+        blocking(move || {
+            let _shared = stale::share(&path)?;
+            work(&open(&path)?)
+        })
+        .await
     }
 }
 
@@ -115,8 +120,11 @@ fn make(path: &Path, url: &RemoteUrl) -> Result<()> {
     let _lock = lock_file(&lock_path(path))?;
     let wanted = config(url);
     match fs::read_to_string(path.join("config")) {
-        Ok(found) if found == wanted => return Ok(()),
-        Ok(found) if found.starts_with(MARK) => return replace(&path.join("config"), &wanted),
+        Ok(found) if found == wanted => return stale::sweep(path),
+        Ok(found) if found.starts_with(MARK) => {
+            replace(&path.join("config"), &wanted)?;
+            return stale::sweep(path);
+        }
         Ok(_) => return Err(foreign(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(io_fault(path)(error)),

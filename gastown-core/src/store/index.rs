@@ -136,6 +136,8 @@ indexes! {
     EFFECTS_BY_STATE = Effect where [] prefix ["state"] order ["next_at", "id"];
     /// All rigs.
     RIGS = Rig where [] prefix [] order ["name"];
+    /// Remembered answers, oldest first.
+    ANSWERS_BY_AGE = Idempotency where [] prefix [] order ["created_at", "principal", "operation", "idempotency_key"];
     /// Settings of one scope.
     SETTINGS = Setting where [] prefix ["scope"] order ["name"];
 }

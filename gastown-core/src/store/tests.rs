@@ -39,7 +39,7 @@ async fn versions(store: &Store) -> BTreeSet<i64> {
 
 /// Holds the writer in a command until it is let go, so that what is sent meanwhile becomes one batch.
 struct Held {
-    release: mpsc::Sender<()>,
+    release: mpsc::SyncSender<()>,
     command: tokio::task::JoinHandle<Result<()>>,
 }
 

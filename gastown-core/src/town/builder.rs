@@ -31,6 +31,8 @@ pub struct TownBuilder {
     #[cfg(all(feature = "git", feature = "process"))]
     pub(super) supervisor: Option<crate::runtime::Supervisor>,
     #[cfg(all(feature = "git", feature = "process"))]
+    pub(super) beside: Option<PathBuf>,
+    #[cfg(all(feature = "git", feature = "process"))]
     pub(super) agent_env: std::collections::BTreeMap<String, String>,
 }
 
@@ -52,6 +54,8 @@ impl TownBuilder {
             runtime: None,
             #[cfg(all(feature = "git", feature = "process"))]
             supervisor: None,
+            #[cfg(all(feature = "git", feature = "process"))]
+            beside: None,
             #[cfg(all(feature = "git", feature = "process"))]
             agent_env: std::collections::BTreeMap::new(),
         }

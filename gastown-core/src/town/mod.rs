@@ -9,16 +9,18 @@ mod clock;
 mod handle;
 mod health;
 mod operation;
+mod options;
 mod replay;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
 mod watch;
 
 pub use builder::TownBuilder;
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use handle::Handle;
 pub use health::{EngineState, Health};
 pub use operation::{Agents, Beads, Convoys, Events, Operation, OperationKind, Reviews, Rigs, Sessions, operations};
+pub use options::TownOptions;
 pub use replay::Replay;
 pub use town::Town;
 pub use watch::Watch;

@@ -13,7 +13,8 @@ use crate::work::{
 use crate::work::{agents, beads, convoys, events, graph, reviews, rigs, sessions};
 
 /// What an operation does to the town.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OperationKind {
     /// It changes the town in one transaction and takes an idempotency key.
@@ -25,7 +26,7 @@ pub enum OperationKind {
 }
 
 /// One operation.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Operation {
     /// Its name: the group, a point, the method.
@@ -108,6 +109,30 @@ macro_rules! operations {
 
 operations! {
     /// Operations on beads.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// let beads = town.operator().beads();
+    /// let keel = beads.create(NewBead::titled("Lay the keel")).await?;
+    /// let mast = beads.create(NewBead { depends_on: vec![keel.id.clone()], ..NewBead::titled("Raise the mast") }).await?;
+    /// let ready = beads.ready(BeadFilter::default()).await?.beads;
+    /// assert_eq!(ready.iter().map(|bead| &bead.id).collect::<Vec<_>>(), [&keel.id]);
+    ///
+    /// let circle = beads.link(Link::blocks(keel.id.clone(), mast.id.clone())).await.unwrap_err();
+    /// assert_eq!(circle.code(), "cycle");
+    ///
+    /// beads.close(&keel.id).await?;
+    /// let mine = beads.claim(Claim { id: Some(mast.id), rig: None, by: "tess".into(), lease_ms: None }).await?;
+    /// assert_eq!(mine.status, BeadStatus::InProgress);
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
     beads as Beads {
         /// Creates an issue.
         change "beads.create" create(NewBead) -> Bead = beads::create, for [Mayor Polecat Witness Crew];
@@ -137,6 +162,29 @@ operations! {
         change "beads.sling" sling(Sling) -> Bead = sessions::sling, for [Mayor];
     }
     /// Operations on convoys.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// # let git = |args: &[&str]| assert!(std::process::Command::new("git").current_dir(folder.path()).args(args).status().unwrap().success());
+    /// # git(&["init", "-q", "-b", "main", "seed"]);
+    /// # git(&["-C", "seed", "-c", "user.name=Tess", "-c", "user.email=tess@example.org", "commit", "-q", "--allow-empty", "-m", "Begin"]);
+    /// # git(&["clone", "-q", "--bare", "seed", "origin.git"]);
+    /// # let origin = folder.path().join("origin.git");
+    /// # let rig = RigName::new("harbour")?;
+    /// # town.operator().rigs().add(AddRig::new(rig.clone(), origin.to_str().unwrap())).await?;
+    /// let tasks = vec![Task::new("Lay the keel", []), Task::new("Raise the mast", [0]), Task::new("Sew the sails", [0])];
+    /// let convoy = town.operator().convoys().sling(SlingConvoy::new("A ship", rig, tasks)).await?;
+    /// assert_eq!(convoy.state, ConvoyState::Active);
+    /// assert_eq!(convoy.progress.open, 3);
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
     convoys as Convoys {
         /// Makes tasks with their edges, gives them to agents and brings them home together: all of them or none.
         change "convoys.sling" sling(SlingConvoy) -> Convoy = convoys::sling, for [Mayor];
@@ -144,10 +192,33 @@ operations! {
         ask "convoys.get" get(BeadRef) -> Convoy = convoys::get, for [Mayor Polecat Refinery Witness Crew];
         /// Lists the convoys.
         ask "convoys.list" list(All) -> ConvoyList = convoys::list, for [Mayor Polecat Refinery Witness Crew];
-        /// Tries again to land a convoy that needs attention although all its members are done.
+        /// Tries again to land a convoy that needs attention although all its members are done, or to make its branch.
         change "convoys.land" land(BeadRef) -> Convoy = convoys::retry_landing, for [Mayor];
     }
     /// Operations on agents.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// # let git = |args: &[&str]| assert!(std::process::Command::new("git").current_dir(folder.path()).args(args).status().unwrap().success());
+    /// # git(&["init", "-q", "-b", "main", "seed"]);
+    /// # git(&["-C", "seed", "-c", "user.name=Tess", "-c", "user.email=tess@example.org", "commit", "-q", "--allow-empty", "-m", "Begin"]);
+    /// # git(&["clone", "-q", "--bare", "seed", "origin.git"]);
+    /// # let origin = folder.path().join("origin.git");
+    /// # let rig = RigName::new("harbour")?;
+    /// # town.operator().rigs().add(AddRig::new(rig.clone(), origin.to_str().unwrap())).await?;
+    /// let toast = AgentName::new("toast")?;
+    /// let agent = town.operator().agents().register(RegisterAgent::polecat(toast.clone(), rig)).await?;
+    /// assert_eq!(agent.state, AgentState::Idle);
+    /// assert_eq!(town.operator().agents().get(toast).await?.id, agent.id);
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
     agents as Agents {
         /// Makes an agent known to the town.
         change "agents.register" register(RegisterAgent) -> Agent = agents::register, for [Mayor];
@@ -157,6 +228,31 @@ operations! {
         ask "agents.list" list(AgentFilter) -> AgentList = agents::list, for [Mayor Polecat Refinery Witness Crew];
     }
     /// Operations on rigs.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// # let git = |args: &[&str]| assert!(std::process::Command::new("git").current_dir(folder.path()).args(args).status().unwrap().success());
+    /// # git(&["init", "-q", "-b", "main", "seed"]);
+    /// # git(&["-C", "seed", "-c", "user.name=Tess", "-c", "user.email=tess@example.org", "commit", "-q", "--allow-empty", "-m", "Begin"]);
+    /// # git(&["clone", "-q", "--bare", "seed", "origin.git"]);
+    /// # let origin = folder.path().join("origin.git");
+    /// let rigs = town.operator().rigs();
+    /// let name = RigName::new("harbour")?;
+    /// let settings = NewSettings::from([("gate.command".into(), serde_json::json!(["make", "test"]))]);
+    /// let rig = rigs.add(AddRig { settings, ..AddRig::new(name, origin.to_str().unwrap()) }).await?;
+    /// assert_eq!(rig.target, "main");
+    ///
+    /// let nowhere = AddRig::new(RigName::new("nowhere")?, "/no/such/repository");
+    /// assert_eq!(rigs.add(nowhere).await.unwrap_err().code(), "repository_missing");
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
     rigs as Rigs {
         /// Takes a repository under the town's care, after looking whether it can be.
         outside "rigs.add" add(AddRig) -> Rig = add_rig, for [];
@@ -168,6 +264,20 @@ operations! {
         change "rigs.configure" configure(Configure) -> Changed = rigs::configure, for [];
     }
     /// Operations on sessions.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// let running = SessionFilter { state: Some(SessionState::Running), ..SessionFilter::default() };
+    /// assert!(town.operator().sessions().list(running).await?.sessions.is_empty());
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
     sessions as Sessions {
         /// Reads one session.
         ask "sessions.get" get(SessionRef) -> Session = sessions::get, for [Mayor Polecat Refinery Witness Crew];
@@ -177,6 +287,20 @@ operations! {
         change "sessions.stop" stop(SessionRef) -> Session = sessions::stop, for [Mayor Witness];
     }
     /// Operations on merge requests.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// let queued = ReviewFilter { state: Some(ReviewState::Queued), ..ReviewFilter::default() };
+    /// assert!(town.operator().reviews().list(queued).await?.reviews.is_empty());
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
     reviews as Reviews {
         /// Reads one merge request.
         ask "reviews.get" get(BeadRef) -> Review = reviews::get, for [Mayor Polecat Refinery Witness Crew];
@@ -184,6 +308,23 @@ operations! {
         ask "reviews.list" list(ReviewFilter) -> ReviewList = reviews::list, for [Mayor Polecat Refinery Witness Crew];
     }
     /// The journal and the town's health.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// let events = town.operator().events();
+    /// let mut watch = events.watch(0)?;
+    /// assert_eq!(watch.next().await?.kind, "town.founded");
+    /// assert_eq!(events.since(EventsSince::default()).await?.head, 1);
+    /// assert_eq!(events.health(All {}).await?.head, 1);
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
     events as Events {
         /// Reads the journal behind a place.
         ask "events.since" since(EventsSince) -> EventPage = events::since, for [];
@@ -216,6 +357,12 @@ async fn add_rig(handle: &Handle, operation: &'static Operation, input: AddRig) 
     use crate::git::{BranchName, RemoteUrl, inspect_remote};
     let remote = RemoteUrl::new(input.remote.clone())?;
     let target = BranchName::new(input.target())?;
+    // Who may not add it does not learn either what is at the remote.
+    if let Some(rig) = handle.scope().rig() {
+        return Err(Error::forbidden("outside_rig", format!("{} may add no rig", handle.scope().principal()))
+            .with("principal", handle.scope().principal())
+            .with("rig", rig));
+    }
     let outside = handle.town().outside().await?;
     inspect_remote(&outside.git, &remote, &target).await?;
     let rig = handle.change(operation, input, rigs::add).await?;

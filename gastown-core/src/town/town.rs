@@ -82,9 +82,10 @@ impl Town {
         #[cfg(all(feature = "git", feature = "process"))]
         let parts = Parts {
             git: builder.git,
-            runtime: builder
-                .runtime
-                .map_or_else(|| default_runtime(&dir, builder.supervisor, builder.agent_env), Ok)?,
+            runtime: builder.runtime.map_or_else(
+                || default_runtime(&dir, builder.supervisor, builder.beside.as_deref(), builder.agent_env),
+                Ok,
+            )?,
         };
         let store = Store::open(backend, id.clone(), store).await?;
         let seed = seed.map_or_else(random_seed, Ok)?;
@@ -263,6 +264,7 @@ fn advance(seeds: &AtomicU64) -> u64 {
 fn default_runtime(
     dir: &Path,
     supervisor: Option<crate::runtime::Supervisor>,
+    beside: Option<&Path>,
     env: std::collections::BTreeMap<String, String>,
 ) -> Result<Arc<dyn crate::runtime::ContainerRuntime>> {
     use crate::runtime::{ProcessOptions, ProcessRuntime, Supervisor};
@@ -270,7 +272,7 @@ fn default_runtime(
     options.inherit_env = env;
     let path =
         options.inherit_env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
-    options.supervisor = supervisor.unwrap_or_else(|| Supervisor::find(None, Some(path.as_ref())));
+    options.supervisor = supervisor.unwrap_or_else(|| Supervisor::find(beside, Some(path.as_ref())));
     Ok(Arc::new(ProcessRuntime::new(options)?))
 }
 

@@ -103,11 +103,10 @@ pub(crate) fn register(txn: &mut ScopedTxn<'_>, input: &RegisterAgent) -> Result
     if let Some(rig) = &input.rig {
         txn.find::<RigRow>(&Key::rig(rig))?.ok_or_else(|| rigs::missing(rig))?;
     }
-    let same_name: Vec<AgentRow> = txn.scan(Scan::new(&index::AGENTS_BY_NAME, vec![text(&input.name)], 1))?;
-    if let Some(known) = same_name.first() {
+    let same_name = Scan::new(&index::AGENTS_BY_NAME, vec![text(&input.name)], 1);
+    if !txn.town_view().scan::<AgentRow>(same_name)?.is_empty() {
         return Err(Error::conflict("agent_exists", format!("there is an agent {} already", input.name))
-            .with("agent", &input.name)
-            .with("role", known.role));
+            .with("agent", &input.name));
     }
     let bead = NewBead { rig: input.rig.clone(), ..NewBead::titled(format!("{} {}", input.role, input.name)) };
     let bead = beads::insert(txn, BeadKind::Agent, &bead, None)?;

@@ -629,7 +629,7 @@ pub(crate) fn release(txn: &mut ScopedTxn<'_>, input: &BeadRef) -> Result<Bead> 
     let mut row = txn.bead(&input.id)?;
     refuse_in_session(txn, &row)?;
     if row.status != BeadStatus::InProgress {
-        return Err(Error::conflict("bead_not_held", format!("bead {} is {}; nobody holds it", row.id, row.status))
+        return Err(Error::conflict("bead_not_claimed", format!("bead {} is {} and nobody's", row.id, row.status))
             .with("bead", &row.id)
             .with("status", row.status));
     }
@@ -685,7 +685,9 @@ pub(crate) fn close(txn: &mut ScopedTxn<'_>, input: &CloseBead) -> Result<Bead> 
         .with("kind", row.kind));
     }
     refuse_in_session(txn, &row)?;
-    reviews::abandon(txn, &row.id)?;
+    if row.status == BeadStatus::InReview {
+        reviews::abandon(txn, &row.id)?;
+    }
     settle(txn, row, BeadStatus::Closed, resolution, json!({ "resolution": resolution, "reason": input.reason }))?;
     get(txn.view(), &(&input.id).into())
 }
@@ -731,6 +733,8 @@ pub(crate) fn reopen(txn: &mut ScopedTxn<'_>, input: &BeadRef) -> Result<Bead> {
     row.failures = 0;
     row.outages = 0;
     row.reworks = 0;
+    row.parked_reason = None;
+    row.parked_until = None;
     graph::recount(txn, &mut row)?;
     txn.put_bead(row.clone())?;
     graph::recount_dependents(txn, &row)?;

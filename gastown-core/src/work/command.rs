@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use super::txn::{Ctx, ScopedTxn};
 use super::view::View;
 use crate::model::event::hex;
-use crate::model::{BeadRow, Error, IdempotencyRow, Key, Result, Scope, SessionRow, SessionState};
-use crate::store::{Reader, Txn};
+use crate::model::{BeadRow, Error, IdempotencyRow, Key, Result, Scope, SessionRow, SessionState, Stored as _};
+use crate::store::{Reader, Scan, Txn, index};
 
 /// How long an answer is remembered for its idempotency key.
 pub(crate) const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -65,6 +65,7 @@ where
     let output = command(&mut txn, input)?;
     let answer = serde_json::to_value(&output)
         .map_err(|source| Error::internal("answer_unwritable", "an answer is not JSON").because(source))?;
+    forget_old_answers(&mut txn)?;
     let created_at = txn.now();
     txn.put(IdempotencyRow {
         principal,
@@ -76,6 +77,17 @@ where
     })?;
     txn.finish(operation)?;
     Ok(output)
+}
+
+/// Removes a few answers that were kept long enough; each new one takes more than one away, so they do not pile up.
+fn forget_old_answers(txn: &mut ScopedTxn<'_>) -> Result<()> {
+    let oldest: Vec<IdempotencyRow> = txn.scan(Scan::new(&index::ANSWERS_BY_AGE, vec![], 4))?;
+    for row in oldest {
+        if txn.now().since(row.created_at) >= IDEMPOTENCY_KEPT {
+            txn.delete(&row.key())?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs one question on a snapshot.

@@ -316,14 +316,12 @@ pub(crate) fn derive(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
         return Ok(());
     }
     let members = members(txn.view(), id)?;
-    let failed: Vec<&str> = members.iter().filter(|m| m.status == BeadStatus::Failed).map(|m| m.id.as_str()).collect();
-    let stops = !failed.is_empty() && convoy.on_failure == FailurePolicy::Block;
-    if stops {
-        return needs_attention(txn, id, &format!("failed: {}", failed.join(", ")));
+    if let Some(reason) = stopped_by(&convoy, &members) {
+        return needs_attention(txn, id, &reason);
     }
     if !members.iter().all(|member| member.status.is_terminal()) {
         if convoy.state == ConvoyState::NeedsAttention
-            && convoy.reason.as_deref().is_some_and(|r| r.starts_with("failed"))
+            && convoy.reason.as_deref().is_some_and(|r| r.starts_with(FAILED) || r.starts_with(PARKED))
         {
             convoy.state = ConvoyState::Active;
             convoy.reason = None;
@@ -332,7 +330,9 @@ pub(crate) fn derive(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
         }
         return Ok(());
     }
-    if convoy.state == ConvoyState::NeedsAttention {
+    if convoy.state == ConvoyState::NeedsAttention
+        && !convoy.reason.as_deref().is_some_and(|r| r.starts_with(FAILED) || r.starts_with(PARKED))
+    {
         return Ok(());
     }
     let Some(head) = convoy.head.clone().filter(|head| convoy.base.as_ref() != Some(head)) else {
@@ -344,6 +344,25 @@ pub(crate) fn derive(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
     txn.put(convoy.clone())?;
     txn.event("convoy.ready_to_land", id, json!({ "head": head }));
     land(txn, convoy, &head)
+}
+
+/// How the reason begins of a convoy that a failed member stops.
+const FAILED: &str = "failed: ";
+/// How the reason begins of a convoy that a parked member stops.
+const PARKED: &str = "parked: ";
+
+/// The members that somebody must decide about before the convoy can go on, in words.
+fn stopped_by(convoy: &ConvoyRow, members: &[BeadRow]) -> Option<String> {
+    let failed: Vec<&str> = members.iter().filter(|m| m.status == BeadStatus::Failed).map(|m| m.id.as_str()).collect();
+    if !failed.is_empty() && convoy.on_failure == FailurePolicy::Block {
+        return Some(format!("{FAILED}{}", failed.join(", ")));
+    }
+    let parked: Vec<String> = members
+        .iter()
+        .filter(|m| m.status == BeadStatus::Open && m.parked_until.is_none())
+        .filter_map(|m| Some(format!("{} ({})", m.id, m.parked_reason.as_ref()?)))
+        .collect();
+    (!parked.is_empty()).then(|| format!("{PARKED}{}", parked.join(", ")))
 }
 
 /// Puts the convoy's branch in the target's queue.
@@ -361,11 +380,16 @@ fn land(txn: &mut ScopedTxn<'_>, mut convoy: ConvoyRow, head: &Oid) -> Result<()
     Ok(())
 }
 
-/// Tries again to land a convoy that needs attention although all its members are done.
+/// Tries again to land a convoy that needs attention although all its members are done, or to make its branch.
 pub(crate) fn retry_landing(txn: &mut ScopedTxn<'_>, input: &BeadRef) -> Result<Convoy> {
     let convoy = row(txn.view(), &input.id)?;
     let members = members(txn.view(), &input.id)?;
-    let unfinished = members.iter().filter(|member| member.status != BeadStatus::Closed).count();
+    if convoy.state == ConvoyState::NeedsAttention && convoy.base.is_none() {
+        return retry_branch(txn, convoy);
+    }
+    let blocks = convoy.on_failure == FailurePolicy::Block;
+    let is_done = |status: BeadStatus| status == BeadStatus::Closed || (status == BeadStatus::Failed && !blocks);
+    let unfinished = members.iter().filter(|member| !is_done(member.status)).count();
     if convoy.state != ConvoyState::NeedsAttention || unfinished > 0 {
         return Err(Error::conflict(
             "convoy_not_landable",
@@ -381,6 +405,18 @@ pub(crate) fn retry_landing(txn: &mut ScopedTxn<'_>, input: &BeadRef) -> Result<
         .ok_or_else(|| Error::conflict("convoy_without_branch", format!("convoy {} has no branch yet", convoy.id)))?;
     land(txn, convoy, &head)?;
     get(txn.view(), input)
+}
+
+/// Wants the convoy's branch made once more.
+fn retry_branch(txn: &mut ScopedTxn<'_>, mut convoy: ConvoyRow) -> Result<Convoy> {
+    let id = convoy.id.clone();
+    let (rig, branch, from) = (convoy.rig.clone(), convoy.branch.clone(), convoy.target.clone());
+    convoy.state = ConvoyState::Active;
+    convoy.reason = None;
+    txn.put(convoy)?;
+    effects::enqueue_again(txn, &Order::Branch { convoy: id.clone(), rig, branch, from })?;
+    txn.event("convoy.active", &id, json!({}));
+    get(txn.view(), &BeadRef { id })
 }
 
 /// The target holds the convoy's work.

@@ -123,6 +123,15 @@ pub(crate) fn enqueue(txn: &mut ScopedTxn<'_>, order: &Order, nth: u32) -> Resul
     })
 }
 
+/// Wants something done that was tried and given up before.
+pub(crate) fn enqueue_again(txn: &mut ScopedTxn<'_>, order: &Order) -> Result<()> {
+    let mut nth = 1;
+    while txn.is_taken(&Key::effect(&EffectId::new(format!("{}#{}#{nth}", order.kind(), order.subject()))?))? {
+        nth += 1;
+    }
+    enqueue(txn, order, nth)
+}
+
 /// Begins effects that are due, under the leader's epoch; `room` says how many of each kind may still begin.
 pub(crate) fn issue(
     txn: &mut ScopedTxn<'_>,
@@ -153,7 +162,7 @@ pub(crate) fn issue(
         if !probe && !is_wanted(txn, &order)? {
             finish(txn, row, EffectState::Refused, "no longer wanted")?;
             if let Order::Start { session, .. } = &order {
-                sessions::start_dropped(txn, session)?;
+                sessions::start_unwanted(txn, session)?;
             }
             continue;
         }
@@ -251,6 +260,16 @@ pub(crate) fn report(
     }
 }
 
+/// Gives up an effect whose outcome cannot be recorded, so that it shows and does not stay begun for ever.
+pub(crate) fn give_up(txn: &mut ScopedTxn<'_>, id: &EffectId, leader_epoch: i64, reason: &str) -> Result<()> {
+    match txn.find::<EffectRow>(&Key::effect(id))? {
+        Some(row) if !row.state.is_terminal() && row.leader_epoch == leader_epoch => {
+            finish(txn, row, EffectState::Refused, reason)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn finish(txn: &mut ScopedTxn<'_>, mut row: EffectRow, state: EffectState, outcome: &str) -> Result<()> {
     row.move_to(state)?;
     row.outcome = Some(outcome.to_owned());
@@ -322,12 +341,4 @@ pub(crate) fn next_at(txn: &ScopedTxn<'_>) -> Result<Option<Timestamp>> {
     let scan = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Planned.as_str())], 1);
     let first: Vec<EffectRow> = txn.scan(scan.after(Some(behind_now)))?;
     Ok(first.first().map(|row| row.next_at))
-}
-
-/// Gives up an effect whose outcome could not be applied, so that it stops nothing and is seen in `health`.
-pub(crate) fn dead_letter(txn: &mut ScopedTxn<'_>, id: &EffectId, reason: &str) -> Result<()> {
-    match txn.find::<EffectRow>(&Key::effect(id))? {
-        Some(row) if !row.state.is_terminal() => finish(txn, row, EffectState::Refused, reason),
-        _ => Ok(()),
-    }
 }

@@ -27,9 +27,10 @@ pub(crate) fn add_edge(txn: &mut ScopedTxn<'_>, bead: &BeadId, on: &BeadId, kind
     if txn.find::<DependencyRow>(&Key::dependency(bead, on, kind))?.is_some() {
         return Ok(false);
     }
-    if kind.is_acyclic()
-        && let Some(circle) = path(txn.view(), on, bead)?
-    {
+    let circle = if kind.is_acyclic() { txn.as_town(|txn| path(txn.view(), on, bead))? } else { None };
+    if let Some(circle) = circle {
+        // Beads on the way that the caller does not see stay unnamed.
+        let circle: Vec<BeadId> = circle.into_iter().filter(|id| txn.bead(id).is_ok()).collect();
         let shown = circle.iter().map(BeadId::as_str).collect::<Vec<_>>().join(" -> ");
         return Err(Error::invalid("cycle", format!("bead {bead} cannot depend on {on}: {bead} -> {shown}"))
             .with("bead", bead)
@@ -64,6 +65,11 @@ pub(crate) fn remove_edge(txn: &mut ScopedTxn<'_>, bead: &BeadId, on: &BeadId, k
 ///
 /// Returns the beads that became free of blockers.
 pub(crate) fn recount_dependents(txn: &mut ScopedTxn<'_>, blocker: &BeadRow) -> Result<Vec<BeadId>> {
+    // Those that wait may be of another rig, which the caller's scope does not see.
+    txn.as_town(|txn| recount_all(txn, blocker))
+}
+
+fn recount_all(txn: &mut ScopedTxn<'_>, blocker: &BeadRow) -> Result<Vec<BeadId>> {
     let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENTS, vec![text(&blocker.id)], 0))?;
     let mut freed = Vec::new();
     for mut edge in edges.into_iter().filter(|edge| edge.kind.is_blocking()) {
@@ -85,6 +91,10 @@ pub(crate) fn recount_dependents(txn: &mut ScopedTxn<'_>, blocker: &BeadRow) -> 
 
 /// Brings the count of `waiter` itself up to date after its own status or convoy changed, without writing it.
 pub(crate) fn recount(txn: &mut ScopedTxn<'_>, waiter: &mut BeadRow) -> Result<()> {
+    txn.as_town(|txn| recount_own(txn, waiter))
+}
+
+fn recount_own(txn: &mut ScopedTxn<'_>, waiter: &mut BeadRow) -> Result<()> {
     let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENCIES, vec![text(&waiter.id)], 0))?;
     for mut edge in edges.into_iter().filter(|edge| edge.kind.is_blocking()) {
         let blocker = txn.bead(&edge.on_bead)?;

@@ -16,7 +16,6 @@ pub(crate) fn acquire(txn: &mut ScopedTxn<'_>, holder: &str, lease: Duration, de
     let known: Option<LeaderRow> = txn.find(&Key::leader())?;
     if let Some(row) = &known
         && row.lease_until > now
-        && row.holder != holder
         && dead != Some(row.holder.as_str())
     {
         return Err(Error::conflict("engine_running_elsewhere", format!("the engine runs in {}", row.holder))

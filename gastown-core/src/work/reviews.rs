@@ -135,6 +135,23 @@ fn supersede(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<()> {
     Ok(())
 }
 
+/// Ends the open merge request of a bead that somebody closes.
+///
+/// One that is being put on the target is past that: whether it got there is not known yet.
+pub(crate) fn abandon(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<()> {
+    let rows: Vec<MergeRequestRow> = txn.all(Scan::new(&index::REVIEWS_BY_SOURCE, vec![text(source)], 0))?;
+    for mut row in rows.into_iter().filter(|row| !row.state.is_terminal()) {
+        if row.state == ReviewState::Publishing {
+            return Err(Error::conflict("bead_landing", format!("bead {source} is being landed by {}", row.id))
+                .with("bead", source)
+                .with("merge_request", &row.id));
+        }
+        row.move_to(ReviewState::Abandoned)?;
+        close(txn, row, Resolution::Abandoned)?;
+    }
+    Ok(())
+}
+
 #[expect(clippy::too_many_arguments, reason = "a merge request has that many parts")]
 fn insert(
     txn: &mut ScopedTxn<'_>,
@@ -377,24 +394,6 @@ fn merged(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow, landed: &Oid) -> Re
     beads::settle(txn, source, BeadStatus::Closed, Resolution::Merged, data)
 }
 
-/// Gives up the open merge requests of a bead that is closed by hand; refused while one is being published.
-pub(crate) fn abandon(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<()> {
-    let rows: Vec<MergeRequestRow> = txn.all(Scan::new(&index::REVIEWS_BY_SOURCE, vec![text(source)], 0))?;
-    for mut row in rows.into_iter().filter(|row| !row.state.is_terminal()) {
-        if row.state == ReviewState::Publishing {
-            return Err(Error::conflict(
-                "bead_being_published",
-                format!("the change of bead {source} is being put on {} by {}", row.target, row.id),
-            )
-            .with("bead", source)
-            .with("merge_request", &row.id));
-        }
-        row.move_to(ReviewState::Abandoned)?;
-        close(txn, row, Resolution::Abandoned)?;
-    }
-    Ok(())
-}
-
 /// Takes it out of the queue; its bead waits for somebody.
 pub(crate) fn eject(txn: &mut ScopedTxn<'_>, id: &BeadId, reason: &str) -> Result<()> {
     let mut row = row(txn.view(), id)?;
@@ -419,6 +418,9 @@ pub(crate) fn eject(txn: &mut ScopedTxn<'_>, id: &BeadId, reason: &str) -> Resul
     bead.assignee = None;
     bead.parked_reason = Some(format!("its merge request was taken out of the queue: {reason}"));
     bead.parked_until = None;
+    if let Some(convoy) = &bead.convoy {
+        txn.mark_dirty(convoy)?;
+    }
     txn.put_bead(bead)?;
     txn.event("bead.parked", &source, json!({ "reason": reason }));
     Ok(())

@@ -149,7 +149,15 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &Sling) -> Result<beads::Bea
     };
     bead.slung = true;
     bead.slung_to = to;
+    // Whoever slings it again has decided: what it was parked for is tried anew, at once.
+    bead.parked_reason = None;
+    bead.parked_until = None;
+    bead.outages = 0;
+    bead.wake_at = None;
     let id = bead.id.clone();
+    if let Some(convoy) = &bead.convoy {
+        txn.mark_dirty(convoy)?;
+    }
     txn.put_bead(bead)?;
     txn.event("bead.slung", &id, json!({ "to": input.to }));
     dispatch(txn, &id)?;
@@ -196,7 +204,8 @@ fn has_room(txn: &ScopedTxn<'_>, rig: &RigName) -> Result<bool> {
     let live = [SessionState::Planned, SessionState::Starting, SessionState::Running, SessionState::Finishing];
     let (mut of_rig, mut of_town) = (0, 0);
     for state in live {
-        let rows: Vec<SessionRow> = txn.all(Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0))?;
+        let scan = Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0);
+        let rows: Vec<SessionRow> = txn.town_view().all(scan)?;
         of_town += rows.len();
         of_rig += rows.iter().filter(|row| row.rig == *rig).count();
     }
@@ -332,14 +341,13 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
         session.move_to(SessionState::Starting)?;
     }
     if session.state == SessionState::Finishing {
-        // The wish to stop it may have come before there was a process.
-        let order = Order::Stop { session: id.clone(), rig: session.rig.clone() };
         session.base = Some(base.clone());
         session.started_at = Some(txn.now());
+        let rig = session.rig.clone();
         txn.put(session)?;
-        effects::enqueue(txn, &order, 2)?;
         txn.event("session.started", id, json!({ "base": base }));
-        return Ok(());
+        // The order to stop it may have come before there was anything to stop.
+        return effects::enqueue(txn, &Order::Stop { session: id.clone(), rig }, 2);
     }
     if session.state != SessionState::Starting {
         txn.event("session.stale_report", id, json!({ "report": "started", "state": session.state }));
@@ -353,14 +361,14 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     Ok(())
 }
 
-/// Its start is not wanted any more and was never begun.
-pub(crate) fn start_dropped(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
+/// The start order was given up because nobody wants it any more.
+pub(crate) fn start_unwanted(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
     let session = row(txn.view(), id)?;
-    if session.state == SessionState::Ended {
+    if session.state == SessionState::Ended || session.started_at.is_some() {
         return Ok(());
     }
-    let reason = "stopped before it began".to_owned();
-    end(txn, id, session.epoch, &Ended { exit: SessionExit::Cancelled, reason, head: None })
+    let ended = Ended { exit: SessionExit::Cancelled, reason: "stopped before it began".to_owned(), head: None };
+    end(txn, id, session.epoch, &ended)
 }
 
 /// The session could not be started.
@@ -392,6 +400,9 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
     let superseded = !is_current(txn, &session)?;
     let exit = match (ended.exit, &ended.head) {
         _ if superseded => SessionExit::Superseded,
+        (SessionExit::Succeeded, Some(_)) => SessionExit::Succeeded,
+        // However it came to its end, it was asked to.
+        _ if session.state == SessionState::Finishing => SessionExit::Cancelled,
         (SessionExit::Succeeded, None) => SessionExit::ProtocolError,
         (exit, _) => exit,
     };
@@ -454,8 +465,11 @@ fn retry(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, exit: SessionExit, reason: 
             bead.outages += 1;
             let most: u32 = settings::resolve(txn.view(), rig, "outages.max")?;
             if bead.outages >= most {
-                bead.parked_reason = Some(format!("its start was refused {} times: {reason}", bead.outages));
+                bead.parked_reason = Some(format!("its sessions broke off {} times: {reason}", bead.outages));
                 bead.parked_until = None;
+                if let Some(convoy) = &bead.convoy {
+                    txn.mark_dirty(convoy)?;
+                }
             }
             let wait = settings::backoff(txn.view(), rig, "failures.backoff_ms", bead.outages)?;
             bead.wake_at = Some(now.after(wait));

@@ -82,6 +82,23 @@ impl<'a> ScopedTxn<'a> {
         self.view().find(key)
     }
 
+    /// The whole town, for rules that hold over all rigs (unique names, the town's limits); nothing of it may reach
+    /// the caller.
+    pub(crate) fn town_view(&self) -> View<'_> {
+        View::new(self.raw.as_reader(), &Scope::Town, self.now)
+    }
+
+    /// Does what the town owes its rows whoever caused it, also where the caller's scope does not reach.
+    ///
+    /// The caller learns nothing of it: use it for consequences, not for answers.
+    pub(crate) fn as_town<T>(&mut self, consequence: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        static TOWN: Scope = Scope::Town;
+        let scope = std::mem::replace(&mut self.scope, &TOWN);
+        let result = consequence(self);
+        self.scope = scope;
+        result
+    }
+
     /// Whether the key is in use, whether or not the scope may see its row.
     pub(crate) fn is_taken(&self, key: &Key) -> Result<bool> {
         Ok(self.raw.get(key)?.is_some())

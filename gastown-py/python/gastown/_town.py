@@ -1,54 +1,138 @@
-"""A town: every operation under its name, with its types.
-
-An operation is a method of two lines in its group, under the name it has in the core:
-
-    async def create(self, **bead: Unpack[NewBead]) -> Bead:
-        return await self._call("beads.create", bead, Bead)
-"""
+"""A town, and how it is opened."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import TypeVar
+import os
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any
 
 from gastown import _gastown
+from gastown._cli import PROGRAM
 from gastown._decode import decode
-from gastown._types import Event
-
-__all__ = ["Events", "Town"]
-
-T = TypeVar("T")
+from gastown._operations import Agents, Beads, Convoys, Events, Reviews, Rigs, Sessions
+from gastown._types import Durability, Replay
 
 
-class Group:
-    """The operations on one noun."""
+class Handle:
+    """A town through one scope: the operations of every noun."""
 
-    __slots__ = ("_native",)
+    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reviews", "rigs", "sessions")
 
-    def __init__(self, native: _gastown.Town) -> None:
+    def __init__(self, native: _gastown.Handle) -> None:
         self._native = native
-
-    async def _call(self, name: str, fields: Mapping[str, object], answer: type[T]) -> T:
-        return decode(answer, await self._native.call(name, dict(fields)))
-
-
-class Events(Group):
-    """The journal."""
-
-    __slots__ = ()
-
-    async def watch(self, since: int | None = None) -> AsyncIterator[Event]:
-        """Yields every event after `since`, then each new one as it is journaled."""
-        watch = self._native.watch(since)
-        while (event := await watch.next()) is not None:
-            yield decode(Event, event)
-
-
-class Town:
-    """An open town."""
-
-    __slots__ = ("_native", "events")
-
-    def __init__(self, native: _gastown.Town) -> None:
-        self._native = native
+        self.agents = Agents(native)
+        self.beads = Beads(native)
+        self.convoys = Convoys(native)
         self.events = Events(native)
+        self.reviews = Reviews(native)
+        self.rigs = Rigs(native)
+        self.sessions = Sessions(native)
+
+    async def call(self, name: str, input: dict[str, Any], *, key: str | None = None) -> Any:
+        """Runs an operation by its name, from JSON to JSON: for protocols; programs use the typed methods."""
+        return await self._native.call(name, input, key)
+
+
+class Town(Handle):
+    """An open town; its operations are the operator's.
+
+    `async with` closes it. The engine runs between `start` and `stop`.
+    """
+
+    __slots__ = ("__weakref__", "_town")
+
+    def __init__(self, native: _gastown.Town) -> None:
+        super().__init__(native.operator())
+        self._town = native
+
+    @property
+    def id(self) -> str:
+        """The town's name."""
+        return self._town.id
+
+    @property
+    def dir(self) -> os.PathLike[str]:
+        """The folder of the town's files."""
+        return self._town.dir
+
+    def rig(self, name: str) -> Handle:
+        """A handle that sees and changes one rig and nothing else."""
+        return Handle(self._town.rig(name))
+
+    async def session(self, id: str) -> Handle:
+        """A handle with the scope of the agent in a session, good while its epoch is the bead's."""
+        return Handle(await self._town.session(id))
+
+    async def start(self) -> None:
+        """Starts the engine: beads that were slung are given to agents, and their work is brought home."""
+        await self._town.start()
+
+    async def stop(self) -> None:
+        """Stops the engine; agents go on and are adopted later."""
+        await self._town.stop()
+
+    async def close(self) -> None:
+        """Stops the engine and closes the town; later calls raise `UnavailableError` (code `store_closed`)."""
+        await self._town.close()
+
+    async def replay(self) -> Replay:
+        """Plays the journal, checks its chain of hashes, and compares what it gives with what is stored."""
+        return decode(Replay, await self._town.replay())
+
+    async def __aenter__(self) -> Town:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class Opening:
+    """A town being opened: `await` it, or use it in `async with`, which closes the town at its end."""
+
+    __slots__ = ("_arguments", "_town")
+
+    def __init__(self, *arguments: Any) -> None:
+        self._arguments = arguments
+        self._town: Town | None = None
+
+    async def _open(self) -> Town:
+        return Town(await _gastown.open(*self._arguments))
+
+    def __await__(self) -> Generator[Any, None, Town]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Town:
+        self._town = await self._open()
+        return self._town
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._town is not None:
+            await self._town.close()
+
+
+def open(
+    dir: str | os.PathLike[str],
+    *,
+    id: str | None = None,
+    durability: Durability | None = None,
+    seed: int | None = None,
+    clock: _gastown.ManualClock | None = None,
+    program: str | os.PathLike[str] | None = None,
+) -> Opening:
+    """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`.
+
+    - `id`: the town's name.
+    - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
+    - `seed`, `clock`: where ids and the time come from; for runs that must repeat.
+    - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
+      without it sessions end with this process.
+    """
+    options = {"id": id, "durability": durability, "seed": seed, "beside": str(PROGRAM.parent)}
+    if program is not None:
+        options["program"] = os.fspath(program)
+    return Opening(dir, options, clock)

@@ -1,10 +1,215 @@
-"""What operations take (typed dicts) and answer (frozen dataclasses)."""
+"""What operations take (typed dicts) and answer (frozen dataclasses); times are microseconds since 1970 UTC."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
 
-__all__ = ["Event"]
+AgentState = Literal["idle", "hooked", "paused"]
+BeadKind = Literal[
+    "issue", "message", "escalation", "merge_request", "convoy", "molecule", "step", "gate", "agent"
+]
+BeadStatus = Literal["open", "in_progress", "in_review", "closed", "failed"]
+ConvoyMode = Literal["review-then-land"]
+ConvoyState = Literal["staged", "active", "ready_to_land", "landing", "landed", "needs_attention", "cancelled"]
+DependencyKind = Literal[
+    "blocks",
+    "parent-child",
+    "conditional-blocks",
+    "waits-for",
+    "tracks",
+    "reviews",
+    "related",
+    "discovered-from",
+    "duplicates",
+    "supersedes",
+    "replies-to",
+]
+Durability = Literal["full", "normal"]
+FailurePolicy = Literal["block", "skip", "continue"]
+OperationKind = Literal["change", "ask", "outside"]
+Resolution = Literal[
+    "completed",
+    "merged",
+    "landed",
+    "cancelled",
+    "superseded",
+    "duplicate",
+    "abandoned",
+    "skipped",
+    "attempts_exhausted",
+]
+ReviewState = Literal[
+    "queued",
+    "building",
+    "passed",
+    "publishing",
+    "merged",
+    "rework",
+    "conflict",
+    "ejected",
+    "abandoned",
+    "superseded",
+]
+RigState = Literal["active", "paused"]
+Role = Literal["mayor", "polecat", "refinery", "witness", "crew"]
+SessionExit = Literal[
+    "succeeded",
+    "failed",
+    "timed_out",
+    "stalled",
+    "rate_limited",
+    "cancelled",
+    "lost",
+    "auth_failed",
+    "protocol_error",
+    "crashed",
+    "superseded",
+    "refused",
+]
+SessionState = Literal["planned", "starting", "running", "finishing", "ended"]
+
+
+# ---- what operations answer ----
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent."""
+
+    id: str
+    name: str
+    role: Role
+    rig: str | None
+    state: AgentState
+    hook: str | None
+    session: str | None
+    sessions: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentList:
+    """Agents, by id."""
+
+    agents: list[Agent]
+
+
+@dataclass(frozen=True, slots=True)
+class Bead:
+    """A bead, whole."""
+
+    id: str
+    kind: BeadKind
+    status: BeadStatus
+    resolution: Resolution | None
+    title: str
+    description: str
+    design: str
+    acceptance: str
+    notes: str
+    priority: int
+    issue_type: str
+    labels: list[str]
+    metadata: dict[str, Any]
+    rig: str | None
+    parent: str | None
+    convoy: str | None
+    assignee: str | None
+    created_by: str
+    external_ref: str | None
+    defer_until: int | None
+    due_at: int | None
+    estimate_minutes: int | None
+    parked_reason: str | None
+    parked_until: int | None
+    slung: bool
+    blockers: int
+    epoch: int
+    failures: int
+    version: int
+    created_at: int
+    updated_at: int
+    closed_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BeadPage:
+    """One page of beads; `cursor` is where the next begins, none at the end."""
+
+    beads: list[Bead]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Whether a command changed anything; false where it was so already."""
+
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many members of a convoy are in each status."""
+
+    open: int
+    in_progress: int
+    in_review: int
+    closed: int
+    failed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Convoy:
+    """A convoy and how far it is."""
+
+    id: str
+    title: str
+    rig: str
+    mode: ConvoyMode
+    on_failure: FailurePolicy
+    state: ConvoyState
+    branch: str
+    target: str
+    members: list[str]
+    progress: Progress
+    landed_oid: str | None
+    landed_at: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConvoyList:
+    """Convoys, by id."""
+
+    convoys: list[Convoy]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One edge: `bead` waits for `on_bead`, in the sense of `kind`."""
+
+    bead: str
+    on_bead: str
+    kind: DependencyKind
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The edges of one bead, in both directions."""
+
+    depends_on: list[Link]
+    dependents: list[Link]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row as a change left it; `row` is none where it was deleted."""
+
+    table: str
+    key: list[Any]
+    row: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +217,286 @@ class Event:
     """One entry of the journal."""
 
     seq: int
+    at: int
+    actor: str
+    session: str | None
+    epoch: int | None
+    kind: str
+    subject: str
+    data: dict[str, Any]
+    changes: list[Change]
+    schema: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A part of the journal; `head` is where the journal ended at the time."""
+
+    events: list[Event]
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """Whether the engine runs in this process; `reason` says why it failed."""
+
+    state: Literal["off", "running", "stopped", "failed"]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEffect:
+    """An effect that was given up."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a town is, at one moment."""
+
+    engine: EngineState
+    sessions_survive: bool
+    queue_depth: int
+    head: int
+    effects_planned: int
+    effects_issued: int
+    effects_ambiguous: int
+    effects_refused: list[RefusedEffect]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replay of the journal found; no `differences` where all is well."""
+
+    events: int
+    rows: int
+    differences: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A merge request."""
+
+    id: str
+    source: str
+    rig: str
+    session: str | None
+    branch: str
+    target: str
+    head: str
+    state: ReviewState
+    published: bool
+    target_oid: str | None
+    merge_oid: str | None
+    landed_oid: str | None
+    attempts: int
+    problem: Any
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewList:
+    """Merge requests, in the queue's order."""
+
+    reviews: list[Review]
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A rig."""
+
+    name: str
+    prefix: str
+    remote: str
+    target: str
+    state: RigState
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RigList:
+    """Rigs, by name."""
+
+    rigs: list[Rig]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session."""
+
+    id: str
+    agent: str
+    bead: str
+    rig: str
+    epoch: int
+    state: SessionState
+    exit: SessionExit | None
+    reason: str | None
+    branch: str
+    target: str
+    base: str | None
+    head: str | None
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionList:
+    """Sessions, oldest first."""
+
+    sessions: list[Session]
+
+
+# ---- what operations take besides what they need; what is left out has the core's default ----
+
+
+class AddRig(TypedDict, total=False):
+    """More of a repository to take under the town's care."""
+
+    prefix: str | None
+    target: str | None
+    settings: dict[str, Any]
+
+
+class AgentFilter(TypedDict, total=False):
+    """Which agents to list."""
+
+    rig: str | None
+    role: Role | None
+
+
+class BeadFilter(TypedDict, total=False):
+    """Which beads to list."""
+
+    kind: BeadKind | None
+    status: BeadStatus | None
+    rig: str | None
+    label: str | None
+    assignee: str | None
+    convoy: str | None
+    limit: int | None
+    cursor: str | None
+
+
+class BeadPatch(TypedDict, total=False):
+    """What to change of a bead; what is left out stays."""
+
+    expected_version: int | None
+    title: str | None
+    description: str | None
+    design: str | None
+    acceptance: str | None
+    notes: str | None
+    priority: int | None
+    issue_type: str | None
+    add_labels: list[str]
+    remove_labels: list[str]
+    metadata: dict[str, Any] | None
+
+
+class Claim(TypedDict, total=False):
+    """What to claim: a bead, or the most urgent ready issue, of a rig."""
+
+    id: str | None
+    rig: str | None
+    lease_ms: int | None
+
+
+class CloseBead(TypedDict, total=False):
+    """Why a bead is closed."""
+
+    resolution: Resolution | None
+    reason: str | None
+
+
+class Configure(TypedDict, total=False):
+    """Which rig is configured; the town where it is left out."""
+
+    rig: str | None
+
+
+class EventsSince(TypedDict, total=False):
+    """Which part of the journal."""
+
+    since: int
+    limit: int | None
+
+
+class LinkOptions(TypedDict, total=False):
+    """What an edge means; `blocks` where it is left out."""
+
+    kind: DependencyKind
+
+
+class NewBead(TypedDict, total=False):
+    """More of a new bead."""
+
+    rig: str | None
+    description: str
+    design: str
+    acceptance: str
+    notes: str
+    priority: int
+    issue_type: str
+    labels: list[str]
+    metadata: dict[str, Any]
+    parent: str | None
+    depends_on: list[str]
+    external_ref: str | None
+    defer_until: int | None
+    due_at: int | None
+    estimate_minutes: int | None
+
+
+class RegisterAgent(TypedDict, total=False):
+    """More of an agent; polecats and refineries need their rig."""
+
+    role: Role
+    rig: str | None
+
+
+class ReviewFilter(TypedDict, total=False):
+    """Which merge requests to list; one of the two is needed."""
+
+    source: str | None
+    state: ReviewState | None
+
+
+class SessionFilter(TypedDict, total=False):
+    """Which sessions to list; one of the two is needed."""
+
+    bead: str | None
+    state: SessionState | None
+
+
+class Sling(TypedDict, total=False):
+    """To whom a bead is given; any polecat of its rig where it is left out."""
+
+    to: str | None
+
+
+class SlingConvoy(TypedDict, total=False):
+    """What a failed member of the convoy does."""
+
+    on_failure: FailurePolicy
+
+
+class _Title(TypedDict):
+    title: str
+
+
+class Task(_Title, total=False):
+    """One task of a convoy; `depends_on` names others by their place in the list, from 0."""
+
+    description: str
+    priority: int | None
+    labels: list[str]
+    metadata: dict[str, Any] | None
+    depends_on: list[int]
+
+
+Tasks = list[Task]

@@ -109,3 +109,22 @@ async fn a_remote_that_vanished_is_missing() {
     assert_eq!(place.mirror.fetch().await.unwrap_err().code(), "repository_missing");
     assert_eq!(place.mirror.remote_branch(&branch("main")).await.unwrap_err().code(), "repository_missing");
 }
+
+#[tokio::test]
+async fn locks_that_a_killed_process_left_on_refs_stop_nobody() {
+    let place = Place::new().await;
+    git(&place.remote(), &["branch", "feature"]);
+    let ours = branch("gt/work/gt-1/toast.1");
+    for name in ["remotes/origin/feature", "heads/feature", "heads/gt/work/gt-1/toast.1", "gt/keep/a"] {
+        let lock = place.mirror.path().join(format!("refs/{name}.lock"));
+        std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        std::fs::write(lock, "").unwrap();
+    }
+    std::fs::write(place.mirror.path().join("packed-refs.lock"), "").unwrap();
+    assert!(place.mirror.fetch().await.is_err());
+    let mirror = Mirror::open(place.mirror.runner().clone(), place.mirror.path(), place.mirror.url()).await.unwrap();
+    assert_eq!(mirror.fetch().await.unwrap().updated, ["feature"]);
+    mirror.set_branch(&ours, &place.base, None).await.unwrap();
+    mirror.keep("a", &place.base).await.unwrap();
+    mirror.release("a").await.unwrap();
+}

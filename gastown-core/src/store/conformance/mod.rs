@@ -90,7 +90,7 @@ macro_rules! __store_cases {
             scans_of_reviews_by_source
             scans_of_effects_by_state
             scans_of_rigs
-            scans_of_settings
+            scans_of_answers_by_age scans_of_settings
             pages_give_every_row_once_while_rows_change
             a_position_of_a_row_that_is_gone_still_holds
             text_is_ordered_by_its_bytes

@@ -135,6 +135,7 @@ indexes! {
     scans_of_reviews_by_source = REVIEWS_BY_SOURCE;
     scans_of_effects_by_state = EFFECTS_BY_STATE;
     scans_of_rigs = RIGS;
+    scans_of_answers_by_age = ANSWERS_BY_AGE;
     scans_of_settings = SETTINGS;
 }
 

@@ -262,3 +262,4 @@ CREATE TABLE idempotency (
     created_at INTEGER NOT NULL,
     PRIMARY KEY (town_id, principal, operation, idempotency_key)
 ) STRICT;
+CREATE INDEX answers_by_age ON idempotency (town_id, created_at, principal, operation, idempotency_key);

@@ -9,7 +9,7 @@ import pytest
 
 import gastown
 from gastown import _gastown
-from gastown._town import Group
+from gastown._operations import Group
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired, Unpack
@@ -38,10 +38,10 @@ class Samples(Group):
     __slots__ = ()
 
     async def create(self, **sample: Unpack[NewSample]) -> Sample:
-        return await self._call("probe.echo", sample, Sample)
+        return await self._call(Sample, "probe.echo", sample)
 
 
-async def test_keywords_go_in_and_a_typed_value_comes_out(probe: _gastown.Town) -> None:
+async def test_keywords_go_in_and_a_typed_value_comes_out(probe: _gastown.Handle) -> None:
     sample = await Samples(probe).create(title="x", metadata={"aB": 1})
     assert sample == Sample(title="x", metadata={"aB": 1})
     sample.title.upper()

@@ -5,15 +5,15 @@ const { spawnSync } = require('node:child_process')
 const { join } = require('node:path')
 const { test } = require('node:test')
 const { GastownError, version } = require('..')
-const { operations, probe } = require('../native.js')
-const { Town } = require('../town.js')
+const { probe } = require('../native.js')
+const { Handle } = require('../town.js')
 
 const KINDS = ['not_found', 'invalid', 'conflict', 'forbidden', 'unavailable', 'exhausted', 'corrupt', 'unsupported', 'internal']
-const open = () => new Town(probe(), operations())
+const open = () => new Handle(probe())
 
 test('every kind of error has its kind, code and facts', async () => {
   for (const kind of KINDS) {
-    const error = await open().probe.fail({ kind }).catch((error) => error)
+    const error = await open().call('probe.fail', { kind }).catch((error) => error)
     assert.ok(error instanceof GastownError && error instanceof Error)
     assert.deepEqual([error.kind, error.code, error.facts], [kind, 'probe_failed', { bead: 'gt-a3f9k' }])
     assert.equal(error.message, 'the probe was told to fail')
@@ -51,10 +51,10 @@ test('an abort ends a watch that waits', async () => {
 
 test('an abort ends the waiting for a call', async () => {
   const controller = new AbortController()
-  const answer = open().probe.echo({ n: 1 }, { signal: controller.signal })
+  const answer = open().call('probe.echo', { n: 1 }, { signal: controller.signal })
   controller.abort()
   await assert.rejects(answer, { name: 'AbortError' })
-  await assert.rejects(open().probe.echo({}, { signal: AbortSignal.abort() }), { name: 'AbortError' })
+  await assert.rejects(open().call('probe.echo', {}, { signal: AbortSignal.abort() }), { name: 'AbortError' })
 })
 
 test('a sequence number that is no integer is refused', async () => {

@@ -1,0 +1,162 @@
+'use strict'
+
+const assert = require('node:assert/strict')
+const { test } = require('node:test')
+const { GastownError } = require('..')
+const { town: opened } = require('./parts.js')
+
+const ids = (page) => page.beads.map((bead) => bead.id)
+
+test('beads are made, linked, listed and closed, and the journal tells it', async (t) => {
+  const { town } = await opened(t)
+  const metadata = { camelCase: { a_b: [1, null] }, snake_case: true }
+  const keel = await town.beads.create({ title: 'Lay the keel', priority: 1, issueType: 'chore', labels: ['hull'], metadata })
+  const mast = await town.beads.create({ title: 'Raise the mast', dependsOn: [keel.id] })
+  const sails = await town.beads.create('Sew the sails')
+  assert.deepEqual([keel.metadata, keel.issueType, keel.createdBy], [metadata, 'chore', 'operator'])
+  assert.deepEqual(await town.beads.link({ bead: sails.id, onBead: mast.id }), { changed: true })
+  assert.deepEqual(await town.beads.link({ bead: sails.id, onBead: mast.id }), { changed: false })
+  assert.deepEqual(ids(await town.beads.ready()), [keel.id])
+  assert.equal((await town.beads.get(mast.id)).blockers, 1)
+  assert.deepEqual(await town.beads.get({ id: mast.id }), await town.beads.get(mast.id))
+
+  const closed = await town.beads.close({ id: keel.id, resolution: 'completed', reason: 'it lies' })
+  assert.deepEqual([closed.status, closed.resolution], ['closed', 'completed'])
+  assert.deepEqual(ids(await town.beads.ready()), [mast.id])
+  assert.deepEqual(await town.beads.edges(mast.id), {
+    dependsOn: [{ bead: mast.id, onBead: keel.id, kind: 'blocks' }],
+    dependents: [{ bead: sails.id, onBead: mast.id, kind: 'blocks' }],
+  })
+  assert.deepEqual(await town.beads.unlink({ bead: sails.id, onBead: mast.id }), { changed: true })
+
+  const kinds = []
+  for await (const event of town.events.watch()) {
+    kinds.push(event.kind)
+    if (event.kind === 'dependency.removed') break
+  }
+  assert.deepEqual(kinds, [
+    'town.founded',
+    ...Array(3).fill('bead.created'),
+    'dependency.added',
+    'bead.closed',
+    'dependency.removed',
+  ])
+  await assert.rejects(town.beads.get('hq-none'), { kind: 'not_found', code: 'bead_missing', facts: { bead: 'hq-none' } })
+})
+
+test('a circle is refused and shown', async (t) => {
+  const { town } = await opened(t)
+  const [a, b, c] = await Promise.all(['a', 'b', 'c'].map((title) => town.beads.create(title)))
+  await town.beads.link({ bead: b.id, onBead: a.id })
+  await town.beads.link({ bead: c.id, onBead: b.id, kind: 'blocks' })
+  const error = await town.beads.link({ bead: a.id, onBead: c.id }).catch((error) => error)
+  assert.ok(error instanceof GastownError)
+  assert.equal(error.code, 'cycle')
+  assert.equal(error.facts.cycle, `${a.id} -> ${c.id} -> ${b.id} -> ${a.id}`)
+})
+
+test('a repeated key gives the first answer', async (t) => {
+  const { town } = await opened(t)
+  const first = await town.beads.create('once', { key: 'k1' })
+  assert.deepEqual(await town.beads.create('once', { key: 'k1' }), first)
+  assert.deepEqual(ids(await town.beads.list()), [first.id])
+  await assert.rejects(town.beads.create('twice', { key: 'k1' }), { kind: 'conflict', code: 'idempotency_key_reused' })
+  await assert.rejects(town.beads.create('x', { key: 7 }), { kind: 'invalid', code: 'value_type' })
+})
+
+test('a stale version is refused', async (t) => {
+  const { town } = await opened(t)
+  const bead = await town.beads.create({ title: 'x', metadata: { a: 1, b: 2 } })
+  const patch = { id: bead.id, expectedVersion: bead.version, notes: 'n', metadata: { a: null, c: 3 } }
+  const newer = await town.beads.update(patch)
+  assert.deepEqual([newer.notes, newer.metadata], ['n', { b: 2, c: 3 }])
+  await assert.rejects(town.beads.update({ ...patch, title: 'y' }), {
+    code: 'version_mismatch',
+    facts: { bead: bead.id, expected: '1', found: String(newer.version) },
+  })
+})
+
+test('one of many claims a bead and gives it back', async (t) => {
+  const { town } = await opened(t)
+  const bead = await town.beads.create('x')
+  const claims = Array.from({ length: 16 }, (_, n) => town.beads.claim({ by: `person${n}`, id: bead.id, leaseMs: 60_000 }))
+  const answers = await Promise.allSettled(claims)
+  assert.equal(answers.filter(({ status }) => status === 'fulfilled').length, 1)
+  assert.deepEqual(new Set(answers.flatMap(({ reason }) => reason?.code ?? [])), new Set(['bead_held']))
+  const released = await town.beads.release(bead.id)
+  assert.deepEqual([released.status, released.assignee], ['open', null])
+  assert.equal((await town.beads.claim('tess')).id, bead.id)
+})
+
+test('a closed bead can be opened again', async (t) => {
+  const { town } = await opened(t)
+  const { id } = await town.beads.create('x')
+  await town.beads.close(id)
+  assert.equal((await town.beads.reopen(id)).status, 'open')
+})
+
+test('pages follow one another', async (t) => {
+  const { town } = await opened(t)
+  for (const n of Array(5).keys()) await town.beads.create(`bead ${n}`)
+  const seen = []
+  let cursor = null
+  do {
+    const page = await town.beads.list({ limit: 2, cursor })
+    seen.push(...ids(page))
+    cursor = page.cursor
+  } while (cursor !== null)
+  assert.equal(new Set(seen).size, 5)
+  assert.equal(seen.length, 5)
+})
+
+test('256 creates at once make 256 beads', async (t) => {
+  const { town } = await opened(t)
+  const beads = await Promise.all(Array.from({ length: 256 }, (_, n) => town.beads.create(`bead ${n}`)))
+  assert.equal(new Set(beads.map((bead) => bead.id)).size, 256)
+  assert.equal((await town.beads.list({ limit: 1000 })).beads.length, 256)
+  assert.deepEqual((await town.replay()).differences, [])
+})
+
+const refused = [
+  [{ title: 7 }, 'invalid', 'input_malformed', { operation: 'beads.create', input: 'NewBead' }],
+  [{ title: null }, 'invalid', 'input_malformed'],
+  [{ title: 'x', colour: 'red' }, 'invalid', 'input_malformed'],
+  [{ title: 'x', issue_type: 'bug' }, 'invalid', 'field_name'],
+  [{ title: 'x', priority: 2 ** 40 }, 'invalid', 'input_malformed'],
+  [{ title: 'x', priority: 5 }, 'invalid', 'priority_out_of_range', { found: '5' }],
+  [{ title: 'x', priority: NaN }, 'invalid', 'value_range', { path: 'priority' }],
+  [{ title: 'x', dueAt: 2 ** 53 }, 'invalid', 'value_range', { path: 'dueAt' }],
+  [{ title: 'x', dueAt: 1.5 }, 'invalid', 'input_malformed'],
+  [{ title: 'x', dueAt: new Date(0) }, 'invalid', 'value_type', { path: 'dueAt' }],
+  [{ title: 'a\0b' }, 'invalid', 'title_malformed'],
+  [{ title: '' }, 'invalid', 'title_malformed'],
+  [{}, 'invalid', 'title_malformed'],
+  [{ title: 'x'.repeat(501) }, 'invalid', 'title_malformed'],
+  [{ title: '\ud800' }, 'invalid', 'value_text', { path: 'title' }],
+  [{ title: 'x', labels: 'hull' }, 'invalid', 'input_malformed'],
+  [{ title: 'x', labels: ['gt:x'] }, 'invalid', 'label_reserved'],
+  [{ title: 'x', metadata: [] }, 'invalid', 'metadata_malformed'],
+  [{ title: 'x', metadata: { a: new Map() } }, 'invalid', 'value_type', { path: 'metadata.a' }],
+  [{ title: 'x', rig: '../etc' }, 'invalid', 'input_malformed'],
+  [{ title: 'x', rig: 'none' }, 'not_found', 'rig_missing', { rig: 'none' }],
+  [{ title: 'x', dependsOn: ['hq-none'] }, 'not_found', 'bead_missing', { bead: 'hq-none' }],
+]
+test('a wrong input is a typed error', async (t) => {
+  const { town } = await opened(t)
+  for (const [input, kind, code, facts] of refused) {
+    const error = await town.beads.create(input).catch((error) => error)
+    assert.ok(error instanceof GastownError, `${JSON.stringify(input)}: ${error.stack ?? 'no error'}`)
+    assert.deepEqual([error.kind, error.code], [kind, code], error.message)
+    for (const [name, value] of Object.entries(facts ?? {})) assert.equal(error.facts[name], value)
+  }
+  assert.deepEqual(ids(await town.beads.list()), [])
+})
+
+test('a missing field and an unknown operation are typed errors', async (t) => {
+  const { town } = await opened(t)
+  await assert.rejects(town.beads.get(), { code: 'input_malformed', message: /missing field `id`/ })
+  await assert.rejects(town.beads.get(7), { kind: 'invalid', code: 'value_type' })
+  await assert.rejects(town.call('beads.paint', {}), { kind: 'not_found', code: 'operation_unknown' })
+  await assert.rejects(town.call(7, {}), { kind: 'invalid', code: 'value_type' })
+  assert.equal((await town.call('beads.create', { title: 'x' }, { key: 'k' })).title, 'x')
+})

@@ -1,0 +1,114 @@
+'use strict'
+
+const assert = require('node:assert/strict')
+const { test } = require('node:test')
+const { operationsTable } = require('../native.js')
+const { git, origin, town: opened, until } = require('./parts.js')
+const { check, checked } = require('./shape.js')
+
+const WORKER = `
+set -e
+case "$GASTOWN_TITLE" in
+wait*) exec sleep 600;;
+esac
+echo "$GASTOWN_TITLE" > "$GASTOWN_BEAD.txt"
+git add -A
+git commit -q -m "$GASTOWN_TITLE"
+`
+const settings = { 'agent.command': ['sh', '-c', WORKER], 'agent.environment': { MY_var: 'x' } }
+
+test('a convoy lands, and every operation answers what index.d.ts declares', async (t) => {
+  const { town: plain, path } = await opened(t)
+  const called = new Set()
+  const town = checked(plain, operationsTable(), called)
+  const remote = origin(path)
+  const rig = await town.rigs.add({ name: 'harbour', remote, settings, prefix: 'hb', target: 'main' })
+  assert.deepEqual(await town.rigs.get('harbour'), rig)
+  assert.deepEqual((await town.rigs.list()).rigs, [rig])
+  assert.deepEqual(await town.rigs.configure({ rig: 'harbour', settings: { 'sessions.max': 4 } }), { changed: true })
+  const toast = await town.agents.register({ name: 'toast', rig: 'harbour' })
+  await town.agents.register({ name: 'nux', role: 'polecat', rig: 'harbour' })
+  assert.deepEqual(await town.agents.get('toast'), toast)
+  assert.equal((await town.agents.list({ rig: 'harbour', role: 'polecat' })).agents.length, 2)
+
+  const tasks = [
+    { title: 'lay the keel', metadata: { someKey: 1 } },
+    { title: 'raise the mast', dependsOn: [0], labels: ['hull'], priority: 1 },
+  ]
+  const ship = { title: 'a ship', rig: 'harbour', tasks, onFailure: 'block' }
+  const convoy = await town.convoys.sling(ship, { key: 'ship' })
+  assert.deepEqual(await town.convoys.sling(ship, { key: 'ship' }), convoy)
+  await plain.start()
+  await until(plain, 'convoy.landed', convoy.id)
+  const landed = await town.convoys.get(convoy.id)
+  assert.deepEqual(
+    [landed.state, landed.progress.closed, landed.landedOid],
+    ['landed', 2, git(remote, 'rev-parse', 'main')],
+  )
+  assert.deepEqual((await town.convoys.list()).convoys, [landed])
+  for (const id of landed.members) {
+    assert.equal((await town.beads.get(id)).status, 'closed')
+    const { sessions: [session, ...more] } = await town.sessions.list({ bead: id })
+    assert.deepEqual([session.state, session.exit, more], ['ended', 'succeeded', []])
+    assert.deepEqual(await town.sessions.get(session.id), session)
+    const { reviews: [review] } = await town.reviews.list({ source: id, state: 'merged' })
+    assert.deepEqual(await town.reviews.get(review.id), review)
+  }
+  await assert.rejects(town.convoys.land(convoy.id), { kind: 'conflict' })
+  assert.equal((await town.events.health()).engine.state, 'running')
+
+  const waits = await town.beads.create({ title: 'wait for the tide', rig: 'harbour' })
+  await town.beads.sling({ bead: waits.id, to: 'toast' })
+  const { subject } = await until(plain, 'session.started', (await town.sessions.list({ bead: waits.id })).sessions[0].id)
+  await town.sessions.stop(subject)
+  await until(plain, 'session.ended', subject)
+  await plain.stop()
+
+  const other = await town.beads.create('other')
+  await town.beads.link({ bead: other.id, onBead: waits.id })
+  await town.beads.edges(other.id)
+  await town.beads.unlink({ bead: other.id, onBead: waits.id })
+  await town.beads.update({ id: other.id, notes: 'n' })
+  await town.beads.claim({ by: 'tess', id: other.id })
+  await town.beads.release(other.id)
+  await town.beads.close(other.id)
+  await town.beads.reopen(other.id)
+  await town.beads.ready()
+  await town.beads.list({ kind: 'agent' })
+  const page = await town.events.since({ since: 0, limit: 1000 })
+  assert.equal(page.events.length, page.head)
+  const replay = await plain.replay()
+  check(replay, 'Replay')
+  assert.deepEqual(replay.differences, [])
+
+  // Landing a convoy that needs none is refused, so its answer is that of the other convoys.
+  assert.deepEqual(operationsTable().map(({ name }) => name).filter((name) => !called.has(name)), ['convoys.land'])
+})
+
+test('handles see and do what their scope allows', async (t) => {
+  const { town, path } = await opened(t)
+  await town.rigs.add({ name: 'harbour', remote: origin(path), settings })
+  await town.agents.register({ name: 'toast', rig: 'harbour' })
+  const elsewhere = await town.beads.create("the town's own")
+  const bead = await town.beads.create({ title: 'wait for the tide', rig: 'harbour' })
+  const harbour = town.rig('harbour')
+  assert.deepEqual((await harbour.beads.list()).beads.map(({ id }) => id), [bead.id])
+  await assert.rejects(harbour.beads.get(elsewhere.id), { kind: 'not_found', code: 'bead_missing' })
+  assert.throws(() => town.rig('../x'), { kind: 'invalid', code: 'name_malformed' })
+  assert.throws(() => town.rig(7), { kind: 'invalid', code: 'value_type' })
+
+  await town.start()
+  await town.beads.sling(bead.id)
+  await until(town, 'session.started')
+  const { sessions: [running] } = await town.sessions.list({ state: 'running' })
+  const agent = await town.session(running.id)
+  const found = await agent.beads.create({ title: 'found on the way', rig: 'harbour' })
+  assert.match(found.createdBy, /^polecat\//)
+  await assert.rejects(agent.beads.close(bead.id), { kind: 'forbidden', code: 'role_not_allowed' })
+  await town.sessions.stop(running.id)
+  await until(town, 'session.ended', running.id)
+  const stopped = await town.beads.get(bead.id)
+  assert.deepEqual([stopped.status, stopped.slung], ['open', false])
+  await assert.rejects(agent.beads.get(bead.id), { kind: 'conflict', code: 'epoch_stale' })
+  await assert.rejects(town.session('s-none'), { kind: 'not_found', code: 'session_missing' })
+})

@@ -1,0 +1,209 @@
+"""Every operation of the core: a group for each noun, a method of two lines for each operation.
+
+What an operation needs are parameters; what it takes besides are the keys of a typed dict. A changing operation takes an
+idempotency `key`: repeated with it, it gives the first answer and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gastown import _gastown
+from gastown import _types as t
+from gastown._decode import decode
+from gastown._watch import Watch
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
+Key = str | None
+
+
+class Group:
+    """The operations on one noun."""
+
+    __slots__ = ("_native",)
+
+    def __init__(self, native: _gastown.Handle) -> None:
+        self._native = native
+
+    async def _call(
+        self, answer: type[T], name: str, more: Mapping[str, object], key: Key = None, /, **needed: object
+    ) -> T:
+        return decode(answer, await self._native.call(name, {**more, **needed}, key))
+
+
+class Beads(Group):
+    """Operations on beads."""
+
+    __slots__ = ()
+
+    async def create(self, title: str, *, key: Key = None, **bead: Unpack[t.NewBead]) -> t.Bead:
+        """Creates an issue."""
+        return await self._call(t.Bead, "beads.create", bead, key, title=title)
+
+    async def get(self, id: str) -> t.Bead:
+        """Reads one bead, whole."""
+        return await self._call(t.Bead, "beads.get", {}, id=id)
+
+    async def update(self, id: str, *, key: Key = None, **patch: Unpack[t.BeadPatch]) -> t.Bead:
+        """Changes what is named of a bead and leaves the rest; a null in `metadata` takes a key away."""
+        return await self._call(t.Bead, "beads.update", patch, key, id=id)
+
+    async def list(self, **only: Unpack[t.BeadFilter]) -> t.BeadPage:
+        """Lists beads, oldest first, a page at a time."""
+        return await self._call(t.BeadPage, "beads.list", only)
+
+    async def ready(self, **only: Unpack[t.BeadFilter]) -> t.BeadPage:
+        """Lists the issues that could be worked on now, most urgent first, a page at a time."""
+        return await self._call(t.BeadPage, "beads.ready", only)
+
+    async def claim(self, by: str, *, key: Key = None, **claim: Unpack[t.Claim]) -> t.Bead:
+        """Takes a ready issue for somebody: exactly one of any number of callers gets it."""
+        return await self._call(t.Bead, "beads.claim", claim, key, by=by)
+
+    async def release(self, id: str, *, key: Key = None) -> t.Bead:
+        """Gives a claimed issue back."""
+        return await self._call(t.Bead, "beads.release", {}, key, id=id)
+
+    async def close(self, id: str, *, key: Key = None, **why: Unpack[t.CloseBead]) -> t.Bead:
+        """Closes an issue and frees what waited for it."""
+        return await self._call(t.Bead, "beads.close", why, key, id=id)
+
+    async def reopen(self, id: str, *, key: Key = None) -> t.Bead:
+        """Opens a closed or failed bead again; what is merged or landed stays closed."""
+        return await self._call(t.Bead, "beads.reopen", {}, key, id=id)
+
+    async def link(self, bead: str, on_bead: str, *, key: Key = None, **link: Unpack[t.LinkOptions]) -> t.Changed:
+        """Adds an edge between two beads: `bead` waits for `on_bead`; a circle is refused and shown."""
+        return await self._call(t.Changed, "beads.link", link, key, bead=bead, on_bead=on_bead)
+
+    async def unlink(self, bead: str, on_bead: str, *, key: Key = None, **link: Unpack[t.LinkOptions]) -> t.Changed:
+        """Removes an edge between two beads."""
+        return await self._call(t.Changed, "beads.unlink", link, key, bead=bead, on_bead=on_bead)
+
+    async def edges(self, id: str) -> t.Edges:
+        """Reads the edges of one bead, in both directions."""
+        return await self._call(t.Edges, "beads.edges", {}, id=id)
+
+    async def sling(self, bead: str, *, key: Key = None, **sling: Unpack[t.Sling]) -> t.Bead:
+        """Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is."""
+        return await self._call(t.Bead, "beads.sling", sling, key, bead=bead)
+
+
+class Convoys(Group):
+    """Operations on convoys."""
+
+    __slots__ = ()
+
+    async def sling(
+        self, title: str, rig: str, tasks: t.Tasks, *, key: Key = None, **convoy: Unpack[t.SlingConvoy]
+    ) -> t.Convoy:
+        """Makes tasks with their edges, gives them to agents and brings them home together: all of them or none."""
+        return await self._call(t.Convoy, "convoys.sling", convoy, key, title=title, rig=rig, tasks=tasks)
+
+    async def get(self, id: str) -> t.Convoy:
+        """Reads one convoy and how far it is."""
+        return await self._call(t.Convoy, "convoys.get", {}, id=id)
+
+    async def list(self) -> t.ConvoyList:
+        """Lists the convoys."""
+        return await self._call(t.ConvoyList, "convoys.list", {})
+
+    async def land(self, id: str, *, key: Key = None) -> t.Convoy:
+        """Tries again to land a convoy that needs attention although all its members are done, or to make its branch."""
+        return await self._call(t.Convoy, "convoys.land", {}, key, id=id)
+
+
+class Agents(Group):
+    """Operations on agents."""
+
+    __slots__ = ()
+
+    async def register(self, name: str, *, key: Key = None, **agent: Unpack[t.RegisterAgent]) -> t.Agent:
+        """Makes an agent known to the town; a polecat where no role is given."""
+        return await self._call(t.Agent, "agents.register", agent, key, name=name)
+
+    async def get(self, name: str) -> t.Agent:
+        """Reads one agent."""
+        return await self._call(t.Agent, "agents.get", {}, name=name)
+
+    async def list(self, **only: Unpack[t.AgentFilter]) -> t.AgentList:
+        """Lists the agents."""
+        return await self._call(t.AgentList, "agents.list", only)
+
+
+class Rigs(Group):
+    """Operations on rigs."""
+
+    __slots__ = ()
+
+    async def add(self, name: str, remote: str, *, key: Key = None, **rig: Unpack[t.AddRig]) -> t.Rig:
+        """Takes a repository under the town's care, after looking whether it can be."""
+        return await self._call(t.Rig, "rigs.add", rig, key, name=name, remote=remote)
+
+    async def get(self, name: str) -> t.Rig:
+        """Reads one rig."""
+        return await self._call(t.Rig, "rigs.get", {}, name=name)
+
+    async def list(self) -> t.RigList:
+        """Lists the rigs."""
+        return await self._call(t.RigList, "rigs.list", {})
+
+    async def configure(
+        self, settings: dict[str, Any], *, key: Key = None, **where: Unpack[t.Configure]
+    ) -> t.Changed:
+        """Sets settings of the town or of a rig; none takes a setting away."""
+        return await self._call(t.Changed, "rigs.configure", where, key, settings=settings)
+
+
+class Sessions(Group):
+    """Operations on sessions."""
+
+    __slots__ = ()
+
+    async def get(self, id: str) -> t.Session:
+        """Reads one session."""
+        return await self._call(t.Session, "sessions.get", {}, id=id)
+
+    async def list(self, **only: Unpack[t.SessionFilter]) -> t.SessionList:
+        """Lists the sessions of a bead or in a state."""
+        return await self._call(t.SessionList, "sessions.list", only)
+
+    async def stop(self, id: str, *, key: Key = None) -> t.Session:
+        """Has a session stopped; its bead is open again and not slung."""
+        return await self._call(t.Session, "sessions.stop", {}, key, id=id)
+
+
+class Reviews(Group):
+    """Operations on merge requests."""
+
+    __slots__ = ()
+
+    async def get(self, id: str) -> t.Review:
+        """Reads one merge request."""
+        return await self._call(t.Review, "reviews.get", {}, id=id)
+
+    async def list(self, **only: Unpack[t.ReviewFilter]) -> t.ReviewList:
+        """Lists the merge requests of a source or in a state."""
+        return await self._call(t.ReviewList, "reviews.list", only)
+
+
+class Events(Group):
+    """The journal and the town's health."""
+
+    __slots__ = ()
+
+    async def since(self, **part: Unpack[t.EventsSince]) -> t.EventPage:
+        """Reads the journal behind a place."""
+        return await self._call(t.EventPage, "events.since", part)
+
+    async def health(self) -> t.Health:
+        """Says how the town is: its engine, its queue, what waits and what was given up."""
+        return await self._call(t.Health, "events.health", {})
+
+    def watch(self, since: int = 0) -> Watch:
+        """Follows the journal: every event behind `since`, then each as it is journaled, until the town is closed."""
+        return Watch(self._native.watch(since))

@@ -1,0 +1,112 @@
+"""A town at work: real git, real processes, every operation that needs them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from conftest import git
+
+import gastown
+
+HANG = 120
+WORKER = """
+set -e
+case "$GASTOWN_TITLE" in
+wait*) exec sleep 600;;
+esac
+echo "$GASTOWN_TITLE" > "$GASTOWN_BEAD.txt"
+git add -A
+git commit -q -m "$GASTOWN_TITLE"
+"""
+
+
+async def until(town: gastown.Town, kind: str, subject: str | None = None) -> gastown.Event:
+    """The first event of a kind."""
+
+    async def find() -> gastown.Event:
+        async with town.events.watch() as journal:
+            async for event in journal:
+                if event.kind == kind and subject in (None, event.subject):
+                    return event
+        raise AssertionError("the town was closed")
+
+    return await asyncio.wait_for(find(), HANG)
+
+
+async def test_a_convoy_lands_and_every_answer_has_its_type(town: gastown.Town, origin: Path) -> None:
+    settings = {"agent.command": ["sh", "-c", WORKER], "agent.environment": {"MY_var": "x"}}
+    rig = await town.rigs.add("harbour", str(origin), settings=settings, prefix="hb", target="main")
+    assert await town.rigs.get("harbour") == rig
+    assert (await town.rigs.list()).rigs == [rig]
+    assert (await town.rigs.configure({"sessions.max": 4}, rig="harbour")).changed
+    toast = await town.agents.register("toast", rig="harbour")
+    nux = await town.agents.register("nux", role="polecat", rig="harbour")
+    assert await town.agents.get("toast") == toast
+    assert {agent.name for agent in (await town.agents.list(rig="harbour", role="polecat")).agents} == {"toast", "nux"}
+
+    tasks: list[gastown.Task] = [
+        {"title": "lay the keel", "metadata": {"someKey": 1}},
+        {"title": "raise the mast", "depends_on": [0], "labels": ["hull"], "priority": 1},
+    ]
+    convoy = await town.convoys.sling("a ship", "harbour", tasks, on_failure="block", key="ship")
+    assert await town.convoys.sling("a ship", "harbour", tasks, on_failure="block", key="ship") == convoy
+    await town.start()
+    await until(town, "convoy.landed", convoy.id)
+    landed = await town.convoys.get(convoy.id)
+    assert (landed.state, landed.progress.closed, landed.landed_oid) == ("landed", 2, git(origin, "rev-parse", "main"))
+    assert (await town.convoys.list()).convoys == [landed]
+
+    for member in landed.members:
+        bead = await town.beads.get(member)
+        assert (bead.status, bead.convoy) == ("closed", convoy.id)
+        (session,) = (await town.sessions.list(bead=member)).sessions
+        assert (session.state, session.exit, session.agent in {toast.id, nux.id}) == ("ended", "succeeded", True)
+        assert await town.sessions.get(session.id) == session
+        (review,) = (await town.reviews.list(source=member, state="merged")).reviews
+        assert await town.reviews.get(review.id) == review
+    with pytest.raises(gastown.GastownError):
+        await town.convoys.land(convoy.id)
+    health = await town.events.health()
+    assert (health.engine, health.effects_refused) == (gastown.EngineState("running"), [])
+
+    # Every event has its type.
+    page = await town.events.since(since=0, limit=1000)
+    assert [event.seq for event in page.events] == list(range(1, page.head + 1))
+    await town.stop()
+    assert (await town.replay()).differences == []
+
+
+async def test_handles_see_and_do_what_their_scope_allows(town: gastown.Town, origin: Path) -> None:
+    await town.rigs.add("harbour", str(origin), settings={"agent.command": ["sh", "-c", WORKER]})
+    await town.agents.register("toast", rig="harbour")
+    elsewhere = await town.beads.create("the town's own")
+    bead = await town.beads.create("wait for the tide", rig="harbour")
+    harbour = town.rig("harbour")
+    assert [seen.id for seen in (await harbour.beads.list()).beads] == [bead.id]
+    with pytest.raises(gastown.NotFoundError):
+        await harbour.beads.get(elsewhere.id)
+    with pytest.raises(gastown.InvalidError) as malformed:
+        town.rig("../x")
+    assert malformed.value.code == "name_malformed"
+
+    await town.start()
+    assert (await town.beads.sling(bead.id, to="toast")).slung
+    await until(town, "session.started")
+    (running,) = (await town.sessions.list(state="running")).sessions
+    agent = await town.session(running.id)
+    assert (await agent.beads.create("found on the way", rig="harbour")).created_by.startswith("polecat/")
+    with pytest.raises(gastown.ForbiddenError) as forbidden:
+        await agent.beads.close(bead.id)
+    assert forbidden.value.code == "role_not_allowed"
+
+    await town.sessions.stop(running.id)
+    await until(town, "session.ended", running.id)
+    stopped = await town.beads.get(bead.id)
+    assert (stopped.status, stopped.slung) == ("open", False)
+    with pytest.raises(gastown.ConflictError) as stale:
+        await agent.beads.get(bead.id)
+    assert stale.value.code == "epoch_stale"
+    with pytest.raises(gastown.NotFoundError):
+        await town.session("s-none")

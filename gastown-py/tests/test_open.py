@@ -1,0 +1,112 @@
+"""How a town is opened and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gastown
+
+
+async def test_a_town_is_opened_by_await_and_by_async_with(tmp_path: Path) -> None:
+    town = await gastown.open(str(tmp_path / "a" / "town"), id="harbour", durability="normal")
+    assert (town.id, Path(town.dir)) == ("harbour", tmp_path / "a" / "town")
+    bead = await town.beads.create("kept")
+    await town.close()
+    async with gastown.open(tmp_path / "a" / "town", id="harbour") as again:
+        assert await again.beads.get(bead.id) == bead
+    async with await gastown.open(tmp_path / "b") as other:
+        assert (await other.beads.list()).beads == []
+
+
+async def test_a_closed_town_answers_with_a_clear_error(tmp_path: Path) -> None:
+    town = await gastown.open(tmp_path)
+    await town.start()
+    await asyncio.gather(town.close(), town.close())
+    await town.close()
+    for call in (town.beads.list(), town.replay(), town.session("s-1"), town.events.health()):
+        with pytest.raises(gastown.UnavailableError) as caught:
+            await call
+        assert caught.value.code == "store_closed"
+    assert [event async for event in town.events.watch()] == []
+
+
+async def test_a_file_that_is_no_town_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "town.db"
+    file.write_bytes(b"This is no database. " * 400)
+    before = file.read_bytes()
+    with pytest.raises(gastown.GastownError) as caught:
+        await gastown.open(tmp_path)
+    assert (caught.value.code, caught.value.kind) == ("not_a_town", "corrupt")
+    assert file.read_bytes() == before
+
+
+async def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "town.db") as other:
+        other.execute("CREATE TABLE customers (id INTEGER)")
+    other.close()
+    with pytest.raises(gastown.GastownError) as caught:
+        await gastown.open(tmp_path)
+    assert caught.value.code == "not_a_town"
+
+
+async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(gastown.UnavailableError) as caught:
+        await gastown.open(tmp_path / "file" / "town")
+    assert caught.value.code == "town_folder"
+    assert caught.value.facts["path"] == str(tmp_path / "file" / "town")
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"id": "../x"}, "name_malformed"),
+        ({"id": 7}, "input_malformed"),
+        ({"seed": -1}, "input_malformed"),
+        ({"seed": 2**64}, "value_range"),
+        ({"durability": "none"}, "durability_unknown"),
+        ({"program": "/no/such/program"}, "program_missing"),
+    ],
+)
+async def test_a_wrong_option_is_a_typed_error(tmp_path: Path, options: dict[str, Any], code: str) -> None:
+    with pytest.raises(gastown.InvalidError) as caught:
+        await gastown.open(tmp_path, **options)
+    assert caught.value.code == code
+
+
+async def test_the_same_seed_and_clock_give_the_same_town(tmp_path: Path) -> None:
+    async def journal(folder: Path) -> list[gastown.Event]:
+        clock = gastown.ManualClock(1_700_000_000_000_000)
+        async with gastown.open(folder, seed=7, clock=clock) as town:
+            first = await town.beads.create("a")
+            clock.advance(1_000)
+            await town.beads.create("b", parent=first.id)
+            return (await town.events.since(limit=10)).events
+
+    first, second = await journal(tmp_path / "a"), await journal(tmp_path / "b")
+    assert first == second
+    assert [event.at % 1_000_000 for event in first] == [0, 0, 1_000]
+
+
+async def test_a_manual_clock_stands_until_it_is_set(tmp_path: Path) -> None:
+    clock = gastown.ManualClock(now=1_000)
+    async with gastown.open(tmp_path, clock=clock) as town:
+        bead = await town.beads.create("later", defer_until=2_000)
+        assert (await town.beads.ready()).beads == []
+        clock.set(2_000)
+        assert clock.now == 2_000
+        assert [ready.id for ready in (await town.beads.ready()).beads] == [bead.id]
+
+
+async def test_the_packaged_program_supervises(town: gastown.Town, tmp_path: Path) -> None:
+    assert (await town.events.health()).sessions_survive
+    copy = tmp_path / "gastown"
+    os.symlink(Path(gastown.__file__).parent / "bin" / "gastown", copy)
+    async with gastown.open(tmp_path / "other", program=copy) as other:
+        assert (await other.events.health()).sessions_survive
