@@ -74,21 +74,28 @@ test-python: build-python
 	@cd gastown-py && $(ROOT)/$(STEP) "pytest" $(VENV)/bin/pytest -q
 
 .PHONY: test-node
-test-node: build-node
+test-node: build-node $(NPM_READY)
 	@cd gastown-node && $(ROOT)/$(STEP) "node --test" node --test test/
 
 .PHONY: test-examples
 test-examples: build-python build-node
 	@set -e; for name in $(EXAMPLES_RUST); do \
 		$(STEP) "example $$name.rs" cargo run --quiet --locked -p gastown-examples --features $(FEATURES) --example $$name; done
-	@set -e; for file in $(EXAMPLES_PYTHON); do $(STEP) "example $$(basename $$file)" $(VENV)/bin/python $$file; done
-	@set -e; for file in $(EXAMPLES_NODE); do $(STEP) "example $$(basename $$file)" node $$file; done
+	@set -e; for file in $(filter-out examples/town.py,$(EXAMPLES_PYTHON)); do \
+		$(STEP) "example $$(basename $$file)" $(VENV)/bin/python $$file; done
+	@set -e; for file in $(filter-out examples/town.mjs,$(EXAMPLES_NODE)); do \
+		$(STEP) "example $$(basename $$file)" node $$file; done
+	@$(STEP) "one table in three languages" tools/same-table \
+		"$(CARGO_TARGET_DIR)/debug/examples/scenario" "$(VENV)/bin/python examples/town.py" "node examples/town.mjs"
 
 # ---- build -------------------------------------------------------------------------------------------------------
 
+# The program and the Node binding in one go, so that they share one build of the core.
+PROGRAM := --package gastown-core --package gastown-node --features gastown-core/cli --lib --bin gastown
+
 .PHONY: program
 program: tools-rust
-	@$(STEP) "build gastown" cargo build --quiet --locked -p gastown-core --features cli --bin gastown
+	@$(STEP) "build gastown" cargo build --quiet --locked $(PROGRAM)
 	@install -D -m 755 $(CARGO_TARGET_DIR)/debug/gastown gastown-py/python/gastown/bin/gastown
 	@install -D -m 755 $(CARGO_TARGET_DIR)/debug/gastown gastown-node/bin/gastown
 
@@ -98,7 +105,7 @@ build-python: $(VENV_READY) program
 
 .PHONY: build-node
 build-node: tools-node program
-	@cd gastown-node && $(ROOT)/$(STEP) "build for node" node build.js --quiet --locked
+	@cd gastown-node && $(ROOT)/$(STEP) "build for node" node build.js --quiet --locked $(PROGRAM)
 
 # ---- the rest ----------------------------------------------------------------------------------------------------
 
@@ -107,6 +114,7 @@ fix: tools-rust ## Rewrite: formatting, and the lints that can mend themselves
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --all-features --fix --allow-dirty --allow-staged
 	cargo fmt --all
+	GASTOWN_FIX=1 cargo test --quiet --features $(FEATURES) -p gastown-tests --test it -- parity::
 
 .PHONY: bench
 bench: tools-rust ## Run the benchmarks (minutes; release build)

@@ -1,1 +1,17 @@
-//! Shared parts of the benches package.
+//! Shared parts of the benchmarks: contenders that take turns, their figures, and the ratios between them.
+//!
+//! On a busy machine an absolute figure says little. So each case runs ours and what it is compared with in turns, in
+//! the same process, and reports the ratio of each turn; figures are printed beside it.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![allow(clippy::cast_precision_loss, reason = "figures are printed with two digits")]
+
+mod measure;
+mod options;
+mod report;
+mod repository;
+
+pub use measure::{Contender, Figures, Turn, drive, interleave};
+pub use options::Options;
+pub use report::{Goal, Report};
+pub use repository::{Shape, git, origin};

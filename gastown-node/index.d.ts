@@ -550,7 +550,7 @@ export interface Convoys {
   get(convoy: string | BeadRef, options?: CallOptions): Promise<Convoy>
   /** Lists the convoys. */
   list(all?: All, options?: CallOptions): Promise<ConvoyList>
-  /** Tries again to land a convoy that needs attention although all its members are done. */
+  /** Tries again to land a convoy that needs attention although all its members are done, or to make its branch. */
   land(convoy: string | BeadRef, options?: ChangeOptions): Promise<Convoy>
 }
 

@@ -9,6 +9,8 @@ const TASKS_MAX: i64 = 2_000;
 /// The most agents of a run.
 const AGENTS_MAX: i64 = 64;
 
+/// How long a run may take where nothing else was said.
+const SECONDS_LEAST: u64 = 900;
 /// The longest run.
 const SECONDS_MAX: u64 = 7 * 24 * 3_600;
 
@@ -24,7 +26,7 @@ pub(crate) struct Arguments {
     pub(crate) branch: Option<String>,
     /// How many tasks the convoy has [default: 12]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=TASKS_MAX))]
-    pub(crate) tasks: Option<u32>,
+    tasks: Option<u32>,
     /// How many polecats there are [default: 4]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=AGENTS_MAX))]
     pub(crate) agents: Option<u32>,
@@ -46,12 +48,22 @@ pub(crate) struct Arguments {
     /// Prints nothing but the result
     #[arg(long)]
     pub(crate) quiet: bool,
-    /// Gives up after so long; no agent runs longer either
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
-    pub(crate) timeout: u64,
+    /// Gives up after so long; no agent runs longer either [default: 900, or 2 for each task]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    timeout: Option<u64>,
 }
 
 impl Arguments {
+    /// How many tasks the convoy of a new run has.
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks.unwrap_or(12) as usize
+    }
+
+    /// How long a run of so many tasks may take, in seconds.
+    pub(crate) fn seconds(&self, tasks: usize) -> u64 {
+        self.timeout.unwrap_or_else(|| SECONDS_LEAST.max(2 * tasks as u64))
+    }
+
     /// The names of arguments that a run which is resumed has settled already.
     pub(crate) fn settled(&self) -> Vec<&'static str> {
         let given = [

@@ -88,7 +88,8 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let git = GitRunner::new(options).await?;
     let tasks = tasks::plan(place.plan.tasks);
     let mut run = Run { place, git, tasks, story: Story::default(), progress, town: None };
-    let deadline = Duration::from_secs(arguments.timeout);
+    let seconds = arguments.seconds(run.place.plan.tasks);
+    let deadline = Duration::from_secs(seconds);
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(deadline, run.work()) => outcome,
         signal = interrupted() => {
@@ -96,7 +97,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
             return run.interrupt().await;
         }
     };
-    let late = || Error::exhausted("run_timeout", format!("not home after {} s", arguments.timeout));
+    let late = || Error::exhausted("run_timeout", format!("not home after {seconds} s"));
     match outcome.unwrap_or_else(|_| Err(late())) {
         Ok(origin) => run.finish(arguments, &origin).await,
         Err(error) => {

@@ -72,9 +72,11 @@ impl Place {
         Ok(place)
     }
 
-    /// Removes the folder with all that is in it.
+    /// Removes the folder with all that is in it; killed in between it leaves nothing that looks like a run.
     pub(crate) fn remove(&self) -> Result<()> {
-        fs::remove_dir_all(&self.dir).map_err(io_fault(&self.dir))
+        let gone = self.dir.with_extension("gone");
+        fs::rename(&self.dir, &gone).map_err(io_fault(&self.dir))?;
+        fs::remove_dir_all(&gone).map_err(io_fault(&gone))
     }
 
     fn worker(&self) -> PathBuf {
@@ -111,10 +113,10 @@ impl Plan {
             repo,
             own: arguments.repo.is_none(),
             branch: arguments.branch.clone().unwrap_or_else(|| "main".to_owned()),
-            tasks: arguments.tasks.unwrap_or(12) as usize,
+            tasks: arguments.tasks(),
             agents: arguments.agents.unwrap_or(4) as usize,
             command: arguments.agent_command.clone().map(|words| words.0),
-            session_timeout_ms: arguments.timeout * 1_000,
+            session_timeout_ms: arguments.seconds(arguments.tasks()) * 1_000,
         })
     }
 }

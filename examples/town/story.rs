@@ -85,6 +85,8 @@ pub(crate) struct Story {
     pub(crate) given_up: Vec<String>,
     /// Where a bead's line is.
     places: BTreeMap<String, usize>,
+    /// What each bead is called.
+    titles: BTreeMap<String, String>,
     /// How each bead's last session ended.
     ends: BTreeMap<String, String>,
 }
@@ -99,6 +101,11 @@ impl Story {
             let reason = event.data["reason"].as_str().unwrap_or_default();
             let exit = event.data["exit"].as_str().unwrap_or_default();
             self.ends.insert(bead.to_owned(), format!("{exit}: {reason}"));
+        }
+        if event.kind == "bead.created"
+            && let Some(title) = event.data["title"].as_str()
+        {
+            self.titles.insert(event.subject.clone(), title.to_owned());
         }
         if event.kind == "convoy.slung" {
             self.begin(event);
@@ -153,7 +160,9 @@ impl Story {
         self.begun = Some(event.at);
         for id in event.data["members"].as_array().into_iter().flatten().filter_map(Json::as_str) {
             self.places.insert(id.to_owned(), self.lines.len());
-            self.lines.push(Line { id: id.to_owned(), ..Line::default() });
+            let way = vec![Step { at: event.at, state: "open".to_owned(), note: None }];
+            let title = self.titles.get(id).cloned().unwrap_or_default();
+            self.lines.push(Line { id: id.to_owned(), title, way, ..Line::default() });
         }
     }
 

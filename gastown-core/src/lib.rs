@@ -28,3 +28,8 @@ pub use work::{
     Progress, RegisterAgent, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter,
     SessionList, SessionRef, Setting, Sling, SlingConvoy, Task,
 };
+
+/// The README's program, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
-use gastown_core::git::GitOptions;
 use gastown_core::model::{AgentName, RigName};
 use gastown_core::runtime::Supervisor;
 use gastown_core::{
@@ -42,10 +40,7 @@ pub(crate) async fn run(args: &[OsString]) -> Result<()> {
         let count = dir.join("supervisors").to_str().expect("UTF-8").to_owned();
         supervisor_args = vec!["--kill-one-of".to_owned(), count, args[at + 1].to_str().expect("UTF-8").to_owned()];
     }
-    let mut git = GitOptions::default();
-    git.lock_stale_after = Duration::from_secs(1);
     let town = Town::builder(dir.join("town"))
-        .git(git)
         .from_env()
         .supervisor(Supervisor::Program { path: exe, args: supervisor_args })
         .open()

@@ -10,6 +10,7 @@ mod floors;
 mod guide;
 mod imports;
 mod input;
+mod parity;
 mod refinery;
 mod runtime;
 mod support;

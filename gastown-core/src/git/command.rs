@@ -1,7 +1,9 @@
 //! One call of the git program.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One call: arguments, where, what it reads, and which exit codes are an answer rather than a failure.
@@ -20,6 +22,8 @@ pub(super) enum Input {
     Nothing,
     Bytes(Vec<u8>),
     File(PathBuf),
+    /// Nothing, from a file whose lock the program holds with us, so that it outlives us with the program.
+    Lock(Arc<File>),
 }
 
 /// What a call printed.
@@ -74,6 +78,12 @@ impl GitCommand {
     /// Gives it this file to read.
     pub fn stdin_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.input = Input::File(path.into());
+        self
+    }
+
+    /// Has the program hold this file's lock too: killed, we leave the lock to it.
+    pub(super) fn lock(mut self, file: File) -> Self {
+        self.input = Input::Lock(Arc::new(file));
         self
     }
 

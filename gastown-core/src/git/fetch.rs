@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use git2::Repository;
 
 use super::command::GitCommand;
-use super::library::{blocking, drop_ref, fault, read_ref};
+use super::library::{blocking, drop_ref, fault, io_fault, read_ref};
 use super::locked::lock_file;
 use super::mirror::Mirror;
 use super::name::BranchName;
@@ -69,22 +69,16 @@ impl Mirror {
 
     async fn fetch_now(&self) -> Result<FetchReport> {
         let path = self.lock_path();
-        let _lock = blocking(move || lock_file(&path)).await?;
+        let lock = blocking(move || lock_file(&path)).await?;
+        let held = lock.try_clone().map_err(io_fault(self.path()))?;
         let before = self.with_repository(remote_branches).await?;
-        let command = || {
-            GitCommand::new("fetch")
-                .git_dir(self.path())
-                .args(["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"])
-                .args(["--no-auto-maintenance", "--"])
-                .args([self.url().as_str(), "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"])
-        };
-        if let Err(error) = self.runner().run(command()).await {
-            let is_locked = error.fact("stderr").is_some_and(|said| said.contains(".lock'"));
-            if !(is_locked && self.sweep_locks().await?) {
-                return Err(error);
-            }
-            self.runner().run(command()).await?;
-        }
+        let command = GitCommand::new("fetch")
+            .git_dir(self.path())
+            .args(["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"])
+            .args(["--no-auto-maintenance", "--"])
+            .args([self.url().as_str(), "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"])
+            .lock(held);
+        self.runner().run(command).await?;
         self.with_repository(move |repository| show(repository, &before)).await
     }
 

@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -21,45 +20,17 @@ const ATTEMPTS_MAX: u32 = 100;
 /// Holds the lock file, waiting for whoever has it; all of its holders have deadlines.
 pub(super) fn lock_file(path: &Path) -> Result<Flock<File>> {
     let file = File::options().create(true).truncate(false).write(true).open(path).map_err(io_fault(path))?;
-    flock(file, path)
+    flock(file, path, FlockArg::LockExclusive)
 }
 
-fn flock(mut file: File, path: &Path) -> Result<Flock<File>> {
+pub(super) fn flock(mut file: File, path: &Path, how: FlockArg) -> Result<Flock<File>> {
     loop {
-        file = match Flock::lock(file, FlockArg::LockExclusive) {
+        file = match Flock::lock(file, how) {
             Ok(lock) => return Ok(lock),
             Err((file, Errno::EINTR)) => file,
             Err((_, error)) => return Err(io_fault(path)(error.into())),
         };
     }
-}
-
-/// Removes git's locks that are at least so old, and answers how many; a lock is held for moments by who lives.
-pub(super) fn sweep_stale(repository: &Path, age: Duration) -> Result<usize> {
-    let mut count = 0;
-    let mut folders = vec![(repository.to_owned(), false)];
-    while let Some((folder, below)) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(io_fault(&folder)(error)),
-        };
-        for entry in entries {
-            let path = entry.map_err(io_fault(&folder))?.path();
-            let Ok(found) = fs::symlink_metadata(&path) else { continue };
-            if found.is_dir() && (below || path.file_name().is_some_and(|name| name == "refs")) {
-                folders.push((path, true));
-            } else if found.is_file()
-                && path.extension().is_some_and(|end| end == "lock")
-                && found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|since| since >= age))
-                && fs::remove_file(&path).is_ok()
-            {
-                tracing::warn!(path = %path.display(), "a lock that a killed process left is removed");
-                count += 1;
-            }
-        }
-    }
-    Ok(count)
 }
 
 /// A folder under construction. Its maker holds a lock on it, so that what a killed process left is told from what a
@@ -87,7 +58,7 @@ impl LockedDir {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(io_fault(&path)(error)),
             };
-            let lock = flock(file, &path)?;
+            let lock = flock(file, &path, FlockArg::LockExclusive)?;
             if is_at(&lock, &path) {
                 return Ok(Self { path, kept: false, _lock: lock });
             }

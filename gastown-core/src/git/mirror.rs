@@ -9,9 +9,10 @@ use git2::Repository;
 
 use super::fetch::Flight;
 use super::library::{blocking, io_fault, open};
-use super::locked::{LockedDir, lock_file, sweep_stale};
+use super::locked::{LockedDir, lock_file};
 use super::remote::RemoteUrl;
 use super::runner::GitRunner;
+use super::stale;
 use crate::model::{Error, Result};
 
 /// The first line of a mirror's configuration, by which it is known as ours.
@@ -46,7 +47,7 @@ struct Inner {
 impl Mirror {
     /// Opens the mirror at an absolute path, making it where there is none; the remote of an existing one is replaced.
     ///
-    /// Nothing is fetched. Several processes may do this at once, and a kill leaves nothing or a whole mirror.
+    /// Nothing is fetched; locks on refs that a killed process left are removed. Several processes may do this at once, and a kill leaves nothing or a whole mirror.
     ///
     /// Errors: `path_malformed`, `mirror_foreign` for a folder that is something else.
     pub async fn open(runner: GitRunner, path: impl Into<PathBuf>, url: &RemoteUrl) -> Result<Self> {
@@ -86,22 +87,12 @@ impl Mirror {
         T: Send + 'static,
         F: FnOnce(&Repository) -> Result<T> + Send + 'static,
     {
-        let (path, age) = (self.0.path.clone(), self.0.runner.options().lock_stale_after);
+        let path = self.0.path.clone();
         blocking(move || {
-            let done = work(&open(&path)?);
-            if matches!(&done, Err(error) if error.code() == "ref_locked") {
-                // Whoever tries again will not find what a killed process left.
-                sweep_stale(&path, age)?;
-            }
-            done
+            let _shared = stale::share(&path)?;
+            work(&open(&path)?)
         })
         .await
-    }
-
-    /// Removes locks that killed processes left, and says whether there were any.
-    pub(super) async fn sweep_locks(&self) -> Result<bool> {
-        let (path, age) = (self.0.path.clone(), self.0.runner.options().lock_stale_after);
-        blocking(move || sweep_stale(&path, age)).await.map(|count| count > 0)
     }
 }
 
@@ -129,8 +120,11 @@ fn make(path: &Path, url: &RemoteUrl) -> Result<()> {
     let _lock = lock_file(&lock_path(path))?;
     let wanted = config(url);
     match fs::read_to_string(path.join("config")) {
-        Ok(found) if found == wanted => return Ok(()),
-        Ok(found) if found.starts_with(MARK) => return replace(&path.join("config"), &wanted),
+        Ok(found) if found == wanted => return stale::sweep(path),
+        Ok(found) if found.starts_with(MARK) => {
+            replace(&path.join("config"), &wanted)?;
+            return stale::sweep(path);
+        }
         Ok(_) => return Err(foreign(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(io_fault(path)(error)),

@@ -10,7 +10,7 @@
 //! | `version`, `options`, `command`, `runner` | the git program: its version, settings, one call, how it is run and ended |
 //! | `failure`, `redact` | what went wrong, as typed errors without secrets |
 //! | `name`, `remote`, `inspect` | branch names, remote addresses, what a remote is like before it becomes a rig |
-//! | `mirror`, `fetch`, `refs` | the rig's bare mirror, how it follows the remote, its branches and kept commits |
+//! | `mirror`, `fetch`, `refs`, `stale` | the rig's bare mirror, how it follows the remote, its branches and kept commits, what a kill left |
 //! | `workspace`, `fill`, `remove` | a session's repository, its files, its end |
 //! | `collect`, `salvage` | bringing an agent's commits home without trusting its repository |
 //! | `merge`, `publish` | merges computed in the object store, and compare-and-swap at the remote |
@@ -34,6 +34,7 @@ mod remote;
 mod remove;
 mod runner;
 mod salvage;
+mod stale;
 #[cfg(test)]
 mod tests;
 mod version;

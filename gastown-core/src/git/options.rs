@@ -27,8 +27,6 @@ pub struct GitOptions {
     pub allow_file_protocol: bool,
     /// Whether plain `http://` is allowed; only loopback addresses are ever accepted. Default false.
     pub allow_http_protocol: bool,
-    /// How old a lock in a mirror is that stands in the way before it counts as left by a killed process. Default 10 s.
-    pub lock_stale_after: Duration,
     /// The most files one checkout may make. Default 500,000.
     pub checkout_files_max: u64,
     /// The most objects that are taken over from one workspace. Default 200,000.
@@ -47,7 +45,6 @@ impl Default for GitOptions {
             env: Vec::new(),
             allow_file_protocol: true,
             allow_http_protocol: false,
-            lock_stale_after: Duration::from_secs(10),
             checkout_files_max: 500_000,
             collect_objects_max: 200_000,
             collect_bytes_max: 2 << 30,

@@ -160,6 +160,7 @@ fn stdin(input: &Input) -> Result<Stdio> {
             })?;
             Stdio::from(file)
         }
+        Input::Lock(file) => Stdio::from(file.try_clone().map_err(pipe_fault)?),
     })
 }
 

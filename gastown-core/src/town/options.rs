@@ -92,7 +92,7 @@ mod tests {
     fn options_are_read_strictly() {
         let options = TownOptions::from_json(json!({ "id": "harbour", "seed": 7 })).unwrap();
         assert_eq!(options, TownOptions { id: Some("harbour".into()), seed: Some(7), ..TownOptions::default() });
-        for wrong in [json!({ "colour": "red" }), json!({ "seed": -1 }), json!([])] {
+        for wrong in [json!({ "colour": "red" }), json!({ "seed": -1 }), json!("x")] {
             assert_eq!(TownOptions::from_json(wrong).unwrap_err().code(), "input_malformed");
         }
     }
@@ -104,6 +104,7 @@ mod tests {
         assert_eq!(builder(json!({ "durability": "none" })).unwrap_err().code(), "durability_unknown");
         #[cfg(all(feature = "git", feature = "process"))]
         assert_eq!(builder(json!({ "program": "/no/such/program" })).unwrap_err().code(), "program_missing");
-        builder(json!({ "durability": "normal", "id": "t" })).unwrap();
+        let legal = builder(json!({ "durability": "normal", "id": "t" })).unwrap();
+        assert_eq!(legal.id.unwrap().as_str(), "t");
     }
 }

@@ -253,6 +253,10 @@ pub(crate) fn insert(
     for on in &input.depends_on {
         graph::add_edge(txn, &id, on, DependencyKind::Blocks)?;
     }
+    if input.parent.is_none() && input.depends_on.is_empty() {
+        return Ok(row);
+    }
+    // The edges counted its blockers.
     txn.bead(&id)
 }
 

@@ -113,7 +113,7 @@ class Convoys(Group):
         return await self._call(t.ConvoyList, "convoys.list", {})
 
     async def land(self, id: str, *, key: Key = None) -> t.Convoy:
-        """Tries again to land a convoy that needs attention although all its members are done."""
+        """Tries again to land a convoy that needs attention although all its members are done, or to make its branch."""
         return await self._call(t.Convoy, "convoys.land", {}, key, id=id)
 
 

@@ -111,26 +111,20 @@ async fn a_remote_that_vanished_is_missing() {
 }
 
 #[tokio::test]
-async fn locks_that_a_killed_process_left_are_in_nobodys_way_for_long() {
+async fn locks_that_a_killed_process_left_on_refs_stop_nobody() {
     let place = Place::new().await;
-    let mut options = GitOptions::from_env();
-    options.lock_stale_after = std::time::Duration::ZERO;
-    let runner = GitRunner::new(options).await.unwrap();
-    let mirror = Mirror::open(runner, place.mirror.path(), place.mirror.url()).await.unwrap();
-    let new = commit(&place.root().join("seed"), "b", "b");
-    git(&place.root().join("seed"), &["push", "-q", text(&place.remote()), "main"]);
-    let locks = ["packed-refs.lock", "refs/remotes/origin/main.lock", "refs/heads/main.lock"];
-    let left = |names: &[&str]| names.iter().for_each(|name| fs::write(mirror.path().join(name), "").unwrap());
-
-    left(&locks);
-    let young = place.mirror.fetch().await.unwrap_err();
-    assert!(young.fact("stderr").unwrap().contains("File exists"), "a young lock is somebody's: {young:?}");
-    mirror.fetch().await.unwrap();
-    assert_eq!(mirror.branch(&branch("main")).await.unwrap(), Some(new.clone()));
-
-    left(&["refs/heads/main.lock"]);
-    let first = mirror.set_branch(&branch("main"), &place.base, Some(&new)).await.unwrap_err();
-    assert_eq!(first.code(), "ref_locked");
-    mirror.set_branch(&branch("main"), &place.base, Some(&new)).await.unwrap();
-    assert!(locks.iter().all(|name| !mirror.path().join(name).exists()));
+    git(&place.remote(), &["branch", "feature"]);
+    let ours = branch("gt/work/gt-1/toast.1");
+    for name in ["remotes/origin/feature", "heads/feature", "heads/gt/work/gt-1/toast.1", "gt/keep/a"] {
+        let lock = place.mirror.path().join(format!("refs/{name}.lock"));
+        std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        std::fs::write(lock, "").unwrap();
+    }
+    std::fs::write(place.mirror.path().join("packed-refs.lock"), "").unwrap();
+    assert!(place.mirror.fetch().await.is_err());
+    let mirror = Mirror::open(place.mirror.runner().clone(), place.mirror.path(), place.mirror.url()).await.unwrap();
+    assert_eq!(mirror.fetch().await.unwrap().updated, ["feature"]);
+    mirror.set_branch(&ours, &place.base, None).await.unwrap();
+    mirror.keep("a", &place.base).await.unwrap();
+    mirror.release("a").await.unwrap();
 }

@@ -97,6 +97,8 @@ impl SqliteBackend {
             (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true),
             (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
             (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+            // A plan does not depend on parameters, so binding them does not prepare the statement anew.
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
         ] {
             db.set_db_config(option, on)?;
         }
