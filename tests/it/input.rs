@@ -278,17 +278,15 @@ async fn files_that_are_no_town_are_refused_and_left_as_they_are() {
     for (what, code) in [("rubbish", "not_a_town"), ("other", "not_a_town"), ("newer", "schema_newer")] {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("town.db");
-        match what {
-            "rubbish" => std::fs::write(&file, "this is no database, and long enough to be one".repeat(100)).unwrap(),
-            _ => {
-                let town = Town::builder(dir.path()).open().await.unwrap();
-                town.close().await.unwrap();
-                // The header's fields, as SQLite documents them: user version at 60, application id at 68.
-                let mut bytes = std::fs::read(&file).unwrap();
-                let at = if what == "newer" { 60 } else { 68 };
-                bytes[at..at + 4].copy_from_slice(&9_999_i32.to_be_bytes());
-                std::fs::write(&file, bytes).unwrap();
-            }
+        if what == "rubbish" {
+            std::fs::write(&file, "this is no database, and long enough to be one".repeat(100)).unwrap();
+        } else {
+            Town::builder(dir.path()).open().await.unwrap().close().await.unwrap();
+            // The header's fields, as SQLite documents them: user version at 60, application id at 68.
+            let mut bytes = std::fs::read(&file).unwrap();
+            let at = if what == "newer" { 60 } else { 68 };
+            bytes[at..at + 4].copy_from_slice(&9_999_i32.to_be_bytes());
+            std::fs::write(&file, bytes).unwrap();
         }
         let before = std::fs::read(&file).unwrap();
         let error = Town::builder(dir.path()).open().await.unwrap_err();
@@ -393,7 +391,7 @@ async fn an_agent_may_do_what_its_role_may_and_only_while_its_session_lasts() {
     }
     let nobody = gastown_core::model::SessionId::new("s-none").unwrap();
     assert_eq!(yard.town.session(&nobody).await.unwrap_err().code(), "session_missing");
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -415,7 +413,7 @@ async fn a_bead_in_work_or_in_review_is_not_pulled_away_unseen() {
     let next = yard.merged(&yard.sling("next").await).await;
     let subjects = git(&yard.origin, &["log", "--format=%s", "main"]);
     assert!(subjects.contains(next.title.as_str()) && !subjects.contains("watched"), "{subjects}");
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -430,7 +428,7 @@ async fn one_engine_leads_and_the_next_takes_over_from_the_dead() {
     let second = Yard { town: second, ..yard };
     second.town.start().await.unwrap();
     second.merged(&second.sling("by the second").await).await;
-    second.is_tidy().await;
+    second.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
