@@ -9,7 +9,6 @@ mod demo;
 mod floors;
 mod guide;
 mod imports;
-mod input;
 mod parity;
 mod refinery;
 mod runtime;

@@ -1,5 +1,7 @@
 //! Convoys: batches that are brought home together.
 
+use std::time::Duration;
+
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 use serde::{Deserialize, Serialize};
@@ -138,7 +140,7 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Conv
     };
     txn.put(convoy.clone())?;
     let mut members = Vec::with_capacity(input.tasks.len());
-    for task in &input.tasks {
+    for (nth, task) in (0..).zip(&input.tasks) {
         let new = NewBead {
             rig: Some(rig.name.clone()),
             description: task.description.clone(),
@@ -148,6 +150,8 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Conv
             ..NewBead::titled(&task.title)
         };
         let mut bead = beads::insert(txn, BeadKind::Issue, &new, Some(&id))?;
+        // One after another, so that lists and agents take them in the order they were given in.
+        bead.created_at = txn.now().after(Duration::from_micros(nth));
         bead.slung = true;
         let member = bead.id.clone();
         txn.put_bead(bead)?;
