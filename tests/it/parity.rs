@@ -19,7 +19,8 @@ fn an_operation_without_a_binding_is_found() {
     let whole = Bindings::read();
     let create = operations().iter().find(|operation| operation.name == "beads.create").unwrap();
     assert_eq!(whole.missing(create), Vec::<String>::new());
-    let planted: [(fn(&mut Bindings) -> &mut String, &str, usize); 7] = [
+    type Text = fn(&mut Bindings) -> &mut String;
+    let planted: [(Text, &str, usize); 7] = [
         (|it| &mut it.python, "async def create(", 1),
         (|it| &mut it.python, "-> t.Bead:", 1),
         (|it| &mut it.python_types, "class Bead:", 1),
