@@ -143,6 +143,9 @@ impl Work {
                 Err(error) if matches!(error.code(), "leader_epoch_stale" | "store_closed") => return Err(error),
                 Err(error) => {
                     tracing::error!(error = %error.chain(), "the engine could not look; it will try again");
+                    if error.kind() != crate::ErrorKind::Unavailable {
+                        self.isolate().await;
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.stop.cancelled() => {}
@@ -204,6 +207,27 @@ impl Work {
                 Ok(Look { issued, orphans, next_wake: tick.next_wake, more: tick.more })
             })
             .await
+    }
+
+    /// Looks at what is pending one by one, so that what makes a look fail is found and set aside.
+    async fn isolate(&self) {
+        let pending = match self.context.read(engine::pending).await {
+            Ok(pending) => pending,
+            Err(error) => return tracing::error!(error = %error.chain(), "the engine cannot read what is pending"),
+        };
+        for id in pending {
+            let bead = id.clone();
+            let Err(error) = self.context.step("engine.tick", move |txn| engine::look_at(txn, &bead)).await else {
+                continue;
+            };
+            let (bead, reason) = (id.clone(), error.chain());
+            tracing::error!(bead = %id, reason, "a rule failed; the bead is set aside");
+            if let Err(error) =
+                self.context.step("engine.tick", move |txn| engine::set_aside(txn, &bead, &reason)).await
+            {
+                tracing::error!(bead = %id, error = %error.chain(), "a bead could not be set aside");
+            }
+        }
     }
 
     fn begin(&mut self, issued: Issued) {
