@@ -34,6 +34,9 @@ const ROOM: &[(&str, usize)] = &[
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// How long a stop waits for what is in flight to be recorded.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
 /// Whether the engine runs, as `health` shows it.
 #[derive(Clone, Debug)]
 pub(crate) enum PumpState {
@@ -86,9 +89,9 @@ impl Pump {
         self.state.borrow().clone()
     }
 
-    /// Stops beginning effects, waits for those in flight to be reported, and gives the lease back.
+    /// Stops beginning effects, waits a little for those in flight to be reported, and gives the lease back.
     ///
-    /// Agents go on; the next engine adopts them.
+    /// Agents and gates go on; the next engine adopts them.
     pub(crate) async fn stop(&self) -> Result<()> {
         self.stop.cancel();
         if let Some(task) = self.task.lock().await.take() {
@@ -163,8 +166,14 @@ impl Work {
             }
             self.wait(&mut commits, look.next_wake).await;
         }
-        while let Some(ended) = self.in_flight.join_next().await {
-            self.give_back(ended);
+        let drained = tokio::time::timeout(STOP_GRACE, async {
+            while let Some(ended) = self.in_flight.join_next().await {
+                self.give_back(ended);
+            }
+        });
+        if drained.await.is_err() {
+            // They stay issued; the next leader finds out what became of them.
+            self.in_flight.shutdown().await;
         }
         let epoch = self.epoch;
         match self.context.step("engine.leader", move |txn| lease::release(txn, epoch)).await {
