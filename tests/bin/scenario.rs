@@ -106,7 +106,7 @@ async fn end_state(town: &Town, convoy: &Convoy) -> Result<Json> {
     for id in &convoy.members {
         let bead = operator.beads().get(id).await?;
         for session in operator.sessions().list(SessionFilter { bead: Some(id.clone()), state: None }).await?.sessions {
-            exits.push(json!([bead.title, session.state, session.exit]));
+            exits.push(json!([bead.title, session.state, session.exit, session.reason]));
         }
         let task = json!({
             "status": bead.status, "resolution": bead.resolution, "failures": bead.failures,

@@ -29,7 +29,7 @@ async fn one_that_leaves_no_commit_fails_its_bead_in_the_end_and_the_convoy_says
     assert_eq!(exits_of(&yard, &failed).await, [SessionExit::ProtocolError; 2]);
     assert_eq!(convoy.state.as_str(), "needs_attention");
     assert!(convoy.reason.unwrap().contains(failed.id.as_str()));
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +61,7 @@ async fn those_that_fail_once_are_tried_again_and_land() {
         assert_eq!(exits_of(&yard, &bead).await, [exit, SessionExit::Succeeded], "{what}");
         assert_eq!(bead.failures, 1, "{what}");
         assert_eq!(git(&yard.origin, &["show", &format!("main:{}.txt", bead.id)]), what);
-        yard.is_tidy().await;
+        yard.ends_tidy().await;
     }
 }
 
@@ -74,7 +74,7 @@ async fn what_it_prints_is_bounded_and_holds_nothing_up() {
     let folder = yard.dir.path().join("town/sessions").join(session.id.as_str());
     let kept: u64 = walk(&folder);
     assert!((500_000..2_000_000).contains(&kept), "{kept} bytes are kept");
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 fn walk(folder: &std::path::Path) -> u64 {
@@ -87,7 +87,7 @@ async fn nothing_that_it_started_outlives_it() {
     let script = format!("setsid sleep 1000 & (trap '' TERM HUP; sleep 1000) & nohup sleep 1000 & {WORK}");
     let yard = Yard::new(&script, []).await;
     yard.merged(&yard.sling("parent").await).await;
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +106,7 @@ async fn a_program_that_does_not_exist_is_nobodys_failure_and_parks_the_bead() {
     yard.town.operator().beads().sling(bead.id.clone()).await.unwrap();
     happened(&yard.town, &mut 0, "convoy.landed", &convoy.id).await;
     assert_eq!(yard.bead(&bead.id).await.parked_reason, None);
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +120,7 @@ async fn rewriting_its_own_commits_is_its_own_business() {
     let subjects = git(&yard.origin, &["log", "--format=%s", "main"]);
     assert!(subjects.contains("second") && !subjects.contains("first"), "{subjects}");
     git(&yard.origin, &["cat-file", "-e", &format!("main:{}.txt", bead.id)]);
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +145,7 @@ async fn what_it_plants_in_its_repository_is_never_run_by_us() {
     let yard = Yard::new(&script, [("gate.command", json!(["test", "-f", "README.md"]))]).await;
     yard.merged(&yard.sling("planter").await).await;
     assert!(!sentinel.exists(), "something that an agent planted was run");
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +164,7 @@ async fn a_stopped_session_gives_its_bead_back_and_it_can_be_slung_again() {
     yard.configure("agent.command", sh(WORK)).await;
     yard.town.operator().beads().sling(bead.id.clone()).await.unwrap();
     yard.merged(&bead).await;
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,5 +179,5 @@ async fn a_session_stopped_while_it_starts_ends_as_stopped() {
         assert_eq!(exits_of(&yard, &bead).await, [SessionExit::Cancelled]);
         assert!(!yard.bead(&bead.id).await.slung);
     }
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }

@@ -9,6 +9,7 @@ mod demo;
 mod floors;
 mod guide;
 mod imports;
+mod input;
 mod parity;
 mod refinery;
 mod runtime;

@@ -14,12 +14,15 @@ fn every_operation_has_its_two_bindings_and_their_tests() {
     assert_eq!(missing, Vec::<String>::new());
 }
 
+/// One of the texts that the bindings consist of.
+type Text = fn(&mut Bindings) -> &mut String;
+
 #[test]
 fn an_operation_without_a_binding_is_found() {
     let whole = Bindings::read();
     let create = operations().iter().find(|operation| operation.name == "beads.create").unwrap();
     assert_eq!(whole.missing(create), Vec::<String>::new());
-    let planted: [(fn(&mut Bindings) -> &mut String, &str, usize); 7] = [
+    let planted: [(Text, &str, usize); 7] = [
         (|it| &mut it.python, "async def create(", 1),
         (|it| &mut it.python, "-> t.Bead:", 1),
         (|it| &mut it.python_types, "class Bead:", 1),

@@ -27,7 +27,7 @@ async fn a_single_bead_lands_on_the_target_with_the_commit_its_gate_saw() {
     yard.merged(&yard.sling("alone").await).await;
     let tip = git(&yard.origin, &["rev-parse", "main"]);
     assert_eq!(std::fs::read_to_string(&seen).unwrap().trim(), tip);
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +45,7 @@ async fn a_failed_gate_sends_its_words_back_and_the_next_attempt_lands() {
     assert!(sent_back.data["output"].as_str().unwrap().contains("the hull leaks"));
     yard.merged(&bead).await;
     assert_eq!(git(&yard.origin, &["show", "main:hull.txt"]), "tight");
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +62,7 @@ async fn a_conflict_is_sent_back_with_its_files() {
     assert_eq!((&sent_back.data["reason"], &sent_back.data["files"]), (&json!("conflict"), &json!(["shared.txt"])));
     yard.merged(&bead).await;
     assert_eq!(git(&yard.origin, &["show", "main:shared.txt"]), "second");
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 /// A gate that moves the target while it runs, `times` times.
@@ -88,7 +88,7 @@ async fn a_target_that_moves_during_the_gate_is_merged_anew() {
     let subjects = git(&yard.origin, &["log", "--first-parent", "--format=%s", "main"]);
     assert_eq!(subjects.lines().nth(1), Some("outside 0"), "{subjects}");
     assert_eq!(subjects.lines().count(), 3);
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +102,7 @@ async fn a_target_that_always_moves_ends_in_a_parked_bead() {
     assert_eq!(bead.status, BeadStatus::Open);
     assert!(bead.parked_reason.unwrap().contains("2 attempts"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the gate ran twice");
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 /// The merge request of a bead, once there is one.
@@ -128,7 +128,7 @@ async fn a_convoy_that_the_remote_refuses_waits_and_lands_when_it_is_asked_to_ag
     yard.town.operator().convoys().land(&convoy.id).await.unwrap();
     happened(&yard.town, &mut 0, "convoy.landed", &convoy.id).await;
     git(&yard.origin, &["cat-file", "-e", &format!("main:{}.txt", stuck.members[1])]);
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +141,7 @@ async fn a_convoy_whose_branch_the_remote_refuses_goes_on_when_it_is_asked_to_ag
     std::fs::remove_file(yard.origin.join("hooks/pre-receive")).unwrap();
     yard.town.operator().convoys().land(&convoy.id).await.unwrap();
     happened(&yard.town, &mut 0, "convoy.landed", &convoy.id).await;
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 /// Fails the task of that name for as long as the file is not there.
@@ -169,7 +169,7 @@ async fn a_convoy_that_blocks_goes_on_once_the_failed_bead_is_slung_again() {
     yard.town.operator().beads().sling(bad.id.clone()).await.unwrap();
     happened(&yard.town, &mut 0, "convoy.landed", &convoy.id).await;
     assert_eq!(yard.town.operator().convoys().get(&convoy.id).await.unwrap().progress.closed, 4);
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }
 
 async fn index(yard: &Yard, members: &[BeadId], title: &str) -> usize {
@@ -196,7 +196,7 @@ async fn a_convoy_that_skips_or_continues_lands_without_the_failed_bead() {
             let bead = yard.bead(&landed.members[index(&yard, &landed.members, title).await]).await;
             assert_eq!(bead.resolution, Some(resolution), "{policy}: {title}");
         }
-        yard.is_tidy().await;
+        yard.ends_tidy().await;
     }
 }
 
@@ -218,5 +218,5 @@ async fn two_rigs_work_side_by_side() {
     let (here, there) = (yard.merged(&here).await, yard.merged(&there).await);
     git(&yard.origin, &["cat-file", "-e", &format!("main:{}.txt", here.id)]);
     git(&second, &["cat-file", "-e", &format!("main:{}.txt", there.id)]);
-    yard.is_tidy().await;
+    yard.ends_tidy().await;
 }

@@ -78,13 +78,11 @@ pub(crate) async fn settled(town: &Town, convoy: &Convoy) -> Convoy {
             }
         }
     };
-    match tokio::time::timeout(HANG, wait).await {
-        Ok(convoy) => convoy,
-        Err(_) => {
-            print_journal(town).await;
-            panic!("the convoy did not settle; see the journal above");
-        }
-    }
+    let Ok(convoy) = tokio::time::timeout(HANG, wait).await else {
+        print_journal(town).await;
+        panic!("the convoy did not settle; see the journal above");
+    };
+    convoy
 }
 
 /// The processes that know the folder: by their command line, their environment or where they are.
@@ -199,7 +197,7 @@ impl Yard {
     }
 
     /// Says that nothing is left: no process, no workspace, no effect under way, no difference to the journal.
-    pub(crate) async fn is_tidy(self) {
+    pub(crate) async fn ends_tidy(self) {
         let mut watch = self.town.operator().events().watch(0).unwrap();
         let at_rest = async {
             loop {
@@ -212,7 +210,7 @@ impl Yard {
         };
         tokio::time::timeout(HANG, at_rest).await.expect("the outbox does not empty");
         until("no process is left", async || processes_of(self.dir.path()).is_empty()).await;
-        let left = std::fs::read_dir(self.dir.path().join("town/work")).map(Iterator::count).unwrap_or(0);
+        let left = std::fs::read_dir(self.dir.path().join("town/work")).map_or(0, Iterator::count);
         assert_eq!(left, 0, "workspaces are left");
         assert_eq!(self.town.replay().await.unwrap().differences, Vec::<String>::new());
         self.town.close().await.unwrap();

@@ -12,6 +12,7 @@ use crate::model::{BeadId, BeadKind, BeadRow, Result, RigRow, Timestamp};
 use crate::store::{Scan, index};
 use crate::work::beads::is_ready;
 use crate::work::txn::ScopedTxn;
+use crate::work::view::View;
 use crate::work::{convoys, effects, reviews, sessions};
 
 /// The most beads one tick looks at; the rest waits for the next.
@@ -38,6 +39,38 @@ pub(crate) fn tick(txn: &mut ScopedTxn<'_>) -> Result<Tick> {
     let next_bead: Vec<BeadRow> = txn.scan(Scan::new(&index::BEADS_DUE, vec![], 1))?;
     let next_wake = next_bead.first().and_then(|bead| bead.wake_at).into_iter().chain(effects::next_at(txn)?).min();
     Ok(Tick { next_wake, more })
+}
+
+/// What a look would touch, one by one: used where a look fails, so that one bead cannot stop the others.
+pub(crate) fn pending(view: View<'_>) -> Result<Vec<BeadId>> {
+    let mut ids: Vec<BeadId> = Vec::new();
+    for bead in view.scan::<BeadRow>(Scan::new(&index::BEADS_DIRTY, vec![], BATCH))? {
+        ids.push(bead.id);
+    }
+    for rig in view.all::<RigRow>(Scan::new(&index::RIGS, vec![], 0))? {
+        ids.extend(candidates(view, &rig)?);
+    }
+    Ok(ids)
+}
+
+/// Looks at one bead alone.
+pub(crate) fn look_at(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
+    let bead = txn.bead(id)?;
+    if bead.dirty {
+        look(txn, bead)?;
+    }
+    sessions::dispatch(txn, id).map(drop)
+}
+
+/// Takes a bead whose rule fails out of the engine's way, and says so.
+pub(crate) fn set_aside(txn: &mut ScopedTxn<'_>, id: &BeadId, reason: &str) -> Result<()> {
+    let mut bead = txn.bead(id)?;
+    bead.dirty = false;
+    bead.parked_reason = Some(format!("the engine cannot handle it: {reason}"));
+    bead.parked_until = None;
+    txn.put_bead(bead)?;
+    txn.event("bead.parked", id, serde_json::json!({ "reason": reason }));
+    Ok(())
 }
 
 /// Applies the rule of the bead's kind.
@@ -72,18 +105,23 @@ fn dispatch(txn: &mut ScopedTxn<'_>) -> Result<()> {
         if !sessions::has_idle_polecat(txn, &rig.name)? {
             continue;
         }
-        let now = txn.now();
-        let mut candidates: Vec<BeadId> = Vec::new();
-        txn.view().walk::<BeadRow>(Scan::new(&index::BEADS_SLUNG, vec![rig.name.to_value()], 0), |bead| {
-            if is_ready(&bead, now) && bead.wake_at.is_none_or(|at| at <= now) {
-                candidates.push(bead.id);
-            }
-            Ok(candidates.len() < BATCH)
-        })?;
-        for id in candidates {
+        for id in candidates(txn.view(), &rig)? {
             // One that cannot go (its own agent is busy, its convoy has no branch yet) does not hold up the others.
             sessions::dispatch(txn, &id)?;
         }
     }
     Ok(())
+}
+
+/// The slung beads of a rig that wait for nothing but an agent, most urgent first.
+fn candidates(view: View<'_>, rig: &RigRow) -> Result<Vec<BeadId>> {
+    let now = view.now();
+    let mut found: Vec<BeadId> = Vec::new();
+    view.walk::<BeadRow>(Scan::new(&index::BEADS_SLUNG, vec![rig.name.to_value()], 0), |bead| {
+        if is_ready(&bead, now) && bead.wake_at.is_none_or(|at| at <= now) {
+            found.push(bead.id);
+        }
+        Ok(found.len() < BATCH)
+    })?;
+    Ok(found)
 }

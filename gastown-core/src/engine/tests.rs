@@ -390,6 +390,30 @@ fn a_waiter_outside_the_convoy_is_free_only_when_the_convoy_has_landed() {
 }
 
 #[test]
+fn a_bead_whose_rule_fails_is_set_aside_and_the_others_go_on() {
+    let mut bench = Bench::new(1, quick());
+    let broken = bench
+        .run(|txn| {
+            let new = NewBead::titled("a convoy without its detail").in_rig(rig());
+            let bead = beads::insert(txn, crate::model::BeadKind::Convoy, &new, None)?;
+            txn.mark_dirty(&bead.id)?;
+            Ok(bead.id)
+        })
+        .unwrap();
+    let good = bench.issue("lay the keel");
+    bench.run(|txn| txn.put_bead(BeadRow { slung: true, ..txn.bead(&good)? })).unwrap();
+    assert_eq!(bench.run(tick).unwrap_err().code(), "convoy_missing");
+    for id in bench.run(|txn| super::pending(txn.view())).unwrap() {
+        if let Err(error) = bench.run(|txn| super::look_at(txn, &id)) {
+            bench.run(|txn| super::set_aside(txn, &id, &error.to_string())).unwrap();
+        }
+    }
+    assert_eq!(bench.bead(&good).status, BeadStatus::InProgress);
+    assert!(bench.bead(&broken).parked_reason.unwrap().contains("there is no convoy"));
+    bench.run(tick).unwrap();
+}
+
+#[test]
 fn an_idle_town_is_not_looked_at_again() {
     let mut bench = Bench::new(1, quick());
     let bead = bench.issue("lay the keel");

@@ -104,6 +104,10 @@ async fn brief(context: &Context, id: &SessionId) -> Result<Brief> {
 
 async fn start(context: &Context, id: &SessionId) -> Result<Report> {
     failpoint::pass("start.claimed");
+    // One that is known was started before, so nothing is made for it again.
+    if context.outside.runtime.inspect(id).await?.state != SessionState::Absent {
+        return probe_start(context, id).await;
+    }
     let mut brief = brief(context, id).await?;
     let Some(command) = brief.command.take() else {
         return Ok(Report::Refused { reason: "the setting agent.command names no program".to_owned() });
@@ -122,6 +126,8 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
         author: Person { name: brief.agent.clone(), email: format!("{}@gastown.invalid", brief.agent) },
         upstream: Some(BranchName::new(brief.session.target.clone())?),
     };
+    // What an earlier try made for an older tip was used by nobody.
+    mirror.remove_workspace(&workspace).await?;
     mirror.prepare_workspace(&spec).await?;
     let file = dir.join("brief.json");
     brief.text["base"] = json!(base);

@@ -34,6 +34,9 @@ const ROOM: &[(&str, usize)] = &[
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// How long a stop waits for what is in flight to be recorded.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
 /// Whether the engine runs, as `health` shows it.
 #[derive(Clone, Debug)]
 pub(crate) enum PumpState {
@@ -86,9 +89,9 @@ impl Pump {
         self.state.borrow().clone()
     }
 
-    /// Stops beginning effects, waits for those in flight to be reported, and gives the lease back.
+    /// Stops beginning effects, waits a little for those in flight to be reported, and gives the lease back.
     ///
-    /// Agents go on; the next engine adopts them.
+    /// Agents and gates go on; the next engine adopts them.
     pub(crate) async fn stop(&self) -> Result<()> {
         self.stop.cancel();
         if let Some(task) = self.task.lock().await.take() {
@@ -140,6 +143,9 @@ impl Work {
                 Err(error) if matches!(error.code(), "leader_epoch_stale" | "store_closed") => return Err(error),
                 Err(error) => {
                     tracing::error!(error = %error.chain(), "the engine could not look; it will try again");
+                    if error.kind() != crate::ErrorKind::Unavailable {
+                        self.isolate().await;
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.stop.cancelled() => {}
@@ -163,8 +169,14 @@ impl Work {
             }
             self.wait(&mut commits, look.next_wake).await;
         }
-        while let Some(ended) = self.in_flight.join_next().await {
-            self.give_back(ended);
+        let drained = tokio::time::timeout(STOP_GRACE, async {
+            while let Some(ended) = self.in_flight.join_next().await {
+                self.give_back(ended);
+            }
+        });
+        if drained.await.is_err() {
+            // They stay issued; the next leader finds out what became of them.
+            self.in_flight.shutdown().await;
         }
         let epoch = self.epoch;
         match self.context.step("engine.leader", move |txn| lease::release(txn, epoch)).await {
@@ -195,6 +207,27 @@ impl Work {
                 Ok(Look { issued, orphans, next_wake: tick.next_wake, more: tick.more })
             })
             .await
+    }
+
+    /// Looks at what is pending one by one, so that what makes a look fail is found and set aside.
+    async fn isolate(&self) {
+        let pending = match self.context.read(engine::pending).await {
+            Ok(pending) => pending,
+            Err(error) => return tracing::error!(error = %error.chain(), "the engine cannot read what is pending"),
+        };
+        for id in pending {
+            let bead = id.clone();
+            let Err(error) = self.context.step("engine.tick", move |txn| engine::look_at(txn, &bead)).await else {
+                continue;
+            };
+            let (bead, reason) = (id.clone(), error.chain());
+            tracing::error!(bead = %id, reason, "a rule failed; the bead is set aside");
+            if let Err(error) =
+                self.context.step("engine.tick", move |txn| engine::set_aside(txn, &bead, &reason)).await
+            {
+                tracing::error!(bead = %id, error = %error.chain(), "a bead could not be set aside");
+            }
+        }
     }
 
     fn begin(&mut self, issued: Issued) {

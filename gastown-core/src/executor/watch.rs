@@ -125,13 +125,15 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
     loop {
         match collect(context, session).await {
             Ok(head) => return Ended { exit, reason, head },
-            Err(error) if error.kind() == ErrorKind::Unavailable && tries < TRIES => {
+            Err(error) if tries < worth_trying(error.kind()) => {
                 tries += 1;
                 tokio::time::sleep(PAUSE * tries).await;
             }
             Err(error) => {
                 let exit = match (exit, error.kind()) {
-                    (SessionExit::Succeeded, ErrorKind::Unavailable | ErrorKind::Internal) => SessionExit::Lost,
+                    (SessionExit::Succeeded, ErrorKind::Unavailable | ErrorKind::Internal | ErrorKind::Conflict) => {
+                        SessionExit::Lost
+                    }
                     (SessionExit::Succeeded, _) => SessionExit::ProtocolError,
                     (exit, _) => exit,
                 };
@@ -139,6 +141,16 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
                 return Ended { exit, reason, head: None };
             }
         }
+    }
+}
+
+/// How often bringing work home is tried again after such an error.
+const fn worth_trying(kind: ErrorKind) -> u32 {
+    match kind {
+        ErrorKind::Unavailable | ErrorKind::Internal | ErrorKind::Conflict => TRIES,
+        // What looks damaged may be a repository that somebody else is writing at the same moment.
+        ErrorKind::Corrupt => 1,
+        _ => 0,
     }
 }
 

@@ -268,3 +268,44 @@ impl EffectRow {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_states_is_legal_or_refused_by_the_table() {
+        for &from in EffectState::ALL {
+            for &to in EffectState::ALL {
+                let at = Timestamp::from_micros(1);
+                let mut row = EffectRow {
+                    id: EffectId::new("stop#s-1#1").unwrap(),
+                    kind: "stop".into(),
+                    rig: RigName::new("harbour").unwrap(),
+                    state: from,
+                    payload: serde_json::json!({}),
+                    attempts: 0,
+                    leader_epoch: 0,
+                    next_at: at,
+                    outcome: None,
+                    created_at: at,
+                    updated_at: at,
+                };
+                let result = row.move_to(to);
+                if EffectState::MOVES.contains(&(from, to)) {
+                    result.unwrap();
+                    assert_eq!(row.state, to);
+                } else {
+                    assert_eq!(result.unwrap_err().code(), "effect_transition");
+                    assert_eq!(row.state, from, "a refused move changes nothing");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_begun_is_not_planned_again_before_somebody_knows_what_became_of_it() {
+        assert!(!EffectState::MOVES.contains(&(EffectState::Ambiguous, EffectState::Planned)));
+        assert!(EffectState::MOVES.iter().all(|(from, _)| !from.is_terminal()));
+    }
+}

@@ -115,3 +115,50 @@ impl MergeRequestRow {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_states_is_legal_or_refused_by_the_table() {
+        for &from in ReviewState::ALL {
+            for &to in ReviewState::ALL {
+                let mut row = MergeRequestRow {
+                    id: BeadId::new("gt-1").unwrap(),
+                    source: BeadId::new("gt-2").unwrap(),
+                    rig: RigName::new("harbour").unwrap(),
+                    session: None,
+                    branch: "gt/gt-2".into(),
+                    target: "main".into(),
+                    head: Oid::new("0".repeat(40)).unwrap(),
+                    state: from,
+                    published: false,
+                    target_oid: None,
+                    merge_oid: None,
+                    landed_oid: None,
+                    attempts: 0,
+                    problem: None,
+                    position: 0,
+                    created_at: Timestamp::from_micros(1),
+                };
+                let result = row.move_to(to);
+                if ReviewState::MOVES.contains(&(from, to)) {
+                    result.unwrap();
+                    assert_eq!(row.state, to);
+                } else {
+                    assert_eq!(result.unwrap_err().code(), "review_transition");
+                    assert_eq!(row.state, from, "a refused move changes nothing");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_being_put_on_the_target_is_not_given_up_unseen() {
+        for to in [ReviewState::Abandoned, ReviewState::Superseded] {
+            assert!(!ReviewState::MOVES.contains(&(ReviewState::Publishing, to)));
+        }
+        assert!(ReviewState::MOVES.iter().all(|(from, _)| !from.is_terminal()));
+    }
+}

@@ -144,3 +144,52 @@ impl SessionRow {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_states_is_legal_or_refused_by_the_table() {
+        for &from in SessionState::ALL {
+            for &to in SessionState::ALL {
+                let mut row = SessionRow {
+                    id: SessionId::new("s-1").unwrap(),
+                    agent: BeadId::new("gt-1").unwrap(),
+                    bead: BeadId::new("gt-2").unwrap(),
+                    rig: RigName::new("harbour").unwrap(),
+                    epoch: 1,
+                    state: from,
+                    exit: None,
+                    reason: None,
+                    branch: "gt/work/gt-2/nux.1".into(),
+                    target: "main".into(),
+                    base: None,
+                    head: None,
+                    created_at: Timestamp::from_micros(1),
+                    started_at: None,
+                    ended_at: None,
+                    lease_until: None,
+                    last_progress: None,
+                    wake_at: None,
+                };
+                let result = row.move_to(to);
+                if SessionState::MOVES.contains(&(from, to)) {
+                    result.unwrap();
+                    assert_eq!(row.state, to);
+                } else {
+                    assert_eq!(result.unwrap_err().code(), "session_transition");
+                    assert_eq!(row.state, from, "a refused move changes nothing");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_ended_session_stays_ended_and_every_other_can_end() {
+        for &(from, _) in SessionState::MOVES {
+            assert_ne!(from, SessionState::Ended);
+            assert!(SessionState::MOVES.contains(&(from, SessionState::Ended)), "{from}");
+        }
+    }
+}

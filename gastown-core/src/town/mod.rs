@@ -8,6 +8,8 @@ mod builder;
 mod clock;
 mod handle;
 mod health;
+#[cfg(test)]
+mod model_test;
 mod operation;
 mod options;
 mod replay;

@@ -199,7 +199,8 @@ impl Town {
         Ok(())
     }
 
-    /// Stops the engine: nothing new is begun, what is in flight is recorded, agents go on and are adopted later.
+    /// Stops the engine: nothing new is begun; what is in flight is recorded if that takes no longer than five seconds,
+    /// else the next engine finds out what became of it. Agents and gates go on and are adopted later.
     #[cfg(all(feature = "git", feature = "process"))]
     pub async fn stop(&self) -> Result<()> {
         match self.shared.pump.lock().await.take() {

@@ -9,6 +9,7 @@ pub(crate) mod command;
 pub(crate) mod convoys;
 pub(crate) mod effects;
 pub(crate) mod events;
+pub(crate) mod fields;
 pub(crate) mod graph;
 pub(crate) mod ids;
 pub(crate) mod leader;
