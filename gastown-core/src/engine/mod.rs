@@ -118,7 +118,7 @@ fn candidates(view: View<'_>, rig: &RigRow) -> Result<Vec<BeadId>> {
     let now = view.now();
     let mut found: Vec<BeadId> = Vec::new();
     view.walk::<BeadRow>(Scan::new(&index::BEADS_SLUNG, vec![rig.name.to_value()], 0), |bead| {
-        if is_ready(&bead, now) && bead.wake_at.is_none_or(|at| at <= now) {
+        if is_ready(&bead, now) && bead.wake_at.is_none_or(|at| at <= now) && sessions::can_go(view, &bead)? {
             found.push(bead.id);
         }
         Ok(found.len() < BATCH)

@@ -94,7 +94,7 @@ impl Bench {
     }
 
     fn end(&mut self, session: &SessionId, epoch: i64, exit: SessionExit, head: Option<Oid>) {
-        let ended = Ended { exit, reason: "by the test".to_owned(), head };
+        let ended = Ended { exit, reason: "by the test".to_owned(), head, keep_workspace: false };
         self.run(|txn| sessions::end(txn, session, epoch, &ended)).unwrap();
     }
 
@@ -411,6 +411,72 @@ fn a_bead_whose_rule_fails_is_set_aside_and_the_others_go_on() {
     assert_eq!(bench.bead(&good).status, BeadStatus::InProgress);
     assert!(bench.bead(&broken).parked_reason.unwrap().contains("there is no convoy"));
     bench.run(tick).unwrap();
+}
+
+#[test]
+fn beads_for_a_busy_agent_do_not_hold_up_the_others() {
+    let mut bench = Bench::new(2, quick());
+    let busy = AgentName::new("toast0").unwrap();
+    let agent = bench.run(|txn| agents::by_name(txn.view(), &busy)).unwrap();
+    bench
+        .run(|txn| txn.put(crate::model::AgentRow { state: crate::model::AgentState::Paused, ..agent.clone() }))
+        .unwrap();
+    for n in 0..300 {
+        let id = bench.issue(&format!("for toast0, {n}"));
+        bench.run(|txn| sessions::sling(txn, &Sling { bead: id.clone(), to: Some(busy.clone()) })).unwrap();
+    }
+    let other = bench.issue("for anybody");
+    bench.run(|txn| txn.put_bead(BeadRow { slung: true, priority: 4, ..txn.bead(&other)? })).unwrap();
+    bench.run(tick).unwrap();
+    assert_eq!(bench.bead(&other).status, BeadStatus::InProgress);
+}
+
+#[test]
+fn a_bead_with_the_longest_id_goes_all_the_way() {
+    let mut bench = Bench::new(1, quick());
+    let mut id = bench.issue("a part of a part of a part");
+    loop {
+        let new = NewBead { parent: Some(id.clone()), ..NewBead::titled("a part").in_rig(rig()) };
+        match bench.run(|txn| beads::create(txn, &new)) {
+            Ok(part) => id = part.id,
+            Err(error) => {
+                assert_eq!(error.code(), "id_malformed");
+                break;
+            }
+        }
+    }
+    let (session, epoch) = bench.running(&id);
+    let land = bench.landing(&session, epoch, oid(7));
+    bench.done(&land, Done::Plainly);
+    assert_eq!(bench.bead(&id).resolution, Some(Resolution::Merged));
+}
+
+#[test]
+fn work_that_could_not_be_brought_home_is_queued_again_by_a_sling() {
+    let mut bench = Bench::new(1, quick());
+    let bead = bench.issue("lay the keel");
+    let (session, epoch) = bench.running(&bead);
+    bench.end(&session, epoch, SessionExit::Succeeded, Some(oid(7)));
+    let publish = bench.one("publish");
+    bench.report(&publish, &Report::Refused { reason: "the remote is gone".to_owned() });
+    assert!(bench.bead(&bead).parked_reason.unwrap().contains("the remote is gone"));
+    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    assert_eq!(bench.bead(&bead).status, BeadStatus::InReview);
+    let publish = bench.one("publish");
+    assert!(matches!(&publish.order, Order::Publish { head, .. } if *head == oid(7)), "the same commit");
+}
+
+#[test]
+fn a_claim_that_ran_out_can_be_claimed_by_somebody_else() {
+    let mut bench = Bench::new(1, quick());
+    let bead = bench.issue("lay the keel");
+    let claim =
+        |by: &str| crate::work::Claim { id: Some(bead.clone()), rig: None, by: by.to_owned(), lease_ms: Some(1_000) };
+    bench.run(|txn| beads::claim(txn, &claim("tess"))).unwrap();
+    assert_eq!(bench.run(|txn| beads::claim(txn, &claim("tom"))).unwrap_err().code(), "bead_held");
+    bench.now = bench.now.after(Duration::from_secs(1));
+    let taken = bench.run(|txn| beads::claim(txn, &claim("tom"))).unwrap();
+    assert_eq!((taken.assignee.as_deref(), taken.epoch), (Some("tom"), 2));
 }
 
 #[test]

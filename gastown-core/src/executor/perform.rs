@@ -23,10 +23,12 @@ pub(super) async fn perform(context: &Context, issued: &Issued) -> Report {
         Err(error) => {
             let reason = in_words(&error);
             match error.kind() {
-                ErrorKind::Unavailable | ErrorKind::Exhausted | ErrorKind::Conflict | ErrorKind::Internal => {
-                    Report::Retry { reason }
+                // What cannot be right, may not be done or is damaged stays so; all else may pass, a remote that is
+                // not found included.
+                ErrorKind::Invalid | ErrorKind::Forbidden | ErrorKind::Corrupt | ErrorKind::Unsupported => {
+                    Report::Refused { reason }
                 }
-                _ => Report::Refused { reason },
+                _ => Report::Retry { reason },
             }
         }
     }
@@ -48,7 +50,7 @@ async fn attempt(context: &Context, issued: &Issued) -> Result<Report> {
         Order::Start { session, .. } => start(context, session).await,
         Order::Stop { session, rig } => stop(context, session, rig).await,
         Order::Publish { rig, branch, head, .. } => publish(context, rig, branch, head, probe).await,
-        Order::Branch { rig, branch, from, .. } => make_branch(context, rig, branch, from).await,
+        Order::Branch { rig, branch, from, holds, .. } => make_branch(context, rig, branch, from, holds.as_ref()).await,
         Order::Merge { review, rig, target, head, message, at } => {
             merge(context, review, rig, target, head, message, *at).await
         }
@@ -230,22 +232,43 @@ async fn publish(context: &Context, rig: &RigName, branch: &str, head: &Oid, pro
     })
 }
 
-/// Makes the convoy's branch; finding it there is the same, so a probe needs no way of its own.
-async fn make_branch(context: &Context, rig: &RigName, branch: &str, from: &str) -> Result<Report> {
+/// Makes the convoy's branch, or finds it; finding it there is the same, so a probe needs no way of its own.
+async fn make_branch(
+    context: &Context,
+    rig: &RigName,
+    branch: &str,
+    from: &str,
+    holds: Option<&Oid>,
+) -> Result<Report> {
     let mirror = context.mirror(rig).await?;
     let (branch, from) = (BranchName::new(branch)?, BranchName::new(from)?);
     mirror.fetch().await?;
     if let Some(oid) = mirror.remote_branch(&branch).await? {
-        return Ok(Report::Done(Done::Branched { oid }));
+        return found_branch(&mirror, &branch, oid, holds).await;
     }
-    let tip = mirror.branch(&from).await?.ok_or_else(|| {
-        Error::unavailable("target_missing", format!("the remote has no branch {from}")).with("branch", &from)
-    })?;
-    Ok(match mirror.publish(&branch, &tip, None).await? {
-        PublishOutcome::Published | PublishOutcome::AlreadyThere => Report::Done(Done::Branched { oid: tip }),
-        PublishOutcome::Moved { actual: Some(oid) } => Report::Done(Done::Branched { oid }),
-        PublishOutcome::Moved { actual: None } => Report::Retry { reason: format!("{branch} was removed again") },
-    })
+    let tip = match holds {
+        Some(held) => held.clone(),
+        None => mirror.branch(&from).await?.ok_or_else(|| {
+            Error::unavailable("target_missing", format!("the remote has no branch {from}")).with("branch", &from)
+        })?,
+    };
+    match mirror.publish(&branch, &tip, None).await? {
+        PublishOutcome::Published | PublishOutcome::AlreadyThere => Ok(Report::Done(Done::Branched { oid: tip })),
+        PublishOutcome::Moved { actual: Some(oid) } => found_branch(&mirror, &branch, oid, holds).await,
+        PublishOutcome::Moved { actual: None } => Ok(Report::Retry { reason: format!("{branch} was removed again") }),
+    }
+}
+
+/// Takes a branch that is there, unless it lost what was merged into it.
+async fn found_branch(mirror: &Mirror, branch: &BranchName, oid: Oid, holds: Option<&Oid>) -> Result<Report> {
+    if let Some(held) = holds {
+        mirror.fetch().await?;
+        if !mirror.contains(held, &oid).await? {
+            let reason = format!("{branch} holds {oid} at the remote, without {held} that was merged into it");
+            return Ok(Report::Refused { reason });
+        }
+    }
+    Ok(Report::Done(Done::Branched { oid }))
 }
 
 async fn merge(

@@ -124,7 +124,7 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
     let mut tries = 0;
     loop {
         match collect(context, session).await {
-            Ok(head) => return Ended { exit, reason, head },
+            Ok(head) => return Ended { exit, reason, head, keep_workspace: false },
             Err(error) if tries < worth_trying(error.kind()) => {
                 tries += 1;
                 tokio::time::sleep(PAUSE * tries).await;
@@ -137,8 +137,14 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
                     (SessionExit::Succeeded, _) => SessionExit::ProtocolError,
                     (exit, _) => exit,
                 };
-                let reason = format!("{reason}; its work could not be brought home: {}", error.chain());
-                return Ended { exit, reason, head: None };
+                // What an agent damaged is its own loss; what the machine kept us from taking stays where it is.
+                let keep_workspace = exit == SessionExit::Lost;
+                let mut reason = format!("{reason}; its work could not be brought home: {}", error.chain());
+                if keep_workspace {
+                    let place = context.outside.workspace(&session.id);
+                    reason = format!("{reason}; its workspace is kept: {}", place.display());
+                }
+                return Ended { exit, reason, head: None, keep_workspace };
             }
         }
     }

@@ -92,6 +92,9 @@ pub enum Order {
         branch: String,
         /// The branch it starts from.
         from: String,
+        /// What it must hold, where it was made before.
+        #[serde(default)]
+        holds: Option<Oid>,
     },
     /// Make the merge commit in the object store.
     Merge {

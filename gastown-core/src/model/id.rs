@@ -3,8 +3,10 @@
 use super::value::{ColumnType, ColumnValue, Value};
 use super::{Error, Result};
 
-/// The longest identity or name in bytes.
-pub const ID_BYTES_MAX: usize = 128;
+/// The longest id of a bead in bytes.
+pub const ID_BYTES_MAX: usize = 100;
+/// The longest id that is made from a bead's: of a session, of an effect. It is a folder's name as well.
+const MADE_ID_BYTES_MAX: usize = 200;
 /// The longest name of a rig or an agent in bytes.
 pub const NAME_BYTES_MAX: usize = 63;
 
@@ -18,7 +20,15 @@ pub(crate) fn excerpt(text: &str) -> String {
 }
 
 fn check_id(what: &str, text: &str) -> Result<()> {
-    let legal = text.len() <= ID_BYTES_MAX
+    check_id_of(what, text, ID_BYTES_MAX)
+}
+
+fn check_made_id(what: &str, text: &str) -> Result<()> {
+    check_id_of(what, text, MADE_ID_BYTES_MAX)
+}
+
+fn check_id_of(what: &str, text: &str, bytes_max: usize) -> Result<()> {
+    let legal = text.len() <= bytes_max
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'#'))
         && !text.contains("..")
@@ -30,7 +40,8 @@ fn check_id(what: &str, text: &str) -> Result<()> {
         .with("what", what)
         .with("found", excerpt(text))
         .with("bytes", text.len())
-        .with("rule", "1 to 128 of A-Z a-z 0-9 - _ . #, starting with a letter or digit, without \"..\""))
+        .with("bytes_max", bytes_max)
+        .with("rule", "A-Z a-z 0-9 - _ . #, starting with a letter or digit, without \"..\""))
 }
 
 fn check_name(what: &str, text: &str) -> Result<()> {
@@ -123,9 +134,9 @@ ids! {
     /// A bead: `<rig prefix>-<base36>`; children add `.1`, `.2`.
     BeadId = "bead" by check_id;
     /// One run of one agent on one bead.
-    SessionId = "session" by check_id;
+    SessionId = "session" by check_made_id;
     /// A thing to be done outside the database: `<kind>#<subject>`.
-    EffectId = "effect" by check_id;
+    EffectId = "effect" by check_made_id;
 }
 
 /// A git object id in hexadecimal: 40 digits (SHA-1) or 64 (SHA-256).
@@ -204,9 +215,14 @@ mod tests {
 
     #[test]
     fn hostile_ids_are_refused() {
-        let long = "a".repeat(129);
+        let long = "a".repeat(ID_BYTES_MAX + 1);
         for bad in ["", "-x", "a b", "a/b", "a..b", "a.", "gt-1'; DROP TABLE bead", &long] {
             assert_eq!(BeadId::new(bad).unwrap_err().code(), "id_malformed", "{bad:?}");
+        }
+        let longest = BeadId::new("a".repeat(ID_BYTES_MAX)).unwrap();
+        for made in [format!("s-{longest}-9223372036854775807"), format!("delete_branch#s-{longest}-1#4294967295")] {
+            SessionId::new(made.clone()).unwrap();
+            EffectId::new(made).unwrap();
         }
         assert_eq!(BeadId::new("gt-a3f9k.1").unwrap().as_str(), "gt-a3f9k.1");
     }

@@ -266,7 +266,8 @@ pub(crate) fn new_id(txn: &mut ScopedTxn<'_>, prefix: &str, parent: Option<&Bead
         let parts: Vec<BeadRow> = txn.all(Scan::new(&index::BEADS_BY_PARENT, vec![text(parent)], 0))?;
         for n in parts.len() + 1.. {
             let id = BeadId::new(format!("{parent}.{n}"))?;
-            if txn.find::<BeadRow>(&Key::bead(&id))?.is_none() {
+            // A hidden sibling may have the id.
+            if !txn.is_taken(&Key::bead(&id))? {
                 return Ok(id);
             }
         }
@@ -564,7 +565,8 @@ pub struct Claim {
     pub rig: Option<RigName>,
     /// Who; an agent's bead or a person's name.
     pub by: String,
-    /// How long the claim holds in milliseconds; 90,000 where it is left out.
+    /// How long the claim holds in milliseconds; 90,000 where it is left out. After that somebody else may claim the
+    /// bead by its id.
     #[serde(default)]
     pub lease_ms: Option<u64>,
 }
@@ -578,6 +580,11 @@ pub(crate) fn claim(txn: &mut ScopedTxn<'_>, input: &Claim) -> Result<Bead> {
         None => best_ready(txn.view(), input.rig.as_ref())?
             .ok_or_else(|| Error::not_found("nothing_ready", "no bead is ready"))?,
     };
+    let ran_out = row.status == BeadStatus::InProgress && row.lease_until.is_some_and(|until| until <= now);
+    if ran_out {
+        row.move_to(BeadStatus::Open, None, now)?;
+        row.assignee = None;
+    }
     if !is_ready(&row, now) || row.slung {
         return Err(not_claimable(&row, now));
     }

@@ -161,11 +161,17 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Conv
     for (member, task) in members.iter().zip(&input.tasks) {
         graph::add_edge(txn, &id, member, DependencyKind::Tracks)?;
         for &on in &task.depends_on {
-            graph::add_edge(txn, member, &members[on], DependencyKind::Blocks)?;
+            // The tasks were found to be without a circle above.
+            graph::add_new_edge(txn, member, &members[on], DependencyKind::Blocks)?;
         }
     }
-    let order =
-        Order::Branch { convoy: id.clone(), rig: rig.name, branch: convoy.branch.clone(), from: convoy.target.clone() };
+    let order = Order::Branch {
+        convoy: id.clone(),
+        rig: rig.name,
+        branch: convoy.branch.clone(),
+        from: convoy.target.clone(),
+        holds: None,
+    };
     effects::enqueue(txn, &order, 1)?;
     txn.event("convoy.slung", &id, json!({ "title": input.title, "members": members }));
     get(txn.view(), &BeadRef { id })
@@ -275,6 +281,10 @@ pub(crate) fn list(view: View<'_>, _: &rigs::All) -> Result<ConvoyList> {
 /// The convoy's branch is at the remote.
 pub(crate) fn branched(txn: &mut ScopedTxn<'_>, id: &BeadId, oid: &Oid) -> Result<()> {
     let mut convoy = row(txn.view(), id)?;
+    if convoy.state == ConvoyState::ReadyToLand {
+        convoy.head = Some(oid.clone());
+        return land(txn, convoy, oid);
+    }
     if convoy.base.is_some() {
         return Ok(());
     }
@@ -389,7 +399,7 @@ pub(crate) fn retry_landing(txn: &mut ScopedTxn<'_>, input: &BeadRef) -> Result<
     let convoy = row(txn.view(), &input.id)?;
     let members = members(txn.view(), &input.id)?;
     if convoy.state == ConvoyState::NeedsAttention && convoy.base.is_none() {
-        return retry_branch(txn, convoy);
+        return want_branch(txn, convoy, ConvoyState::Active);
     }
     let blocks = convoy.on_failure == FailurePolicy::Block;
     let is_done = |status: BeadStatus| status == BeadStatus::Closed || (status == BeadStatus::Failed && !blocks);
@@ -403,23 +413,25 @@ pub(crate) fn retry_landing(txn: &mut ScopedTxn<'_>, input: &BeadRef) -> Result<
         .with("state", convoy.state)
         .with("unfinished", unfinished));
     }
-    let head = convoy
-        .head
-        .clone()
-        .ok_or_else(|| Error::conflict("convoy_without_branch", format!("convoy {} has no branch yet", convoy.id)))?;
-    land(txn, convoy, &head)?;
-    get(txn.view(), input)
+    // Somebody may have mended the branch at the remote: what it holds now is what lands.
+    want_branch(txn, convoy, ConvoyState::ReadyToLand)
 }
 
-/// Wants the convoy's branch made once more.
-fn retry_branch(txn: &mut ScopedTxn<'_>, mut convoy: ConvoyRow) -> Result<Convoy> {
+/// Wants the convoy's branch made, or its tip found, once more.
+fn want_branch(txn: &mut ScopedTxn<'_>, mut convoy: ConvoyRow, state: ConvoyState) -> Result<Convoy> {
     let id = convoy.id.clone();
-    let (rig, branch, from) = (convoy.rig.clone(), convoy.branch.clone(), convoy.target.clone());
-    convoy.state = ConvoyState::Active;
+    let order = Order::Branch {
+        convoy: id.clone(),
+        rig: convoy.rig.clone(),
+        branch: convoy.branch.clone(),
+        from: convoy.target.clone(),
+        holds: convoy.head.clone(),
+    };
+    convoy.state = state;
     convoy.reason = None;
     txn.put(convoy)?;
-    effects::enqueue_again(txn, &Order::Branch { convoy: id.clone(), rig, branch, from })?;
-    txn.event("convoy.active", &id, json!({}));
+    effects::enqueue_again(txn, &order)?;
+    txn.event(&format!("convoy.{state}"), &id, json!({ "again": true }));
     get(txn.view(), &BeadRef { id })
 }
 

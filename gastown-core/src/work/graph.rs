@@ -17,6 +17,21 @@ const VISITED_MAX: usize = 1_000_000;
 
 /// Adds an edge; nothing where it is there already. The caller writes the event.
 pub(crate) fn add_edge(txn: &mut ScopedTxn<'_>, bead: &BeadId, on: &BeadId, kind: DependencyKind) -> Result<bool> {
+    insert_edge(txn, bead, on, kind, false)
+}
+
+/// Adds an edge between beads of which the caller knows that it closes no circle, because they are new.
+pub(crate) fn add_new_edge(txn: &mut ScopedTxn<'_>, bead: &BeadId, on: &BeadId, kind: DependencyKind) -> Result<bool> {
+    insert_edge(txn, bead, on, kind, true)
+}
+
+fn insert_edge(
+    txn: &mut ScopedTxn<'_>,
+    bead: &BeadId,
+    on: &BeadId,
+    kind: DependencyKind,
+    is_new: bool,
+) -> Result<bool> {
     if bead == on {
         return Err(Error::invalid("edge_to_itself", format!("bead {bead} cannot depend on itself"))
             .with("bead", bead)
@@ -27,7 +42,7 @@ pub(crate) fn add_edge(txn: &mut ScopedTxn<'_>, bead: &BeadId, on: &BeadId, kind
     if txn.find::<DependencyRow>(&Key::dependency(bead, on, kind))?.is_some() {
         return Ok(false);
     }
-    let circle = if kind.is_acyclic() { txn.as_town(|txn| path(txn.view(), on, bead))? } else { None };
+    let circle = if kind.is_acyclic() && !is_new { txn.as_town(|txn| path(txn.view(), on, bead))? } else { None };
     if let Some(circle) = circle {
         // Beads on the way that the caller does not see stay unnamed.
         let circle: Vec<BeadId> = circle.into_iter().filter(|id| txn.bead(id).is_ok()).collect();

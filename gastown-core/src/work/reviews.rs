@@ -117,6 +117,24 @@ pub(crate) fn submit(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, session: &Sessi
     Ok(())
 }
 
+/// Puts finished work back in the queue that could not be brought home for a reason outside; says whether there is any.
+pub(crate) fn resubmit(txn: &mut ScopedTxn<'_>, source: &BeadId) -> Result<bool> {
+    let rows: Vec<MergeRequestRow> = txn.all(Scan::new(&index::REVIEWS_BY_SOURCE, vec![text(source)], 0))?;
+    let sessions: Vec<SessionRow> = txn.all(Scan::new(&index::SESSIONS_BY_BEAD, vec![text(source)], 0))?;
+    let last = rows.last().filter(|row| row.state == ReviewState::Ejected);
+    // Only the last session's work is the bead's: what came after it would be lost.
+    let Some(session) =
+        sessions.last().filter(|session| last.is_some_and(|row| row.session.as_ref() == Some(&session.id)))
+    else {
+        return Ok(false);
+    };
+    let Some(head) = session.head.clone() else { return Ok(false) };
+    let mut bead = txn.bead(source)?;
+    bead.move_to(BeadStatus::InProgress, None, txn.now())?;
+    submit(txn, bead, session, &head)?;
+    Ok(true)
+}
+
 /// Puts a convoy's branch in the queue of the target.
 pub(crate) fn submit_convoy(txn: &mut ScopedTxn<'_>, convoy: &ConvoyRow, head: &Oid) -> Result<()> {
     supersede(txn, &convoy.id)?;
@@ -336,7 +354,10 @@ fn send_back(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow, state: ReviewSta
         map.insert("target".to_owned(), json!(target));
     }
     if txn.bead(&source)?.kind == BeadKind::Convoy {
-        let reason = format!("its branch cannot land on {target}: {}", what["reason"].as_str().unwrap_or("unknown"));
+        let files: Vec<&str> = what["files"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+        let detail = what["how"].as_str().map_or_else(|| files.join(", "), str::to_owned);
+        let why = what["reason"].as_str().unwrap_or("unknown");
+        let reason = format!("its branch cannot land on {target}: {why} ({detail})");
         return convoys::needs_attention(txn, &source, &reason);
     }
     sessions::rework(txn, &source, what)

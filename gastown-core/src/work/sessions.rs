@@ -160,7 +160,9 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &Sling) -> Result<beads::Bea
     }
     txn.put_bead(bead)?;
     txn.event("bead.slung", &id, json!({ "to": input.to }));
-    dispatch(txn, &id)?;
+    if !reviews::resubmit(txn, &id)? {
+        dispatch(txn, &id)?;
+    }
     beads::get(txn.view(), &BeadRef { id })
 }
 
@@ -185,6 +187,17 @@ pub(crate) fn dispatch(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
     }
     plan(txn, bead, agent)?;
     Ok(true)
+}
+
+/// Whether nothing but room holds a slung bead: its own agent is idle where it has one, its branch is there.
+pub(crate) fn can_go(view: View<'_>, bead: &BeadRow) -> Result<bool> {
+    if let Some(agent) = &bead.slung_to {
+        let agent: Option<AgentRow> = view.find(&Key::agent(agent))?;
+        if agent.is_none_or(|agent| agent.state != AgentState::Idle) {
+            return Ok(false);
+        }
+    }
+    Ok(target(view, bead)?.is_some())
 }
 
 fn idle_polecat(txn: &ScopedTxn<'_>, rig: &RigName) -> Result<Option<AgentRow>> {
@@ -245,7 +258,12 @@ pub(crate) fn stop(txn: &mut ScopedTxn<'_>, input: &SessionRef) -> Result<Sessio
         return Ok(session.into());
     }
     if session.state == SessionState::Planned {
-        let ended = Ended { exit: SessionExit::Cancelled, reason: "stopped before it began".to_owned(), head: None };
+        let ended = Ended {
+            exit: SessionExit::Cancelled,
+            reason: "stopped before it began".to_owned(),
+            head: None,
+            keep_workspace: false,
+        };
         end(txn, &input.id, session.epoch, &ended)?;
         return row(txn.view(), &input.id).map(Session::from);
     }
@@ -367,14 +385,19 @@ pub(crate) fn start_unwanted(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<
     if session.state == SessionState::Ended || session.started_at.is_some() {
         return Ok(());
     }
-    let ended = Ended { exit: SessionExit::Cancelled, reason: "stopped before it began".to_owned(), head: None };
+    let ended = Ended {
+        exit: SessionExit::Cancelled,
+        reason: "stopped before it began".to_owned(),
+        head: None,
+        keep_workspace: false,
+    };
     end(txn, id, session.epoch, &ended)
 }
 
 /// The session could not be started.
 pub(crate) fn start_refused(txn: &mut ScopedTxn<'_>, id: &SessionId, reason: &str) -> Result<()> {
     let session = row(txn.view(), id)?;
-    let ended = Ended { exit: SessionExit::Refused, reason: reason.to_owned(), head: None };
+    let ended = Ended { exit: SessionExit::Refused, reason: reason.to_owned(), head: None, keep_workspace: false };
     end(txn, id, session.epoch, &ended)
 }
 
@@ -387,6 +410,9 @@ pub(crate) struct Ended {
     pub reason: String,
     /// The commit it left on its branch, where that is new.
     pub head: Option<Oid>,
+    /// Whether its workspace holds something that could not be brought home, so that it must stay.
+    #[serde(default)]
+    pub keep_workspace: bool,
 }
 
 /// Takes the outcome of a session; what carries a finished epoch is journaled and ignored.
@@ -428,11 +454,14 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
         }
         txn.put(agent)?;
     }
-    effects::enqueue(txn, &Order::Cleanup { session: id.clone(), rig: session.rig.clone() }, 1)?;
+    if !ended.keep_workspace {
+        effects::enqueue(txn, &Order::Cleanup { session: id.clone(), rig: session.rig.clone() }, 1)?;
+    }
     txn.event(
         "session.ended",
         id,
-        json!({ "bead": session.bead, "epoch": epoch, "exit": exit, "reason": reason, "head": ended.head }),
+        json!({ "bead": session.bead, "epoch": epoch, "exit": exit, "reason": reason, "head": ended.head,
+            "workspace_kept": ended.keep_workspace }),
     );
     if superseded {
         return Ok(());
@@ -470,9 +499,10 @@ fn retry(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, exit: SessionExit, reason: 
                 if let Some(convoy) = &bead.convoy {
                     txn.mark_dirty(convoy)?;
                 }
+            } else {
+                let wait = settings::backoff(txn.view(), rig, "failures.backoff_ms", bead.outages)?;
+                bead.wake_at = Some(now.after(wait));
             }
-            let wait = settings::backoff(txn.view(), rig, "failures.backoff_ms", bead.outages)?;
-            bead.wake_at = Some(now.after(wait));
         }
     }
     if exit.blame() != Blame::Infrastructure {
@@ -481,9 +511,13 @@ fn retry(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, exit: SessionExit, reason: 
     bead.move_to(BeadStatus::Open, None, now)?;
     bead.assignee = None;
     let id = bead.id.clone();
-    let data = json!({ "exit": exit, "failures": bead.failures, "outages": bead.outages, "wake_at": bead.wake_at });
+    let data = json!({
+        "exit": exit, "failures": bead.failures, "outages": bead.outages, "wake_at": bead.wake_at,
+        "reason": bead.parked_reason,
+    });
+    let kind = if bead.parked_reason.is_some() { "bead.parked" } else { "bead.retried" };
     txn.put_bead(bead)?;
-    txn.event("bead.retried", &id, data);
+    txn.event(kind, &id, data);
     Ok(())
 }
 
