@@ -220,3 +220,45 @@ async fn two_rigs_work_side_by_side() {
     git(&second, &["cat-file", "-e", &format!("main:{}.txt", there.id)]);
     yard.ends_tidy().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_convoy_that_conflicts_with_its_target_lands_once_somebody_mended_its_branch() {
+    let yard = Yard::new(r#"echo ours > shared.txt; git add -A; git commit -qm "$GASTOWN_TITLE""#, []).await;
+    // Somebody else changes the same line on the target while the convoy is under way.
+    let aside = yard.dir.path().join("aside");
+    git(yard.dir.path(), &["clone", "-q", yard.origin.to_str().unwrap(), aside.to_str().unwrap()]);
+    std::fs::write(aside.join("shared.txt"), "theirs\n").unwrap();
+    git(&aside, &["commit", "-q", "-a", "-m", "theirs"]);
+    let gate =
+        format!("[ -e {0}/pushed ] || {{ git -C {0} push -q origin main && touch {0}/pushed; }}", aside.display());
+    yard.configure("gate.command", sh(&gate)).await;
+    let sling = SlingConvoy::new("ship", yard.rig.clone(), vec![Task::new("a", [])]);
+    let convoy = yard.town.operator().convoys().sling(sling).await.unwrap();
+    let stuck = settled(&yard.town, &convoy).await;
+    assert_eq!(stuck.reason.as_deref(), Some("its branch cannot land on main: conflict (shared.txt)"));
+
+    git(&aside, &["fetch", "-q", "origin"]);
+    let branch = format!("origin/{}", stuck.branch);
+    git(&aside, &["merge", "-q", "-X", "theirs", "-m", "mend", &branch]);
+    git(&aside, &["push", "-q", "origin", &format!("HEAD:refs/heads/{}", stuck.branch)]);
+    yard.town.operator().convoys().land(&convoy.id).await.unwrap();
+    happened(&yard.town, &mut 0, "convoy.landed", &convoy.id).await;
+    assert_eq!(git(&yard.origin, &["show", "main:shared.txt"]), "ours");
+    git(&yard.origin, &["merge-base", "--is-ancestor", &git(&aside, &["rev-parse", "HEAD"]), "main"]);
+    yard.ends_tidy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_is_away_for_a_while_costs_no_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let away = dir.path().join("away.git");
+    let script =
+        format!(r#"{WORK}; mv "$(git -C "$(git remote get-url origin)" remote get-url origin)" {}"#, away.display());
+    let yard = Yard::new(&script, [("effects.attempts_max", json!(1_000)), ("effects.backoff_ms", json!([50]))]).await;
+    let bead = yard.sling("alone").await;
+    event(&yard.town, &mut 0, |event| event.kind == "effect.retry" && event.subject.starts_with("publish#")).await;
+    std::fs::rename(&away, &yard.origin).unwrap();
+    yard.merged(&bead).await;
+    assert_eq!(yard.sessions(&bead.id).await.len(), 1, "nobody had to work twice");
+    yard.ends_tidy().await;
+}
