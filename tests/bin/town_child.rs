@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gastown_core::failpoint;
-use gastown_core::model::SessionId;
+use gastown_core::model::{RigName, SessionId};
 use gastown_core::runtime::{self, ContainerRuntime, ProcessOptions, ProcessRuntime, SessionSpec, Supervisor};
+use gastown_core::{NewBead, Result, Town};
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
@@ -31,7 +32,8 @@ fn main() -> ExitCode {
     }
     match args.get(1).and_then(|arg| arg.to_str()) {
         Some("host") => host(&args[2..]),
-        Some("run") => run(&args[2..]),
+        Some("run") => in_tokio(scenario::run(&args[2..])),
+        Some("create") => in_tokio(create(Path::new(&args[2]), args[3].to_str().expect("UTF-8"))),
         _ => ExitCode::FAILURE,
     }
 }
@@ -45,15 +47,24 @@ fn take_rank(folder: &Path) -> String {
         .expect("fewer supervisors than that")
 }
 
-fn run(args: &[OsString]) -> ExitCode {
+fn in_tokio(job: impl Future<Output = Result<()>>) -> ExitCode {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
-    match tokio.block_on(scenario::run(args)) {
+    match tokio.block_on(job) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:?}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// `create <town> <title>`: slings a bead of this title in the rig `harbour`, in a town whose engine runs elsewhere.
+async fn create(town: &Path, title: &str) -> Result<()> {
+    let town = Town::builder(town).from_env().open().await?;
+    let beads = town.operator().beads();
+    let bead = beads.create(NewBead::titled(title).in_rig(RigName::new("harbour")?)).await?;
+    beads.sling(bead.id).await?;
+    town.close().await
 }
 
 /// `host <dir> <session> <workspace> <command>…`: starts the session, prints `started`, and stays.

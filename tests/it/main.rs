@@ -11,6 +11,7 @@ mod guide;
 mod imports;
 mod input;
 mod parity;
+mod processes;
 mod refinery;
 mod runtime;
 mod support;

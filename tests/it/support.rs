@@ -196,8 +196,8 @@ impl Yard {
         self.town.operator().sessions().list(filter).await.unwrap().sessions
     }
 
-    /// Says that nothing is left: no process, no workspace, no effect under way, no difference to the journal.
-    pub(crate) async fn ends_tidy(self) {
+    /// Waits until no effect is under way.
+    pub(crate) async fn at_rest(&self) {
         let mut watch = self.town.operator().events().watch(0).unwrap();
         let at_rest = async {
             loop {
@@ -209,6 +209,11 @@ impl Yard {
             }
         };
         tokio::time::timeout(HANG, at_rest).await.expect("the outbox does not empty");
+    }
+
+    /// Says that nothing is left: no process, no workspace, no effect under way, no difference to the journal.
+    pub(crate) async fn ends_tidy(self) {
+        self.at_rest().await;
         until("no process is left", async || processes_of(self.dir.path()).is_empty()).await;
         let left = std::fs::read_dir(self.dir.path().join("town/work")).map_or(0, Iterator::count);
         assert_eq!(left, 0, "workspaces are left");

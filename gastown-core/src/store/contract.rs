@@ -1,6 +1,8 @@
 //! The traits a backend implements.
 
 use std::fmt;
+use std::task::Waker;
+use std::time::Duration;
 
 use super::index::Index;
 use crate::model::value::{ColumnType, Value};
@@ -29,6 +31,32 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Opens one more connection.
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>>;
+
+    /// Watches for commits of anybody; none where the backend cannot.
+    ///
+    /// # Contract
+    /// It is asked after a connection was opened, and hears what is committed from then on.
+    fn changes(&self) -> Result<Option<Box<dyn Changes>>> {
+        Ok(None)
+    }
+}
+
+/// A watch for commits, by whichever connection, store or process.
+pub trait Changes: Send {
+    /// Waits until something may have been committed, at most `timeout`; true where it may have been.
+    ///
+    /// # Contract
+    /// - A commit that appended to the journal, of any town of the database, ends a wait once it can be read. Several
+    ///   commits may end one wait; one that came between two waits ends the second at once.
+    /// - It may be true without a commit. It may miss one whose process died meanwhile: callers look now and then.
+    fn wait(&mut self, timeout: Duration) -> Result<bool>;
+
+    /// What ends the present wait at once, and every later one, when it is woken.
+    ///
+    /// # Contract
+    /// It may be woken from any thread, more than once, and after the watch is gone. Once it was woken, nothing of the
+    /// watch outlives the watch, also where the waker does.
+    fn interrupter(&self) -> Waker;
 }
 
 /// One connection: blocking, used by one thread at a time.

@@ -8,11 +8,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::index::{INDEXES, Index};
-use super::{Access, Backend, Connection, Reader, Scan, Txn, check_order};
+use super::{Access, Backend, Changes, Connection, Reader, Scan, Txn, check_order};
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId};
 
@@ -20,6 +22,7 @@ use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId};
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBackend {
     towns: Arc<Mutex<BTreeMap<TownId, Arc<Town>>>>,
+    bell: Arc<Bell>,
     busy: Option<Duration>,
 }
 
@@ -57,6 +60,62 @@ impl Backend for MemoryBackend {
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
         Ok(Box::new(MemoryConnection { backend: self.clone(), access }))
     }
+
+    fn changes(&self) -> Result<Option<Box<dyn Changes>>> {
+        let bell = Arc::clone(&self.bell);
+        let heard = *lock(&bell.rings);
+        Ok(Some(Box::new(MemoryChanges { heard, ears: Arc::new(Ears { bell, is_over: AtomicBool::new(false) }) })))
+    }
+}
+
+/// Rung after each commit that appended to a journal.
+#[derive(Debug, Default)]
+struct Bell {
+    rings: Mutex<u64>,
+    rung: Condvar,
+}
+
+impl Bell {
+    fn ring(&self) {
+        *lock(&self.rings) += 1;
+        self.rung.notify_all();
+    }
+}
+
+struct MemoryChanges {
+    heard: u64,
+    ears: Arc<Ears>,
+}
+
+struct Ears {
+    bell: Arc<Bell>,
+    is_over: AtomicBool,
+}
+
+impl Wake for Ears {
+    fn wake(self: Arc<Self>) {
+        // Under the lock, so that it cannot fall between a waiter's look at this and its sleep.
+        let rings = lock(&self.bell.rings);
+        self.is_over.store(true, Ordering::SeqCst);
+        drop(rings);
+        self.bell.rung.notify_all();
+    }
+}
+
+impl Changes for MemoryChanges {
+    fn wait(&mut self, timeout: Duration) -> Result<bool> {
+        let Ears { bell, is_over } = &*self.ears;
+        let is_quiet = |rings: &mut u64| *rings == self.heard && !is_over.load(Ordering::SeqCst);
+        let (rings, _) =
+            bell.rung.wait_timeout_while(lock(&bell.rings), timeout, is_quiet).unwrap_or_else(PoisonError::into_inner);
+        let now = *rings;
+        drop(rings);
+        Ok(std::mem::replace(&mut self.heard, now) != now)
+    }
+
+    fn interrupter(&self) -> Waker {
+        Waker::from(Arc::clone(&self.ears))
+    }
 }
 
 struct MemoryConnection {
@@ -77,7 +136,8 @@ impl Connection for MemoryConnection {
         }
         let town = self.backend.town(town);
         let working = town.begin(self.backend.busy.unwrap_or(BUSY))?;
-        Ok(Box::new(MemoryTxn { town, working: Some(working), done: Vec::new(), undo: Vec::new(), mark: None }))
+        let bell = Arc::clone(&self.backend.bell);
+        Ok(Box::new(MemoryTxn { town, bell, working: Some(working), done: Vec::new(), undo: Vec::new(), mark: None }))
     }
 }
 
@@ -282,6 +342,7 @@ reads_state!(MemoryTxn, self => self.state());
 
 struct MemoryTxn {
     town: Arc<Town>,
+    bell: Arc<Bell>,
     /// There until the transaction ends.
     working: Option<Arc<State>>,
     done: Vec<Change>,
@@ -346,10 +407,14 @@ impl Txn for MemoryTxn {
     fn commit(mut self: Box<Self>) -> Result<()> {
         let working = self.working.take().expect("the transaction has not ended");
         let done = std::mem::take(&mut self.done);
+        let has_appended = done.iter().any(|change| matches!(change, Change::Append(_)));
         self.town.end(|slot| {
             let old = std::mem::replace(&mut slot.published, working);
             slot.spare = Some((old, done));
         });
+        if has_appended {
+            self.bell.ring();
+        }
         Ok(())
     }
 

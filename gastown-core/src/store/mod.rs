@@ -10,6 +10,7 @@
 pub mod conformance;
 mod contract;
 pub mod index;
+mod listener;
 mod memory;
 mod readers;
 #[cfg(feature = "sqlite")]
@@ -20,7 +21,7 @@ mod store;
 mod tests;
 mod writer;
 
-pub use contract::{Access, Backend, Connection, Position, Reader, Scan, Txn, check_order};
+pub use contract::{Access, Backend, Changes, Connection, Position, Reader, Scan, Txn, check_order};
 pub use memory::MemoryBackend;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::listener::{self, Listener};
 use super::readers::{self, ReadCommand};
 use super::writer::{self, WriteCommand};
 use super::{Backend, Reader, Txn};
@@ -23,17 +24,21 @@ pub struct StoreOptions {
     pub batch: usize,
     /// How long a batch tries to begin while another process writes, in milliseconds.
     pub busy_ms: u64,
+    /// How often to look for commits of other stores and processes that were not heard of, in milliseconds.
+    pub check_ms: u64,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { readers: 2, queue: 1_024, batch: 128, busy_ms: 10_000 }
+        Self { readers: 2, queue: 1_024, batch: 128, busy_ms: 10_000, check_ms: 30_000 }
     }
 }
 
 impl StoreOptions {
     fn check(&self) -> Result<()> {
-        for (name, value) in [("readers", self.readers), ("queue", self.queue), ("batch", self.batch)] {
+        let check_ms = usize::try_from(self.check_ms).unwrap_or(usize::MAX);
+        let options = [("readers", self.readers), ("queue", self.queue), ("batch", self.batch), ("check_ms", check_ms)];
+        for (name, value) in options {
             if value == 0 {
                 return Err(
                     Error::invalid("store_option", format!("{name} is 0, at least 1 is needed")).with("option", name)
@@ -65,10 +70,12 @@ struct Shared {
     writer_alive: watch::Receiver<()>,
     readers_alive: watch::Receiver<()>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    listener: Listener,
 }
 
 impl Store {
-    /// Opens the town: connects, makes or migrates the schema, and starts the writer's and the readers' threads.
+    /// Opens the town: connects, makes or migrates the schema, and starts the threads: the writer's, the readers'
+    /// and the one that hears what others commit.
     ///
     /// Connecting happens on those threads, so the caller's is never blocked. Dropped before it answers, it leaves
     /// nothing running.
@@ -87,7 +94,7 @@ impl Store {
                 town: town.clone(),
                 options: options.clone(),
                 commands,
-                commits: seq,
+                commits: seq.clone(),
                 alive: writer_guard,
                 readers: readers_alive.clone(),
             },
@@ -110,10 +117,20 @@ impl Store {
             )?;
             is_open.await.map_err(|_| thread_lost("reader"))??;
         }
-        drop(readers_guard);
+        let (opened, is_open) = oneshot::channel();
+        // It reads as well, so the writer's connection outlives it.
+        let start = listener::Start {
+            backend,
+            town: town.clone(),
+            check: Duration::from_millis(options.check_ms),
+            commits: seq,
+            alive: readers_guard,
+        };
+        let listener = listener::start(start, opened)?;
+        is_open.await.map_err(|_| thread_lost("listening"))?;
 
-        let shared =
-            Shared { town, writes, reads, commits, writer_alive, readers_alive, writer: Mutex::new(Some(thread)) };
+        let ending = Mutex::new(Some(thread));
+        let shared = Shared { town, writes, reads, commits, writer_alive, readers_alive, writer: ending, listener };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -154,12 +171,13 @@ impl Store {
         answer.await.map_err(|_| closed(&self.shared.town))?
     }
 
-    /// The journal's last `seq` after the last commit made through this store; it never falls.
+    /// The journal's last `seq` after the last commit, by whomever, that was heard of; it never falls.
     ///
-    /// Watchers are woken by commits that appended to the journal, and only by those of this store: another process's
-    /// show in the next commit here.
+    /// Watchers are woken by commits that appended to the journal: by those of this store at once, and a moment later
+    /// by those of another store or process. Where the system cannot tell of them (SQLite does on Linux), or one was
+    /// missed because its process died, they show after [`StoreOptions::check_ms`] or with the next commit here.
     ///
-    /// The receiver is woken by commits after this call, so take it before reading what it is to follow.
+    /// It is 0 until something was committed. The receiver is woken by commits after this call, so take it before reading what it is to follow.
     pub fn commits(&self) -> watch::Receiver<u64> {
         let mut commits = self.shared.commits.clone();
         commits.mark_unchanged();
@@ -184,6 +202,7 @@ impl Store {
         let shared = &*self.shared;
         // A refused one says that they have ended already.
         let _ = shared.reads.send(ReadCommand::Stop).await;
+        shared.listener.stop();
         ended(&shared.readers_alive).await;
         let _ = shared.writes.send(WriteCommand::Stop).await;
         ended(&shared.writer_alive).await;

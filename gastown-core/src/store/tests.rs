@@ -568,6 +568,7 @@ async fn an_option_of_zero_is_refused() {
         StoreOptions { readers: 0, ..StoreOptions::default() },
         StoreOptions { queue: 0, ..StoreOptions::default() },
         StoreOptions { batch: 0, ..StoreOptions::default() },
+        StoreOptions { check_ms: 0, ..StoreOptions::default() },
     ] {
         let error = Store::open(Arc::new(MemoryBackend::new()), town(), options).await.unwrap_err();
         assert_eq!((error.code(), error.kind()), ("store_option", ErrorKind::Invalid));
@@ -605,6 +606,27 @@ async fn two_stores_lose_no_update(first: Store, second: Store) {
     assert_eq!((*first.commits().borrow()).max(*second.commits().borrow()), 100);
 }
 
+#[tokio::test]
+async fn a_store_that_cannot_hear_looks_now_and_then() {
+    // This backend watches nothing.
+    let backend = Faulty::default();
+    let inner = backend.inner.clone();
+    let options = StoreOptions { check_ms: 10, ..StoreOptions::default() };
+    let store = Store::open(Arc::new(backend), town(), options).await.unwrap();
+    let mut commits = store.commits();
+    let other = open(inner).await;
+    other
+        .write(|txn| {
+            let entry = event(txn.as_reader());
+            txn.append(&[entry])
+        })
+        .await
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(60), commits.changed()).await.expect("it looks").unwrap();
+    assert_eq!(*commits.borrow(), 1);
+    store.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_stores_of_one_memory_lose_no_update() {
     let backend = MemoryBackend::new();
@@ -630,6 +652,30 @@ fn sqlite(directory: &tempfile::TempDir) -> super::SqliteBackend {
 async fn two_stores_of_one_file_lose_no_update() {
     let directory = tempfile::tempdir().unwrap();
     two_stores_lose_no_update(open(sqlite(&directory)).await, open(sqlite(&directory)).await).await;
+}
+
+#[cfg(all(feature = "sqlite", target_os = "linux"))]
+#[tokio::test]
+async fn a_closed_store_keeps_no_watch_and_no_file_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("town.db");
+    // The kernel names a watched file by its inode, in hexadecimal.
+    let held = |file: &std::path::Path| {
+        let inode = std::fs::metadata(file).map(|of| std::os::unix::fs::MetadataExt::ino(&of)).unwrap();
+        let watched = format!(" ino:{inode:x} ");
+        let infos = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
+        let count =
+            infos.filter(|info| std::fs::read_to_string(info.path()).is_ok_and(|text| text.contains(&watched))).count();
+        let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let files = links.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == file)).count();
+        (count, files)
+    };
+    let store = open(sqlite(&directory)).await;
+    let (watches, files) = held(&file);
+    assert!(watches == 1 && files > 0, "{watches} watches, {files} files");
+    store.close().await.unwrap();
+    assert_eq!(held(&file), (0, 0), "also while a handle is left");
+    drop(store);
 }
 
 #[cfg(feature = "sqlite")]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::listener::raise;
 use super::store::panicked;
 use super::{Access, Backend, Connection, Reader, Scan, StoreOptions, Txn};
 use crate::model::{Error, Event, Head, Key, Result, Row, TownId, WrittenEvent};
@@ -286,13 +287,7 @@ impl Writer {
 
         let seq = txn.head()?.seq;
         txn.commit()?;
-        self.commits.send_if_modified(|last| {
-            let later = seq > *last;
-            if later {
-                *last = seq;
-            }
-            later
-        });
+        raise(&self.commits, seq);
         for (job, result) in batch.drain(..).zip(results) {
             match result {
                 Some(Ok(())) => job.succeed(),

@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a case says by a panic that it failed")]
 #![allow(clippy::needless_pass_by_value, reason = "every case has the same form")]
 
+mod changes;
 mod journal;
 mod kit;
 mod rows;
@@ -134,6 +135,9 @@ macro_rules! __store_cases {
             writers_at_once_lose_no_update
             a_connection_serves_many_towns_in_turn
             an_empty_transaction_may_be_committed
+            every_watch_hears_a_commit_that_appended
+            an_interrupted_watch_stays_awake
+            a_store_hears_what_another_commits
         }
     };
 }
@@ -149,6 +153,7 @@ macro_rules! list {
 
 /// The cases by their names.
 mod all {
+    pub(super) use super::changes::*;
     pub(super) use super::journal::*;
     pub(super) use super::rows::*;
     pub(super) use super::scans::*;

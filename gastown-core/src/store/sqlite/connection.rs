@@ -1,10 +1,13 @@
 //! Connections, snapshots and write transactions.
 
 use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, ToSql};
 
+use super::changes;
 use super::error::of_sqlite;
 use super::sql::{self, Select};
 use crate::model::value::Value;
@@ -15,11 +18,12 @@ use crate::store::{Access, Connection, Reader, Scan, Txn, check_order};
 pub(super) struct SqliteConnection {
     db: rusqlite::Connection,
     access: Access,
+    path: Arc<Path>,
 }
 
 impl SqliteConnection {
-    pub(super) const fn new(db: rusqlite::Connection, access: Access) -> Self {
-        Self { db, access }
+    pub(super) const fn new(db: rusqlite::Connection, access: Access, path: Arc<Path>) -> Self {
+        Self { db, access, path }
     }
 
     /// Begins a transaction on a connection that is in none.
@@ -45,8 +49,9 @@ impl Connection for SqliteConnection {
         if self.access == Access::Read {
             return Err(Error::internal("store_access", "a reader's connection cannot write"));
         }
+        let path = Arc::clone(&self.path);
         let view = self.begin(town, "BEGIN IMMEDIATE")?;
-        Ok(Box::new(SqliteTxn { view, has_savepoint: false }))
+        Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
     }
 }
 
@@ -258,7 +263,10 @@ fn event(row: &rusqlite::Row<'_>) -> Result<Event> {
 /// The write transaction.
 struct SqliteTxn<'c> {
     view: View<'c>,
+    path: Arc<Path>,
     has_savepoint: bool,
+    /// Also where that was undone.
+    has_appended: bool,
 }
 
 impl SqliteTxn<'_> {
@@ -270,7 +278,8 @@ impl SqliteTxn<'_> {
         Ok(())
     }
 
-    fn end_append(&self, last: Option<&Event>) {
+    fn end_append(&mut self, last: Option<&Event>) {
+        self.has_appended |= last.is_some();
         *self.view.head.borrow_mut() = last.map(Event::head);
     }
 }
@@ -370,7 +379,11 @@ impl Txn for SqliteTxn<'_> {
     fn commit(self: Box<Self>) -> Result<()> {
         self.view.check_open()?;
         // Where it fails, the transaction is undone when the view is dropped.
-        run(self.view.db, "COMMIT")
+        run(self.view.db, "COMMIT")?;
+        if self.has_appended {
+            changes::announce(&self.path);
+        }
+        Ok(())
     }
 
     fn as_reader(&self) -> &dyn Reader {

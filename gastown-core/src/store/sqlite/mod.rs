@@ -2,6 +2,7 @@
 //!
 //! Tables have real columns and indexes (see `migrations/`), so that the `sqlite3` program is useful to a person.
 
+mod changes;
 mod connection;
 mod error;
 mod schema;
@@ -10,6 +11,7 @@ mod sql;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -17,7 +19,7 @@ use rusqlite::{OpenFlags, ffi};
 
 use self::connection::SqliteConnection;
 use self::error::{not_a_town, of_sqlite};
-use super::{Access, Backend, Connection};
+use super::{Access, Backend, Changes, Connection};
 use crate::model::{Error, Result};
 
 /// The oldest SQLite that is used: those before it can damage a file with a write-ahead log.
@@ -57,7 +59,7 @@ impl Default for SqliteOptions {
 /// Towns in one SQLite file and the two beside it (`-wal`, `-shm`), on a local disk.
 #[derive(Clone, Debug)]
 pub struct SqliteBackend {
-    path: PathBuf,
+    path: Arc<Path>,
     options: SqliteOptions,
 }
 
@@ -69,7 +71,7 @@ impl SqliteBackend {
         let path = path.into();
         // A path that cannot be made absolute is refused by `connect`.
         let path = std::path::absolute(&path).unwrap_or(path);
-        Self { path, options }
+        Self { path: path.into(), options }
     }
 
     /// The file.
@@ -209,7 +211,16 @@ impl Backend for SqliteBackend {
                 }
             }
         };
-        Ok(Box::new(SqliteConnection::new(db, access)))
+        Ok(Box::new(SqliteConnection::new(db, access, Arc::clone(&self.path))))
+    }
+
+    /// Watches the file: on Linux; elsewhere there is none.
+    ///
+    /// # Errors
+    /// `store_unwatched` ([`Unavailable`](crate::ErrorKind::Unavailable)): the file is not there, or the system gives
+    /// this user no further watch.
+    fn changes(&self) -> Result<Option<Box<dyn Changes>>> {
+        changes::watch(&self.path)
     }
 }
 

@@ -177,6 +177,9 @@ impl Backend for Temporary {
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
         self.0.connect(access)
     }
+    fn changes(&self) -> Result<Option<Box<dyn Changes>>> {
+        self.0.changes()
+    }
 }
 
 fn temporary() -> std::sync::Arc<dyn Backend> {
@@ -366,7 +369,7 @@ fn a_full_disk_ends_the_transaction_and_the_connection_goes_on() {
     let db = backend.open_writer().unwrap();
     let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     db.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
-    let mut connection = SqliteConnection::new(db, Access::Write);
+    let mut connection = SqliteConnection::new(db, Access::Write, Arc::clone(&backend.path));
     let text = |size: usize| {
         crate::model::Row::BeadText(crate::model::BeadTextRow {
             id: crate::model::BeadId::new("gt-1").unwrap(),

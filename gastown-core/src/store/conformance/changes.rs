@@ -1,0 +1,78 @@
+//! Cases about hearing what others commit.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::kit::{Bench, events, town};
+use crate::model::Head;
+use crate::store::{Backend, Store, StoreOptions};
+
+/// The longest a case may take before it says that it hangs.
+const HANG: Duration = Duration::from_secs(60);
+
+pub(crate) fn every_watch_hears_a_commit_that_appended(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(Arc::clone(&backend));
+    let (Some(mut first), Some(mut second)) = (backend.changes().unwrap(), backend.changes().unwrap()) else { return };
+    let written = events(&Head::default(), 2, 61);
+    bench.write(|txn| txn.append(&written[..1]).unwrap());
+    assert!(first.wait(HANG).unwrap(), "what came before the wait is heard");
+
+    let seen = thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let mut reader = backend.connect(crate::store::Access::Read).unwrap();
+            let mut seq = 1;
+            while seq == 1 && first.wait(HANG).unwrap() {
+                seq = reader.read(&town()).unwrap().head().unwrap().seq;
+            }
+            seq
+        });
+        bench.write(|txn| txn.append(&written[1..]).unwrap());
+        waiting.join().unwrap()
+    });
+    assert_eq!(seen, 2, "what is heard can be read");
+    assert!(second.wait(HANG).unwrap(), "nobody takes it away from another");
+}
+
+pub(crate) fn an_interrupted_watch_stays_awake(backend: Arc<dyn Backend>) {
+    let _bench = Bench::new(Arc::clone(&backend));
+    let Some(mut changes) = backend.changes().unwrap() else { return };
+    let interrupter = changes.interrupter();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(move || {
+            // Each would hang: the second wait is one after the interruption.
+            for _ in 0..2 {
+                changes.wait(Duration::MAX).unwrap();
+            }
+        });
+        interrupter.wake_by_ref();
+        interrupter.wake_by_ref();
+        waiting.join().unwrap();
+    });
+    interrupter.wake();
+}
+
+pub(crate) fn a_store_hears_what_another_commits(backend: Arc<dyn Backend>) {
+    drop(Bench::new(Arc::clone(&backend)));
+    let can_hear = backend.changes().unwrap().is_some();
+    // The slow check does not come while the case runs, except where there is nothing else.
+    let check_ms = if can_hear { 3_600_000 } else { 10 };
+    let options = StoreOptions { check_ms, ..StoreOptions::default() };
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    tokio.block_on(async {
+        let first = Store::open(Arc::clone(&backend), town(), options.clone()).await.unwrap();
+        let second = Store::open(backend, town(), options).await.unwrap();
+        let stores = [(&first, &second), (&second, &first)];
+        let mut written = events(&Head::default(), 20, 62).into_iter();
+        for (writer, hearer) in stores.into_iter().cycle().take(20) {
+            let mut commits = hearer.commits();
+            let event = written.next().unwrap();
+            let seq = event.seq;
+            writer.write(move |txn| txn.append(std::slice::from_ref(&event))).await.unwrap();
+            let heard = tokio::time::timeout(HANG, commits.wait_for(|last| *last >= seq)).await;
+            assert_eq!(*heard.expect("the other store is not woken").unwrap(), seq);
+        }
+        first.close().await.unwrap();
+        second.close().await.unwrap();
+    });
+}
