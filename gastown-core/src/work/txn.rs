@@ -124,10 +124,12 @@ impl<'a> ScopedTxn<'a> {
         let row = record.into_row();
         let key = row.key();
         self.check(&key, &row)?;
-        if key.kind.is_journaled() {
-            self.note(&key, Some(&row.to_values()));
+        let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_values())));
+        self.raw.put(key.clone(), row)?;
+        if let Some(change) = change {
+            self.note(key, change);
         }
-        self.raw.put(key, row)
+        Ok(())
     }
 
     /// Writes a bead and counts its version.
@@ -155,7 +157,7 @@ impl<'a> ScopedTxn<'a> {
         self.check(key, &row)?;
         self.raw.delete(key)?;
         if key.kind.is_journaled() {
-            self.note(key, None);
+            self.note(key.clone(), change_text(key, None));
         }
         Ok(())
     }
@@ -204,11 +206,9 @@ impl<'a> ScopedTxn<'a> {
         if self.events.is_empty() { Ok(()) } else { self.raw.raw.append_written(&self.events) }
     }
 
-    fn note(&mut self, key: &Key, values: Option<&[Value]>) {
+    fn note(&mut self, key: Key, change: String) {
         self.changes += 1;
-        let mut change = String::with_capacity(1_024);
-        write_change(&mut change, key, values);
-        self.pending.insert(key.clone(), (self.changes, change));
+        self.pending.insert(key, (self.changes, change));
     }
 
     /// A scope that is confined to a rig changes nothing outside it.
@@ -229,6 +229,12 @@ impl<'a> ScopedTxn<'a> {
             .with("rig", rig)
             .with("table", row.kind().table()))
     }
+}
+
+fn change_text(key: &Key, values: Option<&[Value]>) -> String {
+    let mut text = String::with_capacity(1_024);
+    write_change(&mut text, key, values);
+    text
 }
 
 /// The most rows that one command remembers.
