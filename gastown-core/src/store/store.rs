@@ -129,8 +129,16 @@ impl Store {
         let listener = listener::start(start, opened)?;
         is_open.await.map_err(|_| thread_lost("listening"))?;
 
-        let writer = Mutex::new(Some(thread));
-        let shared = Shared { town, writes, reads, commits, writer_alive, readers_alive, writer, listener };
+        let shared = Shared {
+            town,
+            writes,
+            reads,
+            commits,
+            writer_alive,
+            readers_alive,
+            writer: Mutex::new(Some(thread)),
+            listener,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -613,11 +613,11 @@ async fn a_closed_store_keeps_no_watch_and_no_file_open() {
         let inode = std::fs::metadata(file).map(|of| std::os::unix::fs::MetadataExt::ino(&of)).unwrap();
         let watched = format!(" ino:{inode:x} ");
         let infos = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
-        let watches =
+        let marks =
             infos.filter(|info| std::fs::read_to_string(info.path()).is_ok_and(|text| text.contains(&watched))).count();
         let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
         let files = links.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == file)).count();
-        (watches, files)
+        (marks, files)
     };
     let store = open(sqlite(&directory)).await;
     let (watches, files) = held(&file);
