@@ -1,11 +1,14 @@
 //! The journal's entries.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
 
+use super::record::ColumnRole;
 use super::value::Value;
-use super::{SessionId, Timestamp};
+use super::{Error, Key, Result, RowKind, SessionId, Timestamp};
 
 /// The version of the form that events are written in.
 pub const EVENT_SCHEMA: u32 = 1;
@@ -58,8 +61,130 @@ pub struct Head {
     pub hash: String,
 }
 
+/// An entry whose facts and changes are JSON text already: the text that its hash covers is the text that is stored.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct WrittenEvent {
+    /// The entry, without its changes.
+    pub event: Event,
+    /// [`Event::data`] as JSON.
+    pub data: String,
+    /// [`Event::changes`] as JSON.
+    pub changes: String,
+}
+
+impl WrittenEvent {
+    /// The same entry as text.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(crate) fn of(event: &Event) -> Self {
+        let changes = serde_json::to_string(&event.changes).expect("a change is JSON");
+        Self { event: Event { changes: Vec::new(), ..event.clone() }, data: event.data.to_string(), changes }
+    }
+
+    /// The entry with its changes.
+    pub fn parse(&self) -> Result<Event> {
+        let changes = serde_json::from_str(&self.changes)
+            .map_err(|source| Error::internal("event_unwritable", "an event's changes are not JSON").because(source))?;
+        Ok(Event { changes, ..self.event.clone() })
+    }
+
+    /// The next entry after `head`, with its hash; `changes` is the JSON of a list of [`Change`].
+    #[expect(clippy::too_many_arguments, reason = "an entry has that many parts")]
+    pub(crate) fn next(
+        head: &Head,
+        at: Timestamp,
+        actor: &str,
+        session: Option<(SessionId, i64)>,
+        kind: &str,
+        subject: &str,
+        data: serde_json::Value,
+        changes: String,
+    ) -> Self {
+        let (session, epoch) = session.map_or((None, None), |(id, epoch)| (Some(id), Some(epoch)));
+        let text = data.to_string();
+        let mut event = Event {
+            seq: head.seq + 1,
+            at,
+            actor: actor.to_owned(),
+            session,
+            epoch,
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            data,
+            changes: Vec::new(),
+            schema: EVENT_SCHEMA,
+            hash: String::new(),
+        };
+        event.hash = event.hash_with(&head.hash, &text, &changes);
+        Self { event, data: text, changes }
+    }
+}
+
+/// Writes a [`Change`] as the JSON that serde writes of it.
+///
+/// `values` are all columns of the row; none where it was deleted.
+pub(crate) fn write_change(out: &mut String, key: &Key, values: Option<&[Value]>) {
+    out.push_str("{\"table\":");
+    write_text(out, key.kind.table());
+    out.push_str(",\"key\":[");
+    for (n, value) in key.values.iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        write_value(out, value);
+    }
+    out.push_str("],\"row\":");
+    match values {
+        None => out.push_str("null"),
+        Some(values) => {
+            let columns = key.kind.columns();
+            for (n, &place) in journaled_by_name(key.kind).iter().enumerate() {
+                out.push(if n == 0 { '{' } else { ',' });
+                write_text(out, columns[place].name);
+                out.push(':');
+                write_value(out, &values[place]);
+            }
+            out.push('}');
+        }
+    }
+    out.push('}');
+}
+
+/// Where a table's journaled columns stand, in the order of their names.
+fn journaled_by_name(kind: RowKind) -> &'static [usize] {
+    static ALL: OnceLock<Vec<Vec<usize>>> = OnceLock::new();
+    let places = |kind: &RowKind| {
+        let columns = kind.columns();
+        let mut places: Vec<usize> =
+            (0..columns.len()).filter(|&place| columns[place].role != ColumnRole::Volatile).collect();
+        places.sort_unstable_by_key(|&place| columns[place].name);
+        places
+    };
+    // `ALL` has the order of declaration, which is what the cast counts.
+    &ALL.get_or_init(|| RowKind::ALL.iter().map(places).collect())[kind as usize]
+}
+
+fn write_value(out: &mut String, value: &Value) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Int(n) => write!(out, "{n}").expect("a text takes everything"),
+        Value::Text(text) => write_text(out, text),
+    }
+}
+
+fn write_text(out: &mut String, text: &str) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::to_string(text).expect("a text is JSON"));
+    }
+}
+
 impl Event {
     /// The next entry after `head`, with its hash.
+    #[cfg(any(test, feature = "testkit"))]
     #[expect(clippy::too_many_arguments, reason = "an entry has that many parts")]
     pub(crate) fn next(
         head: &Head,
@@ -91,6 +216,12 @@ impl Event {
 
     /// The hash this entry must have behind one with the hash `previous`.
     pub fn hash_after(&self, previous: &str) -> String {
+        let changes = serde_json::to_string(&self.changes).expect("a change is JSON");
+        self.hash_with(previous, &self.data.to_string(), &changes)
+    }
+
+    /// The same, with the JSON of the facts and the changes.
+    fn hash_with(&self, previous: &str, data: &str, changes: &str) -> String {
         let mut hasher = Sha256::new();
         let mut part = |bytes: &[u8]| {
             hasher.update((bytes.len() as u64).to_le_bytes());
@@ -104,8 +235,8 @@ impl Event {
         part(&self.epoch.unwrap_or(-1).to_le_bytes());
         part(self.kind.as_bytes());
         part(self.subject.as_bytes());
-        part(self.data.to_string().as_bytes());
-        part(serde_json::to_string(&self.changes).expect("a change is JSON").as_bytes());
+        part(data.as_bytes());
+        part(changes.as_bytes());
         part(&self.schema.to_le_bytes());
         hex(&hasher.finalize())
     }
@@ -119,10 +250,66 @@ impl Event {
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }
 
 /// A change's key as stored values.
+#[cfg(any(test, feature = "testkit"))]
 pub(crate) fn key_json(values: &[Value]) -> Vec<serde_json::Value> {
     values.iter().map(Value::to_json).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TownId;
+    use crate::store::conformance::sample::{self, Draw};
+
+    fn town() -> TownId {
+        TownId::new("town").unwrap()
+    }
+
+    #[test]
+    fn a_change_is_written_as_serde_writes_it() {
+        for &kind in RowKind::ALL {
+            for seed in 0..200 {
+                let row = sample::row(kind, &town(), &mut Draw::new(seed));
+                let mut text = String::new();
+                write_change(&mut text, &row.key(), Some(&row.to_values()));
+                assert_eq!(text, serde_json::to_string(&row.to_change()).unwrap());
+                text.clear();
+                write_change(&mut text, &row.key(), None);
+                assert_eq!(text, serde_json::to_string(&row.key().to_change()).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_text_is_escaped_as_serde_escapes_it() {
+        for text in ["", "\u{0}", "a\"b", "a\\b", "\n\t\u{1f}", "\u{7f}", "ä\u{2028}😀"] {
+            let mut written = String::new();
+            write_text(&mut written, text);
+            assert_eq!(written, serde_json::to_string(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_hash_of_the_text_is_the_hash_of_what_is_read() {
+        let row = sample::row(RowKind::Bead, &town(), &mut Draw::new(3));
+        let mut changes = "[".to_owned();
+        write_change(&mut changes, &row.key(), Some(&row.to_values()));
+        changes.push(']');
+        let data = serde_json::json!({ "z": 1.5, "a": ["\u{1}", null] });
+        let head = Head { seq: 4, hash: "h".to_owned() };
+        let written =
+            WrittenEvent::next(&head, Timestamp::from_micros(9), "tess", None, "bead.changed", "gt-1", data, changes);
+        let read = written.parse().unwrap();
+        assert_eq!(read.hash, read.hash_after("h"));
+        assert_eq!(read.changes, [row.to_change()]);
+    }
 }

@@ -24,7 +24,7 @@ pub use convoy::{ConvoyMode, ConvoyRow, ConvoyState, FailurePolicy};
 pub use dependency::{DependencyKind, DependencyRow};
 pub use effect::{EffectRow, EffectState, Order};
 pub use error::{Error, ErrorKind, Result};
-pub use event::{Change, EVENT_SCHEMA, Event, Head};
+pub use event::{Change, EVENT_SCHEMA, Event, Head, WrittenEvent};
 pub use id::{AgentName, BeadId, EffectId, ID_BYTES_MAX, NAME_BYTES_MAX, Oid, RigName, SessionId, TownId};
 pub use review::{MergeRequestRow, ReviewState};
 pub use rig::{IdempotencyRow, LeaderRow, RigRow, RigState, SettingRow, TownRow};

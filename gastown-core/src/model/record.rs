@@ -35,6 +35,12 @@ pub trait Record: Sized + Clone {
     const COLUMNS: &'static [Column];
     /// All columns.
     fn to_values(&self) -> Vec<Value>;
+    /// The key's columns alone, in order.
+    fn to_key_values(&self) -> Vec<Value> {
+        let mut values = self.to_values();
+        values.truncate(Self::COLUMNS.iter().take_while(|column| column.role == ColumnRole::Key).count());
+        values
+    }
     /// The record of these columns; an error names the column.
     fn from_values(values: &[Value]) -> Result<Self>;
 }
@@ -63,6 +69,13 @@ macro_rules! record {
                 vec![$($crate::model::value::ColumnValue::to_value(&self.$field),)*]
             }
 
+            #[allow(clippy::vec_init_then_push, reason = "only the fields marked as keys push")]
+            fn to_key_values(&self) -> Vec<$crate::model::value::Value> {
+                let mut values = Vec::with_capacity(3);
+                $($crate::model::record::record!(@key $role values, &self.$field);)*
+                values
+            }
+
             fn from_values(values: &[$crate::model::value::Value]) -> $crate::model::Result<Self> {
                 if values.len() != Self::COLUMNS.len() {
                     return Err($crate::model::Error::corrupt(
@@ -84,6 +97,8 @@ macro_rules! record {
             }
         }
     };
+    (@key key $values:ident, $field:expr) => { $values.push($crate::model::value::ColumnValue::to_value($field)) };
+    (@key $role:ident $values:ident, $field:expr) => {};
     (@role key) => { $crate::model::record::ColumnRole::Key };
     (@role plain) => { $crate::model::record::ColumnRole::Plain };
     (@role volatile) => { $crate::model::record::ColumnRole::Volatile };

@@ -1,8 +1,11 @@
 //! Every record the library stores, as one enum.
 
+#[cfg(any(test, feature = "testkit"))]
 use std::collections::BTreeMap;
 
-use super::event::{Change, key_json};
+use super::event::Change;
+#[cfg(any(test, feature = "testkit"))]
+use super::event::key_json;
 use super::record::{Column, ColumnRole, Record};
 use super::value::Value;
 use super::{
@@ -21,8 +24,7 @@ pub trait Stored: Record {
     fn from_row(row: Row) -> Option<Self>;
     /// Its key.
     fn key(&self) -> Key {
-        let count = Self::KIND.key_len();
-        Key { kind: Self::KIND, values: self.to_values().into_iter().take(count).collect() }
+        Key { kind: Self::KIND, values: self.to_key_values() }
     }
 }
 
@@ -68,6 +70,10 @@ macro_rules! rows {
             /// All columns, in the order of [`RowKind::columns`].
             pub fn to_values(&self) -> Vec<Value> {
                 match self { $(Self::$variant(record) => record.to_values(),)* }
+            }
+
+            fn to_key_values(&self) -> Vec<Value> {
+                match self { $(Self::$variant(record) => record.to_key_values(),)* }
             }
         }
 
@@ -140,8 +146,7 @@ impl RowKind {
 impl Row {
     /// Its key.
     pub fn key(&self) -> Key {
-        let kind = self.kind();
-        Key { kind, values: self.to_values().into_iter().take(kind.key_len()).collect() }
+        Key { kind: self.kind(), values: self.to_key_values() }
     }
 
     /// The same row with every volatile column at its resting value (null, 0 or empty), as the journal holds it.
@@ -156,6 +161,7 @@ impl Row {
     }
 
     /// What the journal keeps of it.
+    #[cfg(any(test, feature = "testkit"))]
     pub(crate) fn to_change(&self) -> Change {
         let kind = self.kind();
         let row: BTreeMap<_, _> = kind
@@ -281,6 +287,7 @@ impl Key {
     }
 
     /// What the journal keeps of its deletion.
+    #[cfg(test)]
     pub(crate) fn to_change(&self) -> Change {
         Change { table: self.kind.table().to_owned(), key: key_json(&self.values), row: None }
     }

@@ -60,7 +60,10 @@ macro_rules! text_enum {
                 $crate::model::value::Value::Text(self.as_str().to_owned())
             }
             fn from_value(value: &$crate::model::value::Value) -> $crate::model::Result<Self> {
-                <String as $crate::model::value::ColumnValue>::from_value(value)?.parse()
+                match value {
+                    $crate::model::value::Value::Text(text) => text.parse(),
+                    other => <String as $crate::model::value::ColumnValue>::from_value(other)?.parse(),
+                }
             }
         }
     };

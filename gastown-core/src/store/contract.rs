@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::index::Index;
 use crate::model::value::{ColumnType, Value};
-use crate::model::{Error, Event, Head, Key, Result, Row, TownId};
+use crate::model::{Error, Event, Head, Key, Result, Row, TownId, WrittenEvent};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +206,16 @@ pub trait Txn: Reader {
     /// Inserts the row or replaces the one of its key.
     fn put(&mut self, row: &Row) -> Result<()>;
 
+    /// Replaces `before`, which this transaction holds under its key, by `after` of the same key.
+    ///
+    /// # Contract
+    /// It leaves what [`Txn::put`] of `after` leaves; a backend may spare itself the columns that are equal. Where
+    /// `before` is not there after all, `after` is inserted.
+    fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
+        let _ = before;
+        self.put(after)
+    }
+
     /// Removes the row of this key; nothing where there is none.
     fn delete(&mut self, key: &Key) -> Result<()>;
 
@@ -215,6 +225,16 @@ pub trait Txn: Reader {
     /// The first has the `seq` behind [`Reader::head`], the others follow without a gap; anything else is refused with
     /// `event_order` ([`Internal`](crate::ErrorKind::Internal)) and changes nothing.
     fn append(&mut self, events: &[Event]) -> Result<()>;
+
+    /// Appends entries of which a part is text already.
+    ///
+    /// # Contract
+    /// It does what [`Txn::append`] does with what [`WrittenEvent::parse`] gives; a backend that stores text may spare
+    /// itself the parsing.
+    fn append_written(&mut self, events: &[WrittenEvent]) -> Result<()> {
+        let events = events.iter().map(WrittenEvent::parse).collect::<Result<Vec<_>>>()?;
+        self.append(&events)
+    }
 
     /// Marks a place to return to, replacing an earlier mark.
     fn savepoint(&mut self) -> Result<()>;
@@ -237,7 +257,7 @@ pub trait Txn: Reader {
 ///
 /// # Errors
 /// `event_order` ([`Internal`](crate::ErrorKind::Internal)).
-pub fn check_order(head: &Head, events: &[Event]) -> Result<()> {
+pub fn check_order<'e>(head: &Head, events: impl IntoIterator<Item = &'e Event>) -> Result<()> {
     for (wanted, event) in (head.seq + 1..).zip(events) {
         if event.seq != wanted {
             return Err(Error::internal(

@@ -129,24 +129,17 @@ impl Store {
         let listener = listener::start(start, opened)?;
         is_open.await.map_err(|_| thread_lost("listening"))?;
 
-        let shared = Shared {
-            town,
-            writes,
-            reads,
-            commits,
-            writer_alive,
-            readers_alive,
-            writer: Mutex::new(Some(thread)),
-            listener,
-        };
+        let ending = Mutex::new(Some(thread));
+        let shared = Shared { town, writes, reads, commits, writer_alive, readers_alive, writer: ending, listener };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Runs `job` in the next write transaction and answers once it is durable.
     ///
     /// - A job that answers an error leaves nothing; the other commands of its transaction are not touched.
-    /// - `job` may be run again from its beginning (when another command of its transaction panics), on a transaction
-    ///   that holds nothing of the earlier run, so it must not change anything but the transaction.
+    /// - `job` may be run again from its beginning (when another command of its transaction panics, or fails after it
+    ///   wrote), on a transaction that holds nothing of the earlier run, so it must not change anything but the
+    ///   transaction.
     /// - Dropped before the job began, the job may be left out; once begun it is done whole, as if it had been awaited.
     /// - Waits where [`StoreOptions::queue`] commands wait already.
     ///

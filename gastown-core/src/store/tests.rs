@@ -242,7 +242,58 @@ async fn what_waits_is_committed_at_once() {
         answer.await.unwrap().unwrap();
     }
     assert_eq!(faults.commits.load(Ordering::SeqCst), 2, "the holder's, and one for all that waited");
-    assert_eq!(faults.savepoints.load(Ordering::SeqCst), 50, "the holder was alone and had none");
+    assert_eq!(faults.savepoints.load(Ordering::SeqCst), 0, "nothing had to be undone");
+}
+
+/// Sends a few commands of which the middle one is `middle`, as one batch; gives its error and how often the first ran.
+async fn with_a_failure_between(store: &Store, middle: fn(&mut dyn Txn) -> Result<()>) -> (Error, usize) {
+    let held = Held::new(store).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let before = send(store, move |txn| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        assert!(txn.get(&bead(1).key())?.is_none(), "nothing of an earlier run is there");
+        txn.put(&bead(1))
+    })
+    .await;
+    let fails = send(store, middle).await;
+    let after = send(store, |txn| {
+        let event = event(txn.as_reader());
+        txn.append(&[event])?;
+        txn.put(&bead(3))
+    })
+    .await;
+    held.release().await;
+    before.await.unwrap().unwrap();
+    after.await.unwrap().unwrap();
+    (fails.await.unwrap().unwrap_err(), runs.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn a_command_that_fails_before_it_wrote_costs_the_others_nothing() {
+    for_each_backend(async |store| {
+        let (error, runs) = with_a_failure_between(&store, |txn| txn.get(&bead(2).key()).and(Err(refused()))).await;
+        assert_eq!((error.code(), runs), ("refused", 1));
+        assert_eq!(versions(&store).await, BTreeSet::from([1, 3]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_command_that_fails_after_it_wrote_is_undone_alone() {
+    for_each_backend(async |store| {
+        let (error, runs) = with_a_failure_between(&store, |txn| {
+            txn.put(&bead(2))?;
+            let event = event(txn.as_reader());
+            txn.append(&[event])?;
+            Err(refused())
+        })
+        .await;
+        assert_eq!((error.code(), runs), ("refused", 2), "the batch was run again with savepoints");
+        assert_eq!(versions(&store).await, BTreeSet::from([1, 3]));
+        assert_eq!(store.read(|reader| reader.head()).await.unwrap().seq, 1);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -613,11 +664,11 @@ async fn a_closed_store_keeps_no_watch_and_no_file_open() {
         let inode = std::fs::metadata(file).map(|of| std::os::unix::fs::MetadataExt::ino(&of)).unwrap();
         let watched = format!(" ino:{inode:x} ");
         let infos = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
-        let marks =
+        let count =
             infos.filter(|info| std::fs::read_to_string(info.path()).is_ok_and(|text| text.contains(&watched))).count();
         let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
         let files = links.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == file)).count();
-        (marks, files)
+        (count, files)
     };
     let store = open(sqlite(&directory)).await;
     let (watches, files) = held(&file);

@@ -15,11 +15,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::listener::raise;
 use super::store::panicked;
-use super::{Access, Backend, Connection, StoreOptions, Txn};
-use crate::model::{Error, Result, TownId};
+use super::{Access, Backend, Connection, Reader, Scan, StoreOptions, Txn};
+use crate::model::{Error, Event, Head, Key, Result, Row, TownId, WrittenEvent};
 
 /// The pause before another try where a backend answers `store_busy` at once.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// How many batches have savepoints after a command had to be undone.
+const CAREFUL_BATCHES: u32 = 16;
 
 /// What the writer is asked.
 pub(super) enum WriteCommand {
@@ -111,7 +113,7 @@ pub(super) fn start(start: Start, ready: oneshot::Sender<Result<()>>) -> Result<
         .name("gastown-writer".to_owned())
         .spawn(move || {
             let Start { backend, town, options, mut commands, commits, alive, readers } = start;
-            let mut writer = Writer { backend, town, options, commits, connection: None };
+            let mut writer = Writer { backend, town, options, commits, connection: None, careful: 0 };
             match writer.open() {
                 Ok(()) => {
                     if ready.send(Ok(())).is_ok() {
@@ -158,6 +160,8 @@ enum Tried {
     Done,
     /// The job at this place spoilt the transaction; it is answered with the error and the others are run again.
     Spoilt(usize, Error),
+    /// A job that had no savepoint must be undone; all are run again with savepoints.
+    Unsure,
 }
 
 struct Writer {
@@ -166,6 +170,10 @@ struct Writer {
     options: StoreOptions,
     commits: watch::Sender<u64>,
     connection: Option<Box<dyn Connection>>,
+    /// How many batches are still to have savepoints.
+    ///
+    /// A savepoint costs a copy of each page that a command changes, and hardly any command fails once it has written.
+    careful: u32,
 }
 
 impl Writer {
@@ -203,7 +211,12 @@ impl Writer {
                 return;
             }
             match self.attempt(batch) {
-                Ok(Tried::Done) => return,
+                Ok(Tried::Done) => {
+                    self.careful = self.careful.saturating_sub(1);
+                    return;
+                }
+                // With savepoints this is not answered again.
+                Ok(Tried::Unsure) => self.careful = CAREFUL_BATCHES,
                 // One job fewer each time, so this ends.
                 Ok(Tried::Spoilt(place, error)) => {
                     self.connection = None;
@@ -239,16 +252,20 @@ impl Writer {
 
         // A command that is alone is undone with its transaction.
         let alone = batch.len() == 1;
+        let careful = !alone && self.careful > 0;
         let mut results: Vec<Option<Result<()>>> = Vec::with_capacity(batch.len());
         for (place, job) in batch.iter_mut().enumerate() {
             if job.is_abandoned() {
                 results.push(None);
                 continue;
             }
-            if !alone {
+            if careful {
                 txn.savepoint()?;
             }
-            match catch_unwind(AssertUnwindSafe(|| job.run(&mut *txn))) {
+            let mut watched = Watched { txn: &mut *txn, wrote: false };
+            let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut watched)));
+            let wrote = watched.wrote;
+            match outcome {
                 Ok(Ok(())) => results.push(Some(Ok(()))),
                 Ok(Err(error)) if alone => {
                     drop(txn);
@@ -257,6 +274,8 @@ impl Writer {
                     }
                     return Ok(Tried::Done);
                 }
+                Ok(Err(error)) if !wrote => results.push(Some(Err(error))),
+                Ok(Err(_)) if !careful => return Ok(Tried::Unsure),
                 Ok(Err(error)) => match txn.rollback_to_savepoint() {
                     Ok(()) => results.push(Some(Err(error))),
                     // The job's error ended the whole transaction: a full disk does that.
@@ -277,5 +296,66 @@ impl Writer {
             }
         }
         Ok(Tried::Done)
+    }
+}
+
+/// A transaction that knows whether it was asked to write.
+struct Watched<'a> {
+    txn: &'a mut dyn Txn,
+    wrote: bool,
+}
+
+impl Watched<'_> {
+    fn writing(&mut self) -> &mut dyn Txn {
+        self.wrote = true;
+        self.txn
+    }
+}
+
+impl Reader for Watched<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Row>> {
+        self.txn.get(key)
+    }
+    fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
+        self.txn.scan(scan)
+    }
+    fn head(&self) -> Result<Head> {
+        self.txn.head()
+    }
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.txn.events(after, limit)
+    }
+    fn count(&self, scan: &Scan) -> Result<u64> {
+        self.txn.count(scan)
+    }
+}
+
+impl Txn for Watched<'_> {
+    fn put(&mut self, row: &Row) -> Result<()> {
+        self.writing().put(row)
+    }
+    fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
+        self.writing().replace(before, after)
+    }
+    fn delete(&mut self, key: &Key) -> Result<()> {
+        self.writing().delete(key)
+    }
+    fn append(&mut self, events: &[Event]) -> Result<()> {
+        self.writing().append(events)
+    }
+    fn append_written(&mut self, events: &[WrittenEvent]) -> Result<()> {
+        self.writing().append_written(events)
+    }
+    fn savepoint(&mut self) -> Result<()> {
+        self.writing().savepoint()
+    }
+    fn rollback_to_savepoint(&mut self) -> Result<()> {
+        self.writing().rollback_to_savepoint()
+    }
+    fn commit(self: Box<Self>) -> Result<()> {
+        Err(Error::internal("commit_in_command", "the writer commits, not a command"))
+    }
+    fn as_reader(&self) -> &dyn Reader {
+        self
     }
 }

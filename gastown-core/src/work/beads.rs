@@ -167,7 +167,12 @@ impl From<&BeadId> for BeadRef {
 pub(crate) fn create(txn: &mut ScopedTxn<'_>, input: &NewBead) -> Result<Bead> {
     let row = insert(txn, BeadKind::Issue, input, None)?;
     txn.event("bead.created", &row.id, json!({ "kind": row.kind, "title": row.title }));
-    get(txn.view(), &row.id.into())
+    let [description, design, acceptance, notes] = texts(input).map(|(_, value)| value.to_owned());
+    let texts = BeadTextRow { id: row.id.clone(), description, design, acceptance, notes };
+    let mut labels = input.labels.clone();
+    labels.sort_unstable();
+    labels.dedup();
+    Ok(whole(row, Some(texts), labels))
 }
 
 /// Writes a new bead with its texts, labels and edges; the caller writes the event.
@@ -284,11 +289,15 @@ pub(crate) fn get(view: View<'_>, input: &BeadRef) -> Result<Bead> {
 
 fn assemble(view: View<'_>, row: BeadRow) -> Result<Bead> {
     let texts = view.find::<BeadTextRow>(&Key::bead_text(&row.id))?;
+    let labels: Vec<LabelRow> = view.scan(Scan::new(&index::LABELS, vec![text(&row.id)], LABELS_MAX))?;
+    Ok(whole(row, texts, labels.into_iter().map(|l| l.label).collect()))
+}
+
+fn whole(row: BeadRow, texts: Option<BeadTextRow>, labels: Vec<String>) -> Bead {
     let (description, design, acceptance, notes) =
         texts.map(|t| (t.description, t.design, t.acceptance, t.notes)).unwrap_or_default();
-    let labels: Vec<LabelRow> = view.scan(Scan::new(&index::LABELS, vec![text(&row.id)], LABELS_MAX))?;
-    Ok(Bead {
-        labels: labels.into_iter().map(|l| l.label).collect(),
+    Bead {
+        labels,
         description,
         design,
         acceptance,
@@ -320,7 +329,7 @@ fn assemble(view: View<'_>, row: BeadRow) -> Result<Bead> {
         created_at: row.created_at,
         updated_at: row.updated_at,
         closed_at: row.closed_at,
-    })
+    }
 }
 
 /// What to change of a bead; what is left out stays.

@@ -95,6 +95,10 @@ pub(crate) fn recount(txn: &mut ScopedTxn<'_>, waiter: &mut BeadRow) -> Result<(
 }
 
 fn recount_own(txn: &mut ScopedTxn<'_>, waiter: &mut BeadRow) -> Result<()> {
+    if waiter.status.is_terminal() && waiter.blockers == 0 {
+        // No edge is counted, and none of a bead that waits for nothing more can be.
+        return Ok(());
+    }
     let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENCIES, vec![text(&waiter.id)], 0))?;
     for mut edge in edges.into_iter().filter(|edge| edge.kind.is_blocking()) {
         let blocker = txn.bead(&edge.on_bead)?;

@@ -1,14 +1,17 @@
 //! The transaction as commands and rules see it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::ids::Ids;
 use super::view::View;
+use crate::model::event::write_change;
 use crate::model::record::ColumnRole;
+use crate::model::value::Value;
 use crate::model::{
-    BeadId, BeadRow, Change, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp,
+    BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp, WrittenEvent,
 };
-use crate::store::{Scan, Txn};
+use crate::store::{Reader, Scan, Txn};
 
 /// What comes into a command from outside: the time, the random choices, the caller's key.
 #[derive(Clone, Debug)]
@@ -26,16 +29,16 @@ pub(crate) struct Ctx {
 /// Invariant: work and rules hold this and never the raw transaction. Each change is journaled with the event that
 /// follows it.
 pub(crate) struct ScopedTxn<'a> {
-    raw: &'a mut dyn Txn,
+    raw: Remembering<'a>,
     scope: &'a Scope,
     now: Timestamp,
     ids: Ids,
     actor: String,
     session: Option<(SessionId, i64)>,
     head: Head,
-    events: Vec<Event>,
-    /// What changed since the last event: the last change of each key, in the order of those.
-    pending: BTreeMap<Key, (usize, Change)>,
+    events: Vec<WrittenEvent>,
+    /// What changed since the last event: the last change of each key as JSON, in the order of those.
+    pending: BTreeMap<Key, (usize, String)>,
     changes: usize,
 }
 
@@ -47,7 +50,7 @@ impl<'a> ScopedTxn<'a> {
         };
         let head = raw.head()?;
         Ok(Self {
-            raw,
+            raw: Remembering { raw, rows: RefCell::default() },
             scope,
             now: ctx.now,
             ids: ctx.ids.clone(),
@@ -75,7 +78,7 @@ impl<'a> ScopedTxn<'a> {
     }
 
     pub(crate) fn view(&self) -> View<'_> {
-        View::new(self.raw.as_reader(), self.scope, self.now)
+        View::new(&self.raw, self.scope, self.now)
     }
 
     pub(crate) fn find<T: Stored>(&self, key: &Key) -> Result<Option<T>> {
@@ -85,7 +88,7 @@ impl<'a> ScopedTxn<'a> {
     /// The whole town, for rules that hold over all rigs (unique names, the town's limits); nothing of it may reach
     /// the caller.
     pub(crate) fn town_view(&self) -> View<'_> {
-        View::new(self.raw.as_reader(), &Scope::Town, self.now)
+        View::new(&self.raw, &Scope::Town, self.now)
     }
 
     /// Does what the town owes its rows whoever caused it, also where the caller's scope does not reach.
@@ -119,13 +122,12 @@ impl<'a> ScopedTxn<'a> {
     /// Writes a record; the change goes to the journal with the next event.
     pub(crate) fn put<T: Stored>(&mut self, record: T) -> Result<()> {
         let row = record.into_row();
-        self.check(&row)?;
-        self.raw.put(&row)?;
-        if row.kind().is_journaled() {
-            let change = row.to_change();
-            self.note(row.key(), change);
+        let key = row.key();
+        self.check(&key, &row)?;
+        if key.kind.is_journaled() {
+            self.note(&key, Some(&row.to_values()));
         }
-        Ok(())
+        self.raw.put(key, row)
     }
 
     /// Writes a bead and counts its version.
@@ -138,21 +140,22 @@ impl<'a> ScopedTxn<'a> {
     /// Writes a record of which only volatile columns changed; nothing is journaled.
     pub(crate) fn put_volatile<T: Stored>(&mut self, record: T) -> Result<()> {
         let row = record.into_row();
-        self.check(&row)?;
+        let key = row.key();
+        self.check(&key, &row)?;
         debug_assert!(
             row.kind().columns().iter().any(|c| c.role == ColumnRole::Volatile),
             "a table without volatile columns has only journaled changes"
         );
-        self.raw.put(&row)
+        self.raw.put(key, row)
     }
 
     /// Removes a record.
     pub(crate) fn delete(&mut self, key: &Key) -> Result<()> {
         let Some(row) = self.raw.get(key)? else { return Ok(()) };
-        self.check(&row)?;
+        self.check(key, &row)?;
         self.raw.delete(key)?;
         if key.kind.is_journaled() {
-            self.note(key.clone(), key.to_change());
+            self.note(key, None);
         }
         Ok(())
     }
@@ -172,33 +175,47 @@ impl<'a> ScopedTxn<'a> {
     pub(crate) fn event(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) {
         let mut changes: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
         changes.sort_unstable_by_key(|(nth, _)| *nth);
-        let changes = changes.into_iter().map(|(_, change)| change).collect();
+        let mut list = String::with_capacity(2 + changes.iter().map(|(_, change)| change.len() + 1).sum::<usize>());
+        list.push('[');
+        for (n, (_, change)) in changes.iter().enumerate() {
+            if n > 0 {
+                list.push(',');
+            }
+            list.push_str(change);
+        }
+        list.push(']');
         let session = self.session.clone();
-        let event = Event::next(&self.head, self.now, &self.actor, session, kind, subject.as_ref(), data, changes);
-        self.head = event.head();
-        self.events.push(event);
+        let written =
+            WrittenEvent::next(&self.head, self.now, &self.actor, session, kind, subject.as_ref(), data, list);
+        self.head = written.event.head();
+        self.events.push(written);
     }
 
     /// Writes the events; `operation` names the event for changes that none took along.
     pub(crate) fn finish(mut self, operation: &str) -> Result<()> {
         if !self.pending.is_empty() {
-            let first = self.pending.values().min_by_key(|(nth, _)| *nth);
-            let subject = first.and_then(|(_, change)| change.key.first()?.as_str()).unwrap_or("town").to_owned();
+            let first = self.pending.iter().min_by_key(|(_, (nth, _))| *nth);
+            let subject = match first.and_then(|(key, _)| key.values.first()) {
+                Some(Value::Text(text)) => text.clone(),
+                _ => "town".to_owned(),
+            };
             self.event(operation, subject, serde_json::json!({}));
         }
-        if self.events.is_empty() { Ok(()) } else { self.raw.append(&self.events) }
+        if self.events.is_empty() { Ok(()) } else { self.raw.raw.append_written(&self.events) }
     }
 
-    fn note(&mut self, key: Key, change: Change) {
+    fn note(&mut self, key: &Key, values: Option<&[Value]>) {
         self.changes += 1;
-        self.pending.insert(key, (self.changes, change));
+        let mut change = String::with_capacity(1_024);
+        write_change(&mut change, key, values);
+        self.pending.insert(key.clone(), (self.changes, change));
     }
 
     /// A scope that is confined to a rig changes nothing outside it.
-    fn check(&self, row: &Row) -> Result<()> {
+    fn check(&self, key: &Key, row: &Row) -> Result<()> {
         let Some(rig) = self.scope.rig() else { return Ok(()) };
         // A new bead's other rows come after the bead itself, so looking it up is enough for them.
-        let before = self.raw.get(&row.key())?;
+        let before = self.raw.get(key)?;
         let allowed = match row.kind() {
             RowKind::Rig | RowKind::Town | RowKind::Setting | RowKind::Leader => false,
             RowKind::Effect => matches!(row, Row::Effect(effect) if effect.rig == *rig),
@@ -211,5 +228,75 @@ impl<'a> ScopedTxn<'a> {
             .with("principal", &self.actor)
             .with("rig", rig)
             .with("table", row.kind().table()))
+    }
+}
+
+/// The most rows that one command remembers.
+const REMEMBERED_MAX: usize = 64;
+
+/// The raw transaction, and the rows that the command read or wrote by their keys: they are not read again, and only
+/// their changed columns are written.
+///
+/// Invariant: it lives as long as one command, so whatever undoes the command's rows undoes it as well.
+struct Remembering<'a> {
+    raw: &'a mut dyn Txn,
+    /// Few, so that looking through them is quicker than anything else.
+    rows: RefCell<Vec<(Key, Option<Row>)>>,
+}
+
+impl Remembering<'_> {
+    fn put(&mut self, key: Key, row: Row) -> Result<()> {
+        // Where a table has many indexes, reading a row is cheaper than writing all of them anew.
+        if matches!(key.kind, RowKind::Bead | RowKind::Session | RowKind::MergeRequest) {
+            self.get(&key)?;
+        }
+        match self.rows.get_mut().iter().find(|(known, _)| *known == key) {
+            Some((_, Some(before))) => self.raw.replace(before, &row)?,
+            _ => self.raw.put(&row)?,
+        }
+        self.remember(key, Some(row));
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &Key) -> Result<()> {
+        self.raw.delete(key)?;
+        self.remember(key.clone(), None);
+        Ok(())
+    }
+
+    fn remember(&self, key: Key, row: Option<Row>) {
+        let mut rows = self.rows.borrow_mut();
+        if let Some((_, known)) = rows.iter_mut().find(|(known, _)| *known == key) {
+            *known = row;
+        } else if rows.len() < REMEMBERED_MAX {
+            rows.push((key, row));
+        }
+    }
+}
+
+impl Reader for Remembering<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Row>> {
+        if let Some((_, known)) = self.rows.borrow().iter().find(|(known, _)| known == key) {
+            return Ok(known.clone());
+        }
+        let row = self.raw.get(key)?;
+        self.remember(key.clone(), row.clone());
+        Ok(row)
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
+        self.raw.scan(scan)
+    }
+
+    fn head(&self) -> Result<Head> {
+        self.raw.head()
+    }
+
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.raw.events(after, limit)
+    }
+
+    fn count(&self, scan: &Scan) -> Result<u64> {
+        self.raw.count(scan)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kit::{Bench, bead, code, events, other_town};
-use crate::model::{ErrorKind, Head};
+use crate::model::{ErrorKind, Event, Head, WrittenEvent};
 use crate::store::Backend;
 
 pub(crate) fn an_empty_journal_ends_at_zero(backend: Arc<dyn Backend>) {
@@ -99,6 +99,41 @@ pub(crate) fn a_transaction_sees_its_own_events(backend: Arc<dyn Backend>) {
         assert_eq!(txn.events(1, 10).unwrap(), written[1..]);
         assert_eq!(txn.as_reader().events(0, 10).unwrap(), written);
     });
+}
+
+fn as_text(events: &[Event]) -> Vec<WrittenEvent> {
+    events.iter().map(WrittenEvent::of).collect()
+}
+
+pub(crate) fn written_events_are_as_appended_ones(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let wanted = events(&Head::default(), 40, 12);
+    bench.write(|txn| {
+        txn.append_written(&as_text(&wanted[..20])).unwrap();
+        assert_eq!(txn.head().unwrap(), wanted[19].head());
+        assert_eq!(txn.events(0, 100).unwrap(), wanted[..20]);
+        txn.append(&wanted[20..30]).unwrap();
+        txn.append_written(&[]).unwrap();
+        txn.append_written(&as_text(&wanted[30..])).unwrap();
+    });
+    let read = bench.read(|reader| reader.events(0, 100).unwrap());
+    assert_eq!(read, wanted);
+    let mut hash = String::new();
+    for event in read {
+        assert_eq!(event.hash_after(&hash), event.hash, "the chain of hashes holds for what was read");
+        hash = event.hash;
+    }
+}
+
+pub(crate) fn written_events_that_leave_a_gap_are_refused(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let written = as_text(&events(&Head::default(), 4, 13));
+    bench.write(|txn| {
+        let gap = [written[0].clone(), written[2].clone()];
+        assert_eq!(code(txn.append_written(&gap)), "event_order");
+        assert_eq!(txn.head().unwrap(), Head::default());
+    });
+    assert_eq!(bench.read(|reader| reader.events(0, 10).unwrap()), []);
 }
 
 pub(crate) fn journals_of_towns_are_apart(backend: Arc<dyn Backend>) {

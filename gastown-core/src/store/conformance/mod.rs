@@ -107,12 +107,17 @@ macro_rules! __store_cases {
             a_refused_append_writes_none_of_its_events
             appending_nothing_changes_nothing
             a_transaction_sees_its_own_events
+            written_events_are_as_appended_ones
+            written_events_that_leave_a_gap_are_refused
             journals_of_towns_are_apart
             an_event_of_a_megabyte_is_kept
             rows_and_events_are_committed_together
             a_dropped_transaction_leaves_nothing
             a_transaction_dropped_behind_a_savepoint_leaves_nothing
             a_transaction_sees_its_own_rows
+            a_replaced_row_is_as_one_that_was_put
+            replacing_a_row_that_is_not_there_puts_it
+            a_savepoint_undoes_a_replacement
             a_savepoint_undoes_rows
             a_savepoint_undoes_events
             a_savepoint_can_be_returned_to_again

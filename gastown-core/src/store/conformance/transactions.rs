@@ -6,8 +6,8 @@ use std::thread;
 
 use super::kit::{Bench, bead, code, events, other_town, town};
 use super::sample::{self, Draw};
-use crate::model::{ErrorKind, Head, Row};
-use crate::store::index::BEADS;
+use crate::model::{ErrorKind, Head, Row, RowKind};
+use crate::store::index::{BEADS, INDEXES};
 use crate::store::{Access, Backend, Scan};
 
 /// Two beads of different ids.
@@ -61,6 +61,74 @@ pub(crate) fn a_transaction_sees_its_own_rows(backend: Arc<dyn Backend>) {
         txn.put(&second).unwrap();
         assert_eq!(txn.count(&Scan::new(&BEADS, vec![], 1)).unwrap(), 2);
     });
+}
+
+/// Two rows of this kind with one key.
+fn before_and_after(kind: RowKind) -> (Row, Row) {
+    let mut draw = Draw::new(24);
+    let before = sample::row(kind, &town(), &mut draw);
+    let after = (0..10_000)
+        .map(|_| sample::row(kind, &town(), &mut draw).to_values())
+        .find_map(|mut values| {
+            let key = kind.key_len();
+            values[..key].clone_from_slice(&before.to_values()[..key]);
+            kind.decode(&values).ok().filter(|row| *row != before || values.len() == key)
+        })
+        .expect("rows differ");
+    (before, after)
+}
+
+pub(crate) fn a_replaced_row_is_as_one_that_was_put(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    for &kind in RowKind::ALL {
+        let (before, after) = before_and_after(kind);
+        bench.write(|txn| txn.put(&before).unwrap());
+        bench.write(|txn| {
+            txn.replace(&before, &after).unwrap();
+            assert_eq!(txn.get(&after.key()).unwrap().as_ref(), Some(&after));
+            // What is equal already stays.
+            txn.replace(&after, &after).unwrap();
+        });
+        assert_eq!(bench.get(&after.key()), Some(after.clone()), "{}", kind.table());
+        for index in INDEXES.iter().filter(|index| index.kind == kind) {
+            for row in [&before, &after] {
+                let values = row.to_values();
+                let prefix = index.prefix.iter().map(|name| values[index.place(name)].clone()).collect();
+                let found = bench.read(|reader| reader.scan(&Scan::new(index, prefix, 10)).unwrap());
+                let wanted = index.entry(&after.to_values()).filter(|entry| {
+                    index.entry(&values).is_some_and(|other| entry[..index.prefix.len()] == other[..index.prefix.len()])
+                });
+                if index.entry(&values).is_some() {
+                    assert_eq!(found.len(), usize::from(wanted.is_some()), "{}", index.name);
+                }
+            }
+        }
+        bench.write(|txn| txn.delete(&after.key()).unwrap());
+    }
+}
+
+pub(crate) fn replacing_a_row_that_is_not_there_puts_it(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    for &kind in RowKind::ALL {
+        let (before, after) = before_and_after(kind);
+        bench.write(|txn| txn.replace(&before, &after).unwrap());
+        if before != after {
+            assert_eq!(bench.get(&after.key()), Some(after), "{}", kind.table());
+        }
+    }
+}
+
+pub(crate) fn a_savepoint_undoes_a_replacement(backend: Arc<dyn Backend>) {
+    let mut bench = Bench::new(backend);
+    let (before, after) = before_and_after(RowKind::Bead);
+    bench.write(|txn| {
+        txn.put(&before).unwrap();
+        txn.savepoint().unwrap();
+        txn.replace(&before, &after).unwrap();
+        txn.rollback_to_savepoint().unwrap();
+        assert_eq!(txn.get(&before.key()).unwrap().as_ref(), Some(&before));
+    });
+    assert_eq!(bench.get(&before.key()), Some(before));
 }
 
 pub(crate) fn a_savepoint_undoes_rows(backend: Arc<dyn Backend>) {

@@ -11,7 +11,7 @@ use super::changes;
 use super::error::of_sqlite;
 use super::sql::{self, Select};
 use crate::model::value::Value;
-use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId};
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
 use crate::store::{Access, Connection, Reader, Scan, Txn, check_order};
 
 /// One connection to the file.
@@ -94,6 +94,30 @@ impl View<'_> {
 
     fn execute<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<()> {
         self.bound(sql, values)?.raw_execute().map(drop).map_err(of_sqlite)
+    }
+
+    /// Writes one more entry of the journal.
+    fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
+        self.db
+            .prepare_cached(sql::APPEND)
+            .and_then(|mut statement| {
+                statement.execute(rusqlite::params![
+                    self.town.as_str(),
+                    sqlite_int(event.seq),
+                    event.at.as_micros(),
+                    event.actor,
+                    event.session.as_ref().map(SessionId::as_str),
+                    event.epoch,
+                    event.kind,
+                    event.subject,
+                    data,
+                    changes,
+                    event.schema,
+                    event.hash,
+                ])
+            })
+            .map(drop)
+            .map_err(of_sqlite)
     }
 
     /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
@@ -245,6 +269,21 @@ struct SqliteTxn<'c> {
     has_appended: bool,
 }
 
+impl SqliteTxn<'_> {
+    fn begin_append<'e>(&self, events: impl IntoIterator<Item = &'e Event>) -> Result<()> {
+        self.view.check_open()?;
+        check_order(&self.head()?, events)?;
+        // Whatever goes wrong while they are written, the end is looked up again.
+        *self.view.head.borrow_mut() = None;
+        Ok(())
+    }
+
+    fn end_append(&mut self, last: Option<&Event>) {
+        self.has_appended |= last.is_some();
+        *self.view.head.borrow_mut() = last.map(Event::head);
+    }
+}
+
 impl Reader for SqliteTxn<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         self.view.get(key)
@@ -269,42 +308,51 @@ impl Txn for SqliteTxn<'_> {
         self.view.execute(&sql::statements(row.kind()).put, &row.to_values())
     }
 
+    fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
+        self.view.check_open()?;
+        let (kind, old, new) = (after.kind(), before.to_values(), after.to_values());
+        let key_len = kind.key_len();
+        if before.kind() != kind || old[..key_len] != new[..key_len] {
+            return Err(
+                Error::internal("replace_key", "a row is replaced by one of its key").with("table", kind.table())
+            );
+        }
+        let changed: Vec<usize> = (key_len..new.len()).filter(|&place| old[place] != new[place]).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        // An index of which no column is named is left alone.
+        let values = new[..key_len].iter().chain(changed.iter().map(|&place| &new[place]));
+        let sql = sql::update(kind, &changed);
+        let rows = self.view.bound(&sql, values)?.raw_execute().map_err(of_sqlite)?;
+        if rows == 0 {
+            return self.view.execute(&sql::statements(kind).put, &new);
+        }
+        Ok(())
+    }
+
     fn delete(&mut self, key: &Key) -> Result<()> {
         self.view.check_open()?;
         self.view.execute(&sql::statements(key.kind).delete, sql::key_values(key))
     }
 
     fn append(&mut self, events: &[Event]) -> Result<()> {
-        self.view.check_open()?;
-        check_order(&self.head()?, events)?;
-        self.has_appended |= !events.is_empty();
-        // Whatever goes wrong below, the end is looked up again.
-        *self.view.head.borrow_mut() = None;
+        self.begin_append(events)?;
         for event in events {
             let changes = serde_json::to_string(&event.changes)
                 .map_err(|source| Error::internal("event_unwritable", "an event cannot be written").because(source))?;
-            self.view
-                .db
-                .prepare_cached(sql::APPEND)
-                .and_then(|mut statement| {
-                    statement.execute(rusqlite::params![
-                        self.view.town.as_str(),
-                        sqlite_int(event.seq),
-                        event.at.as_micros(),
-                        event.actor,
-                        event.session.as_ref().map(SessionId::as_str),
-                        event.epoch,
-                        event.kind,
-                        event.subject,
-                        event.data.to_string(),
-                        changes,
-                        event.schema,
-                        event.hash,
-                    ])
-                })
-                .map_err(of_sqlite)?;
+            self.view.insert(event, &event.data.to_string(), &changes)?;
         }
-        *self.view.head.borrow_mut() = events.last().map(Event::head);
+        self.end_append(events.last());
+        Ok(())
+    }
+
+    fn append_written(&mut self, events: &[WrittenEvent]) -> Result<()> {
+        self.begin_append(events.iter().map(|written| &written.event))?;
+        for WrittenEvent { event, data, changes } in events {
+            self.view.insert(event, data, changes)?;
+        }
+        self.end_append(events.last().map(|written| &written.event));
         Ok(())
     }
 

@@ -47,6 +47,23 @@ impl Statements {
     }
 }
 
+/// Town, key and the columns at these places in.
+pub(super) fn update(kind: RowKind, changed: &[usize]) -> String {
+    let columns = kind.columns();
+    let key = &columns[..kind.key_len()];
+    let mut sql = String::with_capacity(256);
+    let _ = write!(sql, "UPDATE {} SET ", kind.table());
+    for (n, &place) in changed.iter().enumerate() {
+        let comma = if n == 0 { "" } else { ", " };
+        let _ = write!(sql, "{comma}\"{}\" = ?{}", columns[place].name, key.len() + 2 + n);
+    }
+    sql.push_str(" WHERE town_id = ?1");
+    for (n, column) in (2..).zip(key) {
+        let _ = write!(sql, " AND \"{}\" = ?{n}", column.name);
+    }
+    sql
+}
+
 /// A name as SQL writes it, so that none is taken for a keyword.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{name}\"")
