@@ -15,6 +15,10 @@ use crate::model::{Error, Result, TownId};
 /// The pause after a look, so that a burst of commits costs a few looks and not one each.
 const PACE: Duration = Duration::from_millis(5);
 
+/// The longest pause. It grows while only the store's own commits are heard: they wake whoever waits by themselves, and
+/// whoever is woken sees what others committed as well.
+const PACE_MAX: Duration = Duration::from_millis(80);
+
 /// How long until another look where one could not be taken.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -106,7 +110,7 @@ struct Ears {
 
 impl Ears {
     fn serve(mut self, is_asked: &AtomicBool) {
-        let mut is_behind = false;
+        let (mut is_behind, mut pace) = (false, PACE);
         while !is_asked.load(Ordering::SeqCst) {
             let has_heard = self.wait(if is_behind { AGAIN.min(self.check) } else { self.check });
             if is_asked.load(Ordering::SeqCst) {
@@ -117,13 +121,17 @@ impl Ears {
             if !(has_heard || is_behind || somebody_listens) {
                 continue;
             }
-            is_behind = false;
-            if let Err(error) = self.look() {
-                tracing::warn!(code = error.code(), "the journal's end could not be read: {}", error.chain());
-                self.connection = None;
-                is_behind = true;
+            let look = self.look();
+            is_behind = look.is_err();
+            match look {
+                Ok(true) => pace = PACE,
+                Ok(false) => pace = (pace * 2).min(PACE_MAX),
+                Err(error) => {
+                    tracing::warn!(code = error.code(), "the journal's end could not be read: {}", error.chain());
+                    self.connection = None;
+                }
             }
-            thread::park_timeout(PACE);
+            thread::park_timeout(pace);
         }
     }
 
@@ -143,25 +151,24 @@ impl Ears {
         }
     }
 
-    /// Tells where the journal ends, where that is news.
-    fn look(&mut self) -> Result<()> {
+    /// Tells where the journal ends; true where that was news.
+    fn look(&mut self) -> Result<bool> {
         if self.connection.is_none() {
             self.connection = Some(self.backend.connect(Access::Read)?);
         }
         let connection = self.connection.as_mut().expect("it was opened above");
         let seq = connection.read(&self.town)?.head()?.seq;
-        raise(&self.commits, seq);
-        Ok(())
+        Ok(raise(&self.commits, seq))
     }
 }
 
-/// Tells the watchers of a later end of the journal; an earlier one is no news.
-pub(super) fn raise(commits: &watch::Sender<u64>, seq: u64) {
+/// Tells the watchers of a later end of the journal; an earlier one is no news, and then this is false.
+pub(super) fn raise(commits: &watch::Sender<u64>, seq: u64) -> bool {
     commits.send_if_modified(|last| {
         let is_later = seq > *last;
         if is_later {
             *last = seq;
         }
         is_later
-    });
+    })
 }
