@@ -10,7 +10,7 @@ mod tests;
 use crate::model::value::ColumnValue as _;
 use crate::model::{BeadId, BeadKind, BeadRow, Result, RigRow, Timestamp};
 use crate::store::{Scan, index};
-use crate::work::beads::is_ready;
+use crate::work::ready::is_ready;
 use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
 use crate::work::{convoys, effects, reviews, sessions};

@@ -10,7 +10,7 @@ use crate::work::{
     Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
     SlingConvoy,
 };
-use crate::work::{agents, beads, convoys, events, graph, reviews, rigs, sessions};
+use crate::work::{agents, beads, convoys, events, graph, ready, reviews, rigs, sessions};
 
 /// What an operation does to the town.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -141,13 +141,13 @@ operations! {
         /// Changes what is named of a bead and leaves the rest.
         change "beads.update" update(BeadPatch) -> Bead = beads::update, for [Mayor Polecat Crew];
         /// Lists beads, oldest first, a page at a time.
-        ask "beads.list" list(BeadFilter) -> BeadPage = beads::list, for [Mayor Polecat Refinery Witness Crew];
+        ask "beads.list" list(BeadFilter) -> BeadPage = ready::list, for [Mayor Polecat Refinery Witness Crew];
         /// Lists the issues that could be worked on now, most urgent first, a page at a time.
-        ask "beads.ready" ready(BeadFilter) -> BeadPage = beads::ready, for [Mayor Polecat Refinery Witness Crew];
+        ask "beads.ready" ready(BeadFilter) -> BeadPage = ready::ready, for [Mayor Polecat Refinery Witness Crew];
         /// Takes a ready issue for somebody: exactly one of any number of callers gets it.
-        change "beads.claim" claim(Claim) -> Bead = beads::claim, for [Mayor Crew];
+        change "beads.claim" claim(Claim) -> Bead = ready::claim, for [Mayor Crew];
         /// Gives a claimed issue back.
-        change "beads.release" release(BeadRef) -> Bead = beads::release, for [Mayor Crew];
+        change "beads.release" release(BeadRef) -> Bead = ready::release, for [Mayor Crew];
         /// Closes an issue and frees what waited for it.
         change "beads.close" close(CloseBead) -> Bead = beads::close, for [Mayor Crew];
         /// Opens a closed or failed bead again; what is merged or landed stays closed.

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::beads::{self, BeadRef, NewBead};
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{effects, graph, reviews, rigs};
+use super::{effects, graph, ready, reviews, rigs};
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, ConvoyMode, ConvoyRow, ConvoyState, DependencyKind, DependencyRow, Error,
     FailurePolicy, Key, Oid, Order, Resolution, Result, RigName, Timestamp,
@@ -273,7 +273,7 @@ pub struct ConvoyList {
 }
 
 pub(crate) fn list(view: View<'_>, _: &rigs::All) -> Result<ConvoyList> {
-    let rows: Vec<ConvoyRow> = view.scan(Scan::new(&index::CONVOYS, vec![], beads::PAGE_MAX))?;
+    let rows: Vec<ConvoyRow> = view.scan(Scan::new(&index::CONVOYS, vec![], ready::PAGE_MAX))?;
     let convoys = rows.into_iter().map(|row| get(view, &BeadRef { id: row.id })).collect::<Result<_>>()?;
     Ok(ConvoyList { convoys })
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::beads::{self, BeadRef, NewBead, PAGE_MAX};
+use super::beads::{self, BeadRef, NewBead};
+use super::ready::PAGE_MAX;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
 use super::{convoys, effects, graph, sessions, settings};

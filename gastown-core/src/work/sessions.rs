@@ -6,7 +6,7 @@ use serde_json::json;
 use super::beads::{self, BeadRef};
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{agents, effects, reviews, rigs, settings};
+use super::{agents, effects, ready, reviews, rigs, settings};
 use crate::model::value::ColumnValue as _;
 use crate::model::{
     AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, Blame, ConvoyRow, Error, Key, Oid, Order,
@@ -103,7 +103,7 @@ pub(crate) fn list(view: View<'_>, input: &SessionFilter) -> Result<SessionList>
             return Err(Error::invalid("filter_missing", "a list of sessions wants a bead or a state"));
         }
     };
-    let rows: Vec<SessionRow> = view.scan(Scan { limit: beads::PAGE_MAX, ..scan })?;
+    let rows: Vec<SessionRow> = view.scan(Scan { limit: ready::PAGE_MAX, ..scan })?;
     let fits = |row: &SessionRow| input.state.is_none_or(|state| row.state == state);
     Ok(SessionList { sessions: rows.into_iter().filter(fits).map(Session::from).collect() })
 }
@@ -171,7 +171,7 @@ pub(crate) fn dispatch(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
     let bead = txn.bead(id)?;
     let now = txn.now();
     let Some(rig) = bead.rig.clone() else { return Ok(false) };
-    if !bead.slung || !beads::is_ready(&bead, now) || bead.wake_at.is_some_and(|at| at > now) {
+    if !bead.slung || !ready::is_ready(&bead, now) || bead.wake_at.is_some_and(|at| at > now) {
         return Ok(false);
     }
     if rigs::row(txn.view(), &rig)?.state != RigState::Active || target(txn.view(), &bead)?.is_none() {
