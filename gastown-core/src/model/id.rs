@@ -85,7 +85,7 @@ macro_rules! ids {
         impl TryFrom<String> for $name {
             type Error = Error;
             fn try_from(text: String) -> Result<Self> {
-                Self::new(text)
+                Self::new(text).inspect_err(super::refusal::note)
             }
         }
 
@@ -165,7 +165,7 @@ impl std::fmt::Display for Oid {
 impl TryFrom<String> for Oid {
     type Error = Error;
     fn try_from(text: String) -> Result<Self> {
-        Self::new(text)
+        Self::new(text).inspect_err(super::refusal::note)
     }
 }
 
