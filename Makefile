@@ -27,6 +27,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: tools-rust ## Run a small town: beads in, agents at work, commits on the target branch; ARGS="--tasks 50 …"
+	@echo "building; minutes the first time"
 	cargo run --quiet --locked -p gastown-examples --example town -- $(ARGS)
 
 # ---- check -------------------------------------------------------------------------------------------------------

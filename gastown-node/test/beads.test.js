@@ -137,7 +137,7 @@ const refused = [
   [{ title: 'x', labels: ['gt:x'] }, 'invalid', 'label_reserved'],
   [{ title: 'x', metadata: [] }, 'invalid', 'metadata_malformed'],
   [{ title: 'x', metadata: { a: new Map() } }, 'invalid', 'value_type', { path: 'metadata.a' }],
-  [{ title: 'x', rig: '../etc' }, 'invalid', 'input_malformed'],
+  [{ title: 'x', rig: '../etc' }, 'invalid', 'name_malformed', { found: '"../etc"', operation: 'beads.create' }],
   [{ title: 'x', rig: 'none' }, 'not_found', 'rig_missing', { rig: 'none' }],
   [{ title: 'x', dependsOn: ['hq-none'] }, 'not_found', 'bead_missing', { bead: 'hq-none' }],
 ]

@@ -127,9 +127,9 @@ async def test_256_creates_at_once_make_256_beads(town: gastown.Town) -> None:
         ({"title": "x", "labels": ["gt:x"]}, "invalid", "label_reserved", {}),
         ({"title": "x", "metadata": []}, "invalid", "metadata_malformed", {}),
         ({"title": "x", "metadata": {"a": b"x"}}, "invalid", "value_type", {"path": "metadata.a"}),
-        ({"title": "x", "rig": "../etc"}, "invalid", "input_malformed", {}),
+        ({"title": "x", "rig": "../etc"}, "invalid", "name_malformed", {"found": '"../etc"', "operation": "beads.create"}),
         ({"title": "x", "rig": "none"}, "not_found", "rig_missing", {"rig": "none"}),
-        ({"title": "x", "parent": "gt-1'; DROP TABLE bead"}, "invalid", "input_malformed", {}),
+        ({"title": "x", "parent": "gt-1'; DROP TABLE bead"}, "invalid", "id_malformed", {"bytes": "22"}),
         ({"title": "x", "depends_on": ["hq-none"]}, "not_found", "bead_missing", {"bead": "hq-none"}),
     ],
 )

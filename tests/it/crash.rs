@@ -192,7 +192,7 @@ macro_rules! killed_at_each {
     ($($test:ident = $name:literal;)*) => {
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $test() {
-            let most = if is_soak() { passes($name) } else { 1 };
+            let most = if is_soak() { passes($name) } else { passes($name).min(2) };
             for nth in 1..=most {
                 killed_once_at($name, nth).await;
             }

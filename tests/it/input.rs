@@ -7,8 +7,8 @@ use std::sync::Arc;
 use gastown_core::model::{AgentName, BeadId, FailurePolicy, RigName, Role};
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
-    AddRig, All, BeadFilter, BeadPatch, Configure, Error, ErrorKind, EventsSince, Handle, Link, NewBead, NewSettings,
-    RegisterAgent, SessionRef, Sling, SlingConvoy, Task, Town,
+    AddRig, All, BeadFilter, BeadPatch, CloseBead, Configure, Error, ErrorKind, EventsSince, Handle, Link, NewBead,
+    NewSettings, RegisterAgent, SessionRef, Sling, SlingConvoy, Task, Town,
 };
 use serde_json::{Value as Json, json};
 use tokio::io::AsyncBufReadExt as _;
@@ -121,11 +121,16 @@ async fn names_that_are_none_are_refused_everywhere() {
     let remote = bare.to_str().unwrap();
     for name in hostile() {
         wrong(&operator, "rigs.add", json!({ "name": name, "remote": remote })).await;
-        wrong(&operator, "agents.register", json!({ "name": name, "rig": "harbour" })).await;
+        let error = wrong(&operator, "agents.register", json!({ "name": name, "rig": "harbour" })).await;
+        assert_eq!(error.code(), "name_malformed");
+        for fact in ["what", "rule", "bytes", "found"] {
+            assert!(error.fact(fact).is_some(), "{fact}: {error:?}");
+        }
+        assert_eq!((error.fact("operation"), error.fact("input")), (Some("agents.register"), Some("RegisterAgent")));
         wrong(&operator, "agents.register", json!({ "name": "nux", "rig": name })).await;
         wrong(&operator, "rigs.add", json!({ "name": "b", "remote": remote, "prefix": name })).await;
         wrong(&operator, "rigs.add", json!({ "name": "b", "remote": remote, "target": name.replace('/', "//") })).await;
-        wrong(&operator, "beads.get", json!({ "id": name })).await;
+        assert_eq!(wrong(&operator, "beads.get", json!({ "id": name })).await.code(), "id_malformed");
         let settings = json!({ "rig": "harbour", "settings": { name.clone(): 1 } });
         assert_eq!(wrong(&operator, "rigs.configure", settings).await.code(), "setting_unknown");
     }
@@ -147,14 +152,27 @@ async fn names_that_are_none_are_refused_everywhere() {
         (json!({ "title": "t", "metadata": [] }), "metadata_malformed"),
         (json!({ "title": "t", "metadata": { "gt:x": 1 } }), "metadata_reserved"),
         (json!({ "title": "t", "description": "x".repeat(2 << 20) }), "text_too_long"),
+        (json!({ "title": "t", "rig": "a/b" }), "name_malformed"),
+        (json!({ "title": "t", "depends_on": ["hq-1", "-x"] }), "id_malformed"),
+        (json!({ "title": "t", "external_ref": "x".repeat(501) }), "external_ref_malformed"),
+        (json!({ "title": "t", "external_ref": "a\nb" }), "external_ref_malformed"),
         (json!("t"), "input_malformed"),
     ] {
         assert_eq!(wrong(&operator, "beads.create", input).await.code(), code);
     }
+    let role = wrong(&operator, "agents.register", json!({ "name": "nux", "rig": "harbour", "role": "cook" })).await;
+    assert_eq!(role.code(), "word_unknown");
+    assert!(role.fact("allowed").is_some_and(|allowed| allowed.contains("polecat")));
     for title in ["-rf", "../..", "ünï çødé 漢字", "$(touch x); `id`", "%s%n"] {
         let bead = operator.beads().create(NewBead::titled(title)).await.unwrap();
         assert_eq!(operator.beads().get(&bead.id).await.unwrap().title, title, "a title may be any line");
     }
+    let whole = NewBead { external_ref: Some("é".repeat(250)), ..NewBead::titled("with a reference") };
+    let bead = operator.beads().create(whole).await.unwrap();
+    let reason = |bytes| CloseBead { reason: Some("x".repeat(bytes)), ..CloseBead::from(&bead.id) };
+    let error = operator.beads().close(reason((64 << 10) + 1)).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "reason_too_long"));
+    operator.beads().close(reason(64 << 10)).await.unwrap();
     let missing = operator.call("no.such", json!({})).await.unwrap_err();
     assert_eq!(missing.code(), "operation_unknown");
     is_usable(&town).await;

@@ -6,6 +6,7 @@ mod agents;
 mod complete;
 mod crash;
 mod demo;
+mod engine;
 mod floors;
 mod guide;
 mod imports;

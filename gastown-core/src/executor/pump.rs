@@ -1,20 +1,20 @@
 //! The loop: tick, issue, perform, report; asleep until something changes or falls due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::leader::{self, LEASE};
+use super::leader::{self, Engine, LEASE};
 use super::perform::perform;
 use super::watch::{Watchers, unwatched};
 use crate::engine;
 use crate::failpoint;
-use crate::model::{EffectId, Error, Result, SessionId, SessionRow, Timestamp};
+use crate::model::{Error, Result, SessionId, SessionRow, Timestamp};
 use crate::work::effects::{self, Issued, Report};
 use crate::work::leader as lease;
 
@@ -62,25 +62,16 @@ impl Pump {
         let (epoch, engine) = leader::acquire(&context).await?;
         let stop = CancellationToken::new();
         let (sender, state) = watch::channel(PumpState::Running);
+        let ending = Ending { stop: stop.clone(), engine: Some(engine), state: sender };
         let work = Work {
             context,
             epoch,
             stop: stop.clone(),
             in_flight: JoinSet::new(),
             room: room(),
-            running: BTreeMap::new(),
+            running: HashMap::new(),
         };
-        let task = tokio::spawn(async move {
-            let ended = work.run().await;
-            drop(engine);
-            sender.send_replace(match ended {
-                Ok(()) => PumpState::Stopped,
-                Err(error) => {
-                    tracing::error!(error = %error.chain(), "the engine stopped");
-                    PumpState::Failed(error)
-                }
-            });
-        });
+        let task = tokio::spawn(lead(ending, work));
         Ok(Self { stop, state, task: tokio::sync::Mutex::new(Some(task)) })
     }
 
@@ -95,7 +86,11 @@ impl Pump {
     pub(crate) async fn stop(&self) -> Result<()> {
         self.stop.cancel();
         if let Some(task) = self.task.lock().await.take() {
-            task.await.map_err(|source| Error::internal("engine_panicked", "the engine panicked").because(source))?;
+            match task.await {
+                // A task that was dropped with its runtime has nothing in flight.
+                Err(source) if source.is_panic() => return Err(panicked().because(source)),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -105,6 +100,52 @@ impl Drop for Pump {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Says how the engine ended, also where its task panics or is dropped with its runtime.
+struct Ending {
+    stop: CancellationToken,
+    engine: Option<Engine>,
+    state: watch::Sender<PumpState>,
+}
+
+impl Ending {
+    fn say(&mut self, ended: PumpState) {
+        self.stop.cancel();
+        // Whoever reads that it ended may start the next at once, so this one lives no more by then.
+        self.engine = None;
+        self.state.send_replace(ended);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if matches!(*self.state.borrow(), PumpState::Running) {
+            let error = if std::thread::panicking() {
+                panicked()
+            } else {
+                Error::unavailable("engine_dropped", "the runtime that the engine ran on is gone")
+            };
+            tracing::error!(error = %error.chain(), "the engine stopped");
+            self.say(PumpState::Failed(error));
+        }
+    }
+}
+
+fn panicked() -> Error {
+    Error::internal("engine_panicked", "the engine panicked")
+}
+
+/// Runs the loop to its end; what comes first in the arguments is dropped last.
+async fn lead(mut ending: Ending, work: Work) {
+    let ended = match work.run().await {
+        Ok(()) => PumpState::Stopped,
+        Err(error) => {
+            tracing::error!(error = %error.chain(), "the engine stopped");
+            PumpState::Failed(error)
+        }
+    };
+    ending.say(ended);
 }
 
 fn room() -> BTreeMap<&'static str, usize> {
@@ -120,13 +161,20 @@ struct Look {
     more: bool,
 }
 
+/// An effect that a task is busy with.
+struct Running {
+    issued: Issued,
+    /// Whether the task is the one that reports the panic of another.
+    is_second: bool,
+}
+
 struct Work {
     context: Context,
     epoch: i64,
     stop: CancellationToken,
-    in_flight: JoinSet<(EffectId, &'static str)>,
+    in_flight: JoinSet<()>,
     room: BTreeMap<&'static str, usize>,
-    running: BTreeMap<EffectId, &'static str>,
+    running: HashMap<task::Id, Running>,
 }
 
 impl Work {
@@ -170,7 +218,7 @@ impl Work {
             self.wait(&mut commits, look.next_wake).await;
         }
         let drained = tokio::time::timeout(STOP_GRACE, async {
-            while let Some(ended) = self.in_flight.join_next().await {
+            while let Some(ended) = self.in_flight.join_next_with_id().await {
                 self.give_back(ended);
             }
         });
@@ -189,8 +237,8 @@ impl Work {
     async fn look(&self, watchers: &Watchers, renewed: Timestamp) -> Result<Look> {
         let (epoch, mut room, watched) = (self.epoch, self.room.clone(), watchers.watched());
         let renew = self.context.now().since(renewed) > LEASE / 3;
-        for kind in self.running.values() {
-            if let Some(left) = room.get_mut(kind) {
+        for running in self.running.values() {
+            if let Some(left) = room.get_mut(running.issued.order.kind()) {
                 *left = left.saturating_sub(1);
             }
         }
@@ -231,14 +279,9 @@ impl Work {
     }
 
     fn begin(&mut self, issued: Issued) {
-        let kind = issued.order.kind();
-        let id = issued.id.clone();
-        self.running.insert(id.clone(), kind);
-        let (context, epoch) = (self.context.clone(), self.epoch);
-        self.in_flight.spawn(async move {
-            run_effect(&context, epoch, issued).await;
-            (id, kind)
-        });
+        let (context, epoch, running) = (self.context.clone(), self.epoch, issued.clone());
+        let task = self.in_flight.spawn(async move { run_effect(&context, epoch, issued).await });
+        self.running.insert(task.id(), Running { issued: running, is_second: false });
     }
 
     async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>) {
@@ -252,30 +295,42 @@ impl Work {
                     tokio::task::yield_now().await;
                 }
             }
-            Some(ended) = self.in_flight.join_next() => self.give_back(ended),
+            Some(ended) = self.in_flight.join_next_with_id() => self.give_back(ended),
             () = tokio::time::sleep(until_due) => {}
             () = self.stop.cancelled() => {}
         }
-        while let Some(ended) = self.in_flight.try_join_next() {
+        while let Some(ended) = self.in_flight.try_join_next_with_id() {
             self.give_back(ended);
         }
     }
 
-    fn give_back(&mut self, ended: std::result::Result<(EffectId, &'static str), tokio::task::JoinError>) {
-        match ended {
-            Ok((id, _)) => {
-                self.running.remove(&id);
-            }
-            // Its effect stays issued; the next leader finds out what became of it.
-            Err(error) => tracing::error!(%error, "an effect's task panicked"),
+    fn give_back(&mut self, ended: std::result::Result<(task::Id, ()), JoinError>) {
+        let (id, error) = match ended {
+            Ok((id, ())) => (id, None),
+            Err(error) => (error.id(), Some(error)),
+        };
+        let (Some(Running { issued, is_second }), Some(error)) = (self.running.remove(&id), error) else { return };
+        tracing::error!(effect = %issued.id, %error, "an effect's task panicked");
+        if is_second {
+            // It stays begun; the next leader finds out what became of it.
+            return;
         }
+        let (context, epoch, running) = (self.context.clone(), self.epoch, issued.clone());
+        let report = Report::Retry { reason: "its task panicked".to_owned() };
+        let task = self.in_flight.spawn(async move { tell(&context, epoch, &issued, report).await });
+        self.running.insert(task.id(), Running { issued: running, is_second: true });
     }
 }
 
-/// Performs or probes one effect and reports what came of it, until the store has heard it.
+/// Performs or probes one effect and reports what came of it.
 async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
     tracing::debug!(effect = %issued.id, order = %issued.order, probe = issued.probe, "effect");
     let report = perform(context, &issued).await;
+    tell(context, epoch, &issued, report).await;
+}
+
+/// Reports what came of an effect until the store has heard it.
+async fn tell(context: &Context, epoch: i64, issued: &Issued, report: Report) {
     if let Report::Retry { reason } | Report::Refused { reason } = &report {
         tracing::warn!(effect = %issued.id, order = %issued.order, reason, "effect not done");
     }
@@ -295,7 +350,7 @@ async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
             Err(error) if error.code() == "store_closed" => return,
             Err(error) => {
                 tracing::error!(effect = %issued.id, error = %error.chain(), "an outcome could not be recorded");
-                return give_up(context, epoch, &issued, &error).await;
+                return give_up(context, epoch, issued, &error).await;
             }
         }
     }

@@ -96,7 +96,7 @@ macro_rules! ids {
         impl TryFrom<String> for $name {
             type Error = Error;
             fn try_from(text: String) -> Result<Self> {
-                Self::new(text)
+                Self::new(text).inspect_err(super::refusal::note)
             }
         }
 
@@ -176,7 +176,7 @@ impl std::fmt::Display for Oid {
 impl TryFrom<String> for Oid {
     type Error = Error;
     fn try_from(text: String) -> Result<Self> {
-        Self::new(text)
+        Self::new(text).inspect_err(super::refusal::note)
     }
 }
 

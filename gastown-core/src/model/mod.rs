@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod id;
 pub mod record;
+pub(crate) mod refusal;
 mod review;
 mod rig;
 mod row;

@@ -44,7 +44,7 @@ macro_rules! text_enum {
         impl TryFrom<String> for $name {
             type Error = $crate::model::Error;
             fn try_from(text: String) -> $crate::model::Result<Self> {
-                text.parse()
+                text.parse().inspect_err($crate::model::refusal::note)
             }
         }
 

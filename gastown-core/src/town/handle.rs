@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::operation::{Agents, Beads, Convoys, Events, Operation, Reviews, Rigs, Sessions};
 use super::town::Town;
 use crate::failpoint;
-use crate::model::{Error, Result, Scope};
+use crate::model::{Error, Result, Scope, refusal};
 use crate::store::{Reader, Txn};
 use crate::work::command;
 use crate::work::txn::ScopedTxn;
@@ -139,18 +139,23 @@ impl Handle {
     /// Runs an operation by its name, from JSON to JSON: what bindings and protocols call.
     ///
     /// # Errors
-    /// `operation_unknown`, `input_malformed` with what is wrong where, and the operation's own.
+    /// `operation_unknown`, `input_malformed` with what is wrong where, `name_malformed`, `id_malformed` and
+    /// `word_unknown` with the rule, and the operation's own.
     pub async fn call(&self, name: &str, input: serde_json::Value) -> Result<serde_json::Value> {
         super::operation::call(self, name, input).await
     }
 }
 
 pub(super) fn from_json<I: DeserializeOwned>(operation: &Operation, input: serde_json::Value) -> Result<I> {
-    serde_json::from_value(input).map_err(|source| {
-        Error::invalid("input_malformed", format!("{} wants {}: {source}", operation.name, operation.input))
-            .with("operation", operation.name)
-            .with("input", operation.input)
-            .because(source)
+    let (read, refused) = refusal::noting(|| serde_json::from_value(input));
+    read.map_err(|source: serde_json::Error| {
+        let said = source.to_string();
+        // A name or an id that was refused has a code and facts of its own.
+        let error = refused.filter(|refused| refused.to_string() == said).unwrap_or_else(|| {
+            Error::invalid("input_malformed", format!("{} wants {}: {said}", operation.name, operation.input))
+                .because(source)
+        });
+        error.with("operation", operation.name).with("input", operation.input)
     })
 }
 

@@ -123,6 +123,9 @@ operations! {
     /// let ready = beads.ready(BeadFilter::default()).await?.beads;
     /// assert_eq!(ready.iter().map(|bead| &bead.id).collect::<Vec<_>>(), [&keel.id]);
     ///
+    /// let id = BeadId::new("gt-a3f9k")?; // from text, as a person types it
+    /// assert_eq!(beads.get(id).await.unwrap_err().code(), "bead_missing");
+    ///
     /// let circle = beads.link(Link::blocks(keel.id.clone(), mast.id.clone())).await.unwrap_err();
     /// assert_eq!(circle.code(), "cycle");
     ///

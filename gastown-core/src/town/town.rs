@@ -79,6 +79,8 @@ impl Town {
         let backend = builder.backend_or_default()?;
         let TownBuilder { dir, id, store, clock, seed, .. } = builder;
         let id = id?;
+        // Before anything else is made in the folder: what is wrong with it, the store says best.
+        let store = Store::open(backend, id.clone(), store).await?;
         #[cfg(all(feature = "git", feature = "process"))]
         let parts = Parts {
             git: builder.git,
@@ -87,7 +89,6 @@ impl Town {
                 Ok,
             )?,
         };
-        let store = Store::open(backend, id.clone(), store).await?;
         let seed = seed.map_or_else(random_seed, Ok)?;
         let shared = Shared {
             store,
@@ -175,7 +176,8 @@ impl Town {
     /// Starts the engine: beads that were slung are given to agents, and their work is brought home.
     ///
     /// It runs as tasks of the current tokio runtime until [`Town::stop`]. What an earlier engine had begun, also in a
-    /// process that was killed, is found out first. Nothing happens where it runs here already.
+    /// process that was killed, is found out first. Nothing happens where it runs here already; where it failed,
+    /// also because the tokio runtime it was started on is gone, it is started anew.
     ///
     /// # Errors
     /// `engine_running_elsewhere` while another process leads, `git_missing`, `git_too_old`.
@@ -210,10 +212,18 @@ impl Town {
     }
 
     /// Stops the engine and closes the store; later calls answer `store_closed`.
+    ///
+    /// The store is closed in every case.
+    ///
+    /// # Errors
+    /// `engine_panicked` where the engine ended so; what closing the store answers.
     pub async fn close(&self) -> Result<()> {
         #[cfg(all(feature = "git", feature = "process"))]
-        self.stop().await?;
-        self.shared.store.close().await
+        let stopped = self.stop().await;
+        #[cfg(not(all(feature = "git", feature = "process")))]
+        let stopped = Ok(());
+        let closed = self.shared.store.close().await;
+        stopped.and(closed)
     }
 
     /// Plays the journal from its beginning, checks its chain of hashes, and compares the rows it gives with the

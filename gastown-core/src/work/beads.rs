@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::fields::{
-    LABELS_MAX, check_labels, check_metadata, check_priority, check_size, check_text, check_title, check_word,
-    too_many_labels,
+    LABELS_MAX, check_external_ref, check_labels, check_metadata, check_priority, check_reason, check_size, check_text,
+    check_title, check_word, too_many_labels,
 };
 use super::graph;
 use super::reviews;
@@ -182,6 +182,7 @@ pub(crate) fn insert(
     check_priority(input.priority)?;
     check_word("issue_type", &input.issue_type)?;
     check_metadata(&input.metadata)?;
+    check_external_ref(input.external_ref.as_deref())?;
     check_labels(&input.labels)?;
     for (name, value) in texts(input) {
         check_text(name, value)?;
@@ -465,6 +466,7 @@ impl From<&BeadId> for CloseBead {
 }
 
 pub(crate) fn close(txn: &mut ScopedTxn<'_>, input: &CloseBead) -> Result<Bead> {
+    check_reason(input.reason.as_deref())?;
     let resolution = input.resolution.unwrap_or(Resolution::Completed);
     if matches!(resolution, Resolution::Merged | Resolution::Landed | Resolution::AttemptsExhausted) {
         return Err(Error::invalid(

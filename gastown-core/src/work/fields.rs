@@ -13,8 +13,13 @@ pub(crate) const TEXT_BYTES_MAX: usize = 1 << 20;
 pub(crate) const METADATA_BYTES_MAX: usize = 1 << 18;
 /// The most labels of one bead.
 pub(crate) const LABELS_MAX: usize = 200;
+/// The longest reason for closing a bead in bytes.
+pub(crate) const REASON_BYTES_MAX: usize = 64 << 10;
+/// The longest name of a bead elsewhere in bytes.
+pub(crate) const EXTERNAL_REF_BYTES_MAX: usize = 500;
 /// The longest label in bytes.
 pub(crate) const LABEL_BYTES_MAX: usize = 200;
+
 pub(crate) fn check_title(title: &str) -> Result<()> {
     let legal = !title.trim().is_empty() && title.len() <= TITLE_BYTES_MAX && !title.contains(['\n', '\r', '\0']);
     if legal {
@@ -52,6 +57,26 @@ pub(crate) fn check_text(field: &'static str, value: &str) -> Result<()> {
         .with("field", field)
         .with("bytes", value.len())
         .with("bytes_max", TEXT_BYTES_MAX))
+}
+
+pub(crate) fn check_reason(reason: Option<&str>) -> Result<()> {
+    let bytes = reason.map_or(0, str::len);
+    if bytes <= REASON_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid("reason_too_long", format!("the reason has {bytes} bytes, more than {REASON_BYTES_MAX}"))
+        .with("bytes", bytes)
+        .with("bytes_max", REASON_BYTES_MAX))
+}
+
+pub(crate) fn check_external_ref(external_ref: Option<&str>) -> Result<()> {
+    let Some(found) = external_ref else { return Ok(()) };
+    if found.len() <= EXTERNAL_REF_BYTES_MAX && !found.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::invalid("external_ref_malformed", format!("{} cannot be an external reference", excerpt(found)))
+        .with("bytes", found.len())
+        .with("rule", format!("at most {EXTERNAL_REF_BYTES_MAX} bytes without control characters")))
 }
 
 pub(crate) fn check_labels(labels: &[String]) -> Result<()> {

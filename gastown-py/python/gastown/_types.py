@@ -490,7 +490,10 @@ class _Title(TypedDict):
 
 
 class Task(_Title, total=False):
-    """One task of a convoy; `depends_on` names others by their place in the list, from 0."""
+    """One task of a convoy; `depends_on` names others by their place in the list, from 0.
+
+    A `TypedDict`, so a plain dictionary does: `{"title": "one", "depends_on": []}`.
+    """
 
     description: str
     priority: int | None
