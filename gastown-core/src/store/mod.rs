@@ -20,6 +20,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
+#[cfg(test)]
+mod written_tests;
 
 pub use contract::{Access, Backend, Changes, Connection, Position, Reader, Scan, Txn, check_order};
 pub use memory::MemoryBackend;
