@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 
-use gastown_core::model::{AgentName, RigName};
+use gastown_core::model::{AgentName, Event, RigName};
 use gastown_core::runtime::Supervisor;
 use gastown_core::{
     AddRig, Convoy, ErrorKind, EventsSince, NewSettings, RegisterAgent, Result, SessionFilter, SlingConvoy, Task, Town,
@@ -117,7 +117,10 @@ async fn end_state(town: &Town, convoy: &Convoy) -> Result<Json> {
     let convoys = operator.convoys().list(gastown_core::All {}).await?.convoys.len();
     let mut agents = operator.agents().list(gastown_core::AgentFilter::default()).await?.agents;
     agents.sort_by(|a, b| a.name.cmp(&b.name));
-    let (sent_back, retries) = (count(town, "bead.sent_back").await?, count(town, "effect.retry").await?);
+    let sent_back = count(town, |event| event.kind == "bead.sent_back").await?;
+    // Others are those of git commands that met at one ref; they cost nothing.
+    let lost_gates =
+        count(town, |event| event.kind == "effect.retry" && event.data["reason"] == "the gate lost").await?;
     let replay = town.replay().await?;
     let health = operator.events().health(gastown_core::All {}).await?;
     Ok(json!({
@@ -128,17 +131,17 @@ async fn end_state(town: &Town, convoy: &Convoy) -> Result<Json> {
         },
         "landed_oid": convoy.landed_oid,
         "exits": exits,
-        "retries": retries,
+        "lost_gates": lost_gates,
         "events": replay.events,
     }))
 }
 
-async fn count(town: &Town, kind: &str) -> Result<usize> {
+async fn count(town: &Town, fits: impl Fn(&Event) -> bool) -> Result<usize> {
     let (mut since, mut count) = (0, 0);
     loop {
         let page = town.operator().events().since(EventsSince { since, limit: Some(1_000) }).await?;
         let Some(last) = page.events.last() else { return Ok(count) };
         since = last.seq;
-        count += page.events.iter().filter(|event| event.kind == kind).count();
+        count += page.events.iter().filter(|event| fits(event)).count();
     }
 }

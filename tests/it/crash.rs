@@ -167,8 +167,8 @@ async fn a_supervisor_killed_before_its_exit_record_costs_one_more_run() {
         let scene = Scene::new();
         let end = scene.ends_well(&["--supervisor-kill", &nth.to_string()]).await;
         let lost = end["exits"].as_array().unwrap().iter().filter(|exit| exit[2] == "lost").count();
-        let retries = usize::try_from(end["retries"].as_u64().unwrap()).unwrap();
-        assert_eq!(lost + retries, 1, "a session or a gate was lost: {end:#}");
+        let gates = usize::try_from(end["lost_gates"].as_u64().unwrap()).unwrap();
+        assert_eq!(lost + gates, 1, "a session or a gate was lost: {end:#}");
     }
 }
 
