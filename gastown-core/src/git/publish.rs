@@ -2,7 +2,8 @@
 
 use super::command::GitCommand;
 use super::failure::{classify, words};
-use super::library::{drop_ref, fault, to_git};
+use super::library::{blocking, drop_ref, fault, to_git};
+use super::locked::lock_file;
 use super::mirror::Mirror;
 use super::name::BranchName;
 use crate::model::{Error, Oid, Result};
@@ -137,7 +138,11 @@ impl Mirror {
 
     /// Shows agents at once what the next fetch would. A branch that is in the way here does not undo what the remote
     /// did: the next fetch reports it.
+    ///
+    /// It waits for a fetch that runs, which would stumble over the change, or set the branch back to what it had read.
     async fn note(&self, branch: &BranchName, commit: Option<&Oid>) -> Result<()> {
+        let path = self.lock_path();
+        let _lock = blocking(move || lock_file(&path)).await?;
         let names = [format!("refs/remotes/origin/{branch}"), branch.full()];
         let commit = commit.map(to_git).transpose()?;
         self.with_repository(move |repository| {

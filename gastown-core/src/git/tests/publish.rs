@@ -107,3 +107,20 @@ async fn all_futures_may_move_between_threads() {
     drop(is_send(inspect_remote(&place.runner, mirror.url(), &main)));
     drop(is_send(mirror.prepare_workspace(&place.spec("x"))));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_and_fetching_at_the_same_time_disturb_neither() {
+    let place = Place::new().await;
+    for round in 0..20 {
+        let name = branch(&format!("gt/round-{round}"));
+        let (published, first, second) = tokio::join!(
+            place.mirror.publish(&name, &place.base, None),
+            place.mirror.fetch(),
+            place.mirror.fetch(),
+        );
+        assert_eq!(published.unwrap(), PublishOutcome::Published);
+        first.unwrap();
+        second.unwrap();
+        assert_eq!(place.mirror.branch(&name).await.unwrap(), Some(place.base.clone()), "round {round}");
+    }
+}
