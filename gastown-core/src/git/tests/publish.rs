@@ -113,11 +113,8 @@ async fn publishing_and_fetching_at_the_same_time_disturb_neither() {
     let place = Place::new().await;
     for round in 0..20 {
         let name = branch(&format!("gt/round-{round}"));
-        let (published, first, second) = tokio::join!(
-            place.mirror.publish(&name, &place.base, None),
-            place.mirror.fetch(),
-            place.mirror.fetch(),
-        );
+        let (published, first, second) =
+            tokio::join!(place.mirror.publish(&name, &place.base, None), place.mirror.fetch(), place.mirror.fetch(),);
         assert_eq!(published.unwrap(), PublishOutcome::Published);
         first.unwrap();
         second.unwrap();
