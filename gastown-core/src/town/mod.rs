@@ -12,7 +12,9 @@ mod health;
 mod model_test;
 mod operation;
 mod options;
+mod output;
 mod replay;
+mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
 mod watch;
@@ -23,6 +25,8 @@ pub use handle::Handle;
 pub use health::{EngineState, Health};
 pub use operation::{Agents, Beads, Convoys, Events, Operation, OperationKind, Reviews, Rigs, Sessions, operations};
 pub use options::TownOptions;
+pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};
 pub use replay::Replay;
+pub use sweep::OutputSweep;
 pub use town::Town;
 pub use watch::Watch;
