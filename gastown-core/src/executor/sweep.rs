@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::failpoint;
 use crate::model::{Result, Scope, SessionId, Timestamp};
 use crate::runtime::{ContainerRuntime, SessionState};
 use crate::store::{Reader, Store, Txn};
@@ -72,7 +71,6 @@ pub(crate) async fn sweep(
             })
         })
         .await?;
-    failpoint::pass("sweep.recorded");
     let mut failed = None;
     for (session, bytes, _) in expired {
         if let Err(error) = runtime.forget(&session).await {
@@ -168,9 +166,9 @@ impl Sweeping {
         runtime: &dyn ContainerRuntime,
         ctx: &(dyn Fn() -> Ctx + Send + Sync),
     ) {
+        let _running = Running(self);
         let swept = sweep(store, runtime, ctx).await;
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.is_running = false;
         match swept {
             Ok(swept) => {
                 if swept.removed_sessions > 0 {
@@ -184,6 +182,15 @@ impl Sweeping {
             }
             Err(error) => tracing::warn!(error = %error.chain(), "output was not swept; it will be tried again later"),
         }
+    }
+}
+
+/// Says that no sweep runs any more, however it ended.
+struct Running<'a>(&'a Sweeping);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).is_running = false;
     }
 }
 
