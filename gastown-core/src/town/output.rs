@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value as Json;
 
-use super::handle::Handle;
+use super::handle::{Handle, from_json};
 use super::operation::Operation;
 use crate::model::{Error, EventFlaw, OutputStream, Result, SessionId};
 use crate::work::{Session, SessionOutput, SessionRef, sessions};
@@ -41,6 +41,14 @@ impl OutputQuery {
     /// What the session printed, from its beginning.
     pub const fn of(session: SessionId) -> Self {
         Self { session, stream: OutputStream::Output, after: 0, limit_bytes: None, raw: false }
+    }
+
+    /// Reads it from a JSON object, for callers in another language.
+    ///
+    /// # Errors
+    /// `input_malformed` with what is wrong where, and those of the id and the stream.
+    pub fn from_json(query: Json) -> Result<Self> {
+        from_json(super::operation::operation("sessions.output"), query)
     }
 }
 
