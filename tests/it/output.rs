@@ -415,7 +415,7 @@ async fn a_copy_beside_a_writer_is_whole_and_leaves_the_original_alone() {
         let copied = copy_output(&folder.path().join("sessions"), &to.join("sessions")).unwrap_err();
         assert_eq!(copied.code(), "output_copy_failed", "its parent is not there");
         fs::create_dir(&to).unwrap();
-        let copied = copy_output(&folder.path().join("sessions"), &to.join("sessions")).unwrap();
+        let copied = runtime.copy_output(&to.join("sessions")).await.unwrap();
         assert_eq!(copied.sessions, 2);
 
         let copy = processes(&to);

@@ -12,6 +12,7 @@ mod secret;
 mod session;
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,12 +20,12 @@ use async_trait::async_trait;
 use crate::model::{OutputStream, Result, SessionId};
 
 #[cfg(all(feature = "process", target_os = "linux"))]
-pub use process::{CopiedOutput, ProcessOptions, ProcessRuntime, Supervisor, copy_output, session_main};
+pub use process::{ProcessOptions, ProcessRuntime, Supervisor, copy_output, session_main};
 #[cfg(feature = "testkit")]
 pub use scripted::{Script, ScriptedRuntime};
 pub use secret::SecretText;
 pub use session::{
-    CAPABILITY_FILE_VAR, Capabilities, EVENTS_FILE_VAR, ExitOutcome, ExitRecord, GRACE_DEFAULT,
+    CAPABILITY_FILE_VAR, Capabilities, CopiedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord, GRACE_DEFAULT,
     OUTPUT_BYTES_MAX_DEFAULT, OutputChunk, SessionSpec, SessionState, SessionStatus,
 };
 
@@ -114,5 +115,16 @@ pub trait ContainerRuntime: Send + Sync + Debug + 'static {
     /// Idempotent, and harmless beside [`ContainerRuntime::forget`] and [`ContainerRuntime::start`] of other hosts.
     async fn tidy(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Copies what every session has left into the new folder `to`, beside those that run; for a backup.
+    ///
+    /// # Contract
+    ///
+    /// What is copied of a session is what a reader could have read at one moment. A session that had not ended is lost in
+    /// the copy, for it runs where it was started. Everything is on disk when this returns. The default copies nothing: a runtime
+    /// that keeps output elsewhere has it kept there.
+    async fn copy_output(&self, _to: &Path) -> Result<CopiedOutput> {
+        Ok(CopiedOutput::default())
     }
 }

@@ -265,3 +265,13 @@ impl OutputChunk {
         self.offset + self.bytes.len() as u64
     }
 }
+
+/// What a copy of the output holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CopiedOutput {
+    /// How many sessions.
+    pub sessions: u64,
+    /// How many bytes of their output and events.
+    pub bytes: u64,
+}

@@ -5,20 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use super::folder::{COPIED_ALWAYS, COPIED_AT_END, COPIED_SEGMENTS, LOCK, make_dir};
 use crate::model::{Error, Result, SessionId};
-
-/// What was copied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CopiedOutput {
-    /// How many sessions.
-    pub sessions: u64,
-    /// How many bytes of their output and events.
-    pub bytes: u64,
-}
+use crate::runtime::CopiedOutput;
 
 /// Copies what every session in the runtime's folder `from` has left into the new folder `to`, beside those that run.
 ///

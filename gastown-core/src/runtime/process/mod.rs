@@ -19,7 +19,7 @@ mod tree;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,12 +32,12 @@ use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 
 use super::{
-    CAPABILITY_FILE_VAR, Capabilities, ContainerRuntime, EVENTS_FILE_VAR, ExitOutcome, ExitRecord, OutputChunk,
+    CAPABILITY_FILE_VAR, Capabilities, ContainerRuntime, CopiedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord, OutputChunk,
     SessionSpec, SessionState, SessionStatus,
 };
 use crate::model::{Error, OutputStream, Result, SessionId};
 
-pub use copy::{CopiedOutput, copy_output};
+pub use copy::copy_output;
 pub use entry::{session_main, supervise};
 use folder::{Folder, Plan, millis, now};
 use growth::Growth;
@@ -100,7 +100,7 @@ impl ProcessRuntime {
 /// Removes what hosts that died left of folders on their way in and out.
 ///
 /// A draft in the making has its lock held, or no lock yet.
-fn sweep(dir: &std::path::Path) -> io::Result<()> {
+fn sweep(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -189,7 +189,7 @@ impl Inner {
     }
 
     /// Starts the supervisor with the lock as its standard input; this process keeps no copy of it.
-    fn spawn(&self, folder: &Folder, path: &std::path::Path, args: &[String], lock: fs::File) -> Result<Child> {
+    fn spawn(&self, folder: &Folder, path: &Path, args: &[String], lock: fs::File) -> Result<Child> {
         Command::new(path)
             .args(args)
             .arg(entry::MODE)
@@ -392,6 +392,11 @@ impl ContainerRuntime for ProcessRuntime {
             })
         })
         .await
+    }
+
+    async fn copy_output(&self, to: &Path) -> Result<CopiedOutput> {
+        let (inner, to) = (Arc::clone(&self.inner), to.to_owned());
+        blocking(move || copy_output(&inner.options.dir, &to)).await
     }
 }
 
