@@ -32,13 +32,21 @@ pub fn run(options: &Options) -> Result<(), String> {
     }
     let name = "create, 1 caller, beside an agent that floods";
     if options.wants(name) {
-        report.case(name, Goal::Time, &commands(&tokio, &runtime, dir.path(), options.pick(9, 1), options.pick(400, 5)));
+        report.case(
+            name,
+            Goal::Time,
+            &commands(&tokio, &runtime, dir.path(), options.pick(9, 1), options.pick(400, 5)),
+        );
     }
     report.finish()
 }
 
 fn flood(megabytes: usize) -> [String; 3] {
-    ["sh".to_owned(), "-c".to_owned(), format!("yes 0123456789012345678901234567890123456789 | head -c {megabytes}000000")]
+    [
+        "sh".to_owned(),
+        "-c".to_owned(),
+        format!("yes 0123456789012345678901234567890123456789 | head -c {megabytes}000000"),
+    ]
 }
 
 fn spec(name: &str, command: impl IntoIterator<Item = String>, dir: &Path) -> SessionSpec {
@@ -122,8 +130,14 @@ fn commands(
     let figures = interleave(
         turns,
         vec![
-            Contender::new("beside an agent that floods", beside("flood", &["yes", "0123456789012345678901234567890123456789"])),
-            Contender::new("beside one that spins and prints nothing", beside("spin", &["sh", "-c", "while :; do :; done"])),
+            Contender::new(
+                "beside an agent that floods",
+                beside("flood", &["yes", "0123456789012345678901234567890123456789"]),
+            ),
+            Contender::new(
+                "beside one that spins and prints nothing",
+                beside("spin", &["sh", "-c", "while :; do :; done"]),
+            ),
             Contender::new("beside one that sleeps", beside("sleep", &["sleep", "1000"])),
         ],
     );

@@ -22,8 +22,8 @@ pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
 pub use town::{
-    Clock, Follow, Handle, ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock, Town,
-    TownBuilder, TownOptions, Watch, operations,
+    Clock, Follow, Handle, ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock,
+    Town, TownBuilder, TownOptions, Watch, operations,
 };
 pub use work::{
     AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,

@@ -107,7 +107,10 @@ async fn what_cannot_be_read_says_why() {
     // In JSON, bytes are base64.
     let input = json!({ "session": session.id, "raw": true });
     let answer = yard.town.operator().call("sessions.output", input).await.unwrap();
-    assert_eq!((&answer["text"], &answer["bytes"], &answer["events"]), (&json!("hello\n"), &json!("aGVsbG8K"), &json!(null)));
+    assert_eq!(
+        (&answer["text"], &answer["bytes"], &answer["events"]),
+        (&json!("hello\n"), &json!("aGVsbG8K"), &json!(null))
+    );
     yard.town.close().await.unwrap();
 }
 

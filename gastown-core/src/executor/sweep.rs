@@ -172,7 +172,11 @@ impl Sweeping {
         match swept {
             Ok(swept) => {
                 if swept.removed_sessions > 0 {
-                    tracing::info!(sessions = swept.removed_sessions, bytes = swept.removed_bytes, "output was removed");
+                    tracing::info!(
+                        sessions = swept.removed_sessions,
+                        bytes = swept.removed_bytes,
+                        "output was removed"
+                    );
                 }
                 let due = if swept.has_more { Some(state.last_at) } else { swept.next_at };
                 if let Some(due) = due {

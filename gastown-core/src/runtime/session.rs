@@ -81,9 +81,11 @@ impl SessionSpec {
             return wrong("a workspace that is not an absolute path");
         }
         let is_ours = |name: &str| name == CAPABILITY_FILE_VAR || name == EVENTS_FILE_VAR;
-        if self.env.iter().any(|(name, value)| {
-            name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') || is_ours(name)
-        }) {
+        if self
+            .env
+            .iter()
+            .any(|(name, value)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') || is_ours(name))
+        {
             return wrong("a variable that cannot be set");
         }
         Ok(())

@@ -309,6 +309,7 @@ fn events(offset: u64, is_cut: bool, bytes: &[u8]) -> Vec<SessionEvent> {
     lines
 }
 
+#[allow(clippy::ref_option, reason = "how serde calls it")]
 fn base64<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let Some(bytes) = bytes else { return serializer.serialize_none() };

@@ -583,10 +583,13 @@ pub(crate) fn retention(view: View<'_>, asked: &[SessionId]) -> Result<Retention
     for state in crate::model::EffectState::ALL.iter().filter(|state| !state.is_terminal()) {
         let scan = Scan::new(&index::EFFECTS_BY_STATE, vec![text(state.as_str())], 0);
         view.walk::<crate::model::EffectRow>(scan, |row| {
-            if let Order::Start { session, .. } | Order::Stop { session, .. } | Order::Cleanup { session, .. } =
-                row.order()?
-            {
-                needed.insert(session);
+            match row.order() {
+                Ok(Order::Start { session, .. } | Order::Stop { session, .. } | Order::Cleanup { session, .. }) => {
+                    needed.insert(session);
+                }
+                Ok(_) => {}
+                // What it wants cannot be read, but its id names its session.
+                Err(_) => needed.extend(asked.iter().filter(|id| row.id.as_str().contains(id.as_str())).cloned()),
             }
             Ok(true)
         })?;
