@@ -8,7 +8,9 @@ use serde_json::Value as Json;
 use super::handle::{Handle, from_json};
 use super::operation::Operation;
 use crate::model::{Error, EventFlaw, OutputStream, Result, SessionId};
-use crate::work::{Session, SessionOutput, SessionRef, sessions};
+#[cfg(all(feature = "git", feature = "process"))]
+use crate::work::SessionOutput;
+use crate::work::{Session, SessionRef, sessions};
 
 /// How many bytes a page holds where nobody says.
 const PAGE_BYTES: usize = 64 << 10;
@@ -262,6 +264,7 @@ impl Source<'_> {
 }
 
 /// How many bytes may be shown now: up to the last whole character, or the last whole line of events.
+#[cfg(all(feature = "git", feature = "process"))]
 fn whole(stream: OutputStream, bytes: &[u8]) -> usize {
     if stream == OutputStream::Events {
         return bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -282,6 +285,7 @@ fn whole(stream: OutputStream, bytes: &[u8]) -> usize {
     bytes.len()
 }
 
+#[cfg(all(feature = "git", feature = "process"))]
 fn events(offset: u64, is_cut: bool, bytes: &[u8]) -> Vec<SessionEvent> {
     let mut at = offset;
     let mut lines = Vec::new();
@@ -331,7 +335,6 @@ fn base64<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> std::result:
 pub struct Follow {
     handle: Handle,
     query: OutputQuery,
-    #[cfg_attr(not(all(feature = "git", feature = "process")), expect(dead_code, reason = "nothing runs here"))]
     commits: tokio::sync::watch::Receiver<u64>,
     is_over: bool,
 }

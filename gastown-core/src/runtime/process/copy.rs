@@ -9,6 +9,9 @@ use super::folder::{COPIED_ALWAYS, COPIED_AT_END, COPIED_SEGMENTS, LOCK, make_di
 use crate::model::{Error, Result, SessionId};
 use crate::runtime::CopiedOutput;
 
+/// How many segments are open at once.
+const OPEN_MAX: usize = 128;
+
 /// Copies what every session in the runtime's folder `from` has left into the new folder `to`, beside those that run.
 ///
 /// A segment is copied up to its length when the copy of its session began; one that its writer drops meanwhile is a
@@ -66,12 +69,21 @@ fn copy_session(from: &Path, to: &Path) -> io::Result<Option<u64>> {
     for folder in COPIED_SEGMENTS {
         make_dir(&to.join(folder))?;
     }
+    // The newest first, and many opened at once: what is open stays readable when its writer drops it, and the end is
+    // never lost.
+    segments.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
     let mut bytes = 0;
-    for (name, length) in segments {
-        match File::open(from.join(&name)) {
-            Ok(segment) => bytes += write(&to.join(&name), segment.take(length))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    for part in segments.chunks(OPEN_MAX) {
+        let mut open = Vec::new();
+        for (name, length) in part {
+            match File::open(from.join(name)) {
+                Ok(segment) => open.push((to.join(name), segment.take(*length))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for (path, segment) in open {
+            bytes += write(&path, segment)?;
         }
     }
     for folder in COPIED_SEGMENTS {
