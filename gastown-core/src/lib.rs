@@ -22,8 +22,9 @@ pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
 pub use town::{
-    Clock, Follow, Handle, ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock,
-    Town, TownBuilder, TownOptions, Watch, operations,
+    Archive, Archived, Backup, Checked, Clock, Exported, Finding, Follow, Handle, Health, ManualClock, Operation,
+    OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock, Town, TownBuilder, TownOptions, Vacuumed, Watch,
+    WriteTo, operations,
 };
 pub use work::{
     AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,

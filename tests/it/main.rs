@@ -18,3 +18,4 @@ mod refinery;
 mod runtime;
 mod support;
 mod town;
+mod upkeep;
