@@ -319,8 +319,8 @@ fn processes(folder: &Path) -> ProcessRuntime {
     ProcessRuntime::new(ProcessOptions::new(folder.join("sessions")).supervisor(supervisor)).unwrap()
 }
 
-/// Numbered lines for ever, so that a reader knows what is where: 16 bytes each.
-const COUNTED: &str = "i=0; while :; do i=$((i+1)); printf '%015d\\n' $i; done";
+/// Numbered lines of 16 bytes, so that a reader knows what is where, for as long as the test's folder is there.
+const COUNTED: &str = "i=0; while [ -d \"$PWD\" ]; do i=$((i+1)); printf '%015d\\n' $i; done";
 
 fn check_counted(offset: u64, bytes: &[u8]) {
     for (byte, at) in bytes.iter().zip(offset..) {
