@@ -11,6 +11,7 @@ mod floors;
 mod guide;
 mod imports;
 mod input;
+mod output;
 mod parity;
 mod processes;
 mod refinery;
