@@ -7,6 +7,7 @@ mod complete;
 mod crash;
 mod demo;
 mod engine;
+mod faults;
 mod floors;
 mod guide;
 mod history;

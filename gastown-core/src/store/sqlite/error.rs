@@ -1,6 +1,6 @@
 //! What SQLite's errors mean to a caller.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::model::Error;
 
@@ -10,7 +10,13 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::unavailable("store_busy", "another process writes to this file")
         }
-        Some(ErrorCode::DiskFull) => Error::exhausted("disk_full", "the disk of the database is full"),
+        Some(ErrorCode::DiskFull) => disk_full(),
+        // SQLite does not say why the index of the log could not be made or grow, and this is nearly always why.
+        Some(ErrorCode::SystemIoFailure)
+            if matches!(extended_code(&source), Some(ffi::SQLITE_IOERR_SHMOPEN | ffi::SQLITE_IOERR_SHMSIZE)) =>
+        {
+            disk_full()
+        }
         Some(ErrorCode::DatabaseCorrupt) => Error::corrupt("store_corrupt", "the database file is damaged"),
         Some(ErrorCode::NotADatabase) => not_a_town("it is no database"),
         Some(ErrorCode::ReadOnly) => Error::forbidden("store_read_only", "the database cannot be written here"),
@@ -22,10 +28,18 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         Some(ErrorCode::TooBig) => Error::exhausted("row_too_big", "a row is longer than SQLite can hold"),
         _ => Error::internal("store_sqlite", "SQLite refused a statement"),
     };
-    match source.sqlite_error() {
-        Some(sqlite) => error.with("sqlite_code", sqlite.extended_code).because(source),
+    match extended_code(&source) {
+        Some(code) => error.with("sqlite_code", code).because(source),
         None => error.because(source),
     }
+}
+
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
+}
+
+fn disk_full() -> Error {
+    Error::exhausted("disk_full", "the disk of the database is full")
 }
 
 /// The file is not one of ours.
