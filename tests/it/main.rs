@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod agents;
+mod clock;
 mod complete;
 mod crash;
+mod damage;
 mod demo;
 mod engine;
 mod faults;
@@ -15,6 +17,7 @@ mod imports;
 mod input;
 mod kills;
 mod parity;
+mod places;
 mod processes;
 mod refinery;
 mod runtime;

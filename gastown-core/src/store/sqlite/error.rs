@@ -26,6 +26,9 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         }
         Some(ErrorCode::OutOfMemory) => Error::exhausted("out_of_memory", "SQLite got no memory"),
         Some(ErrorCode::TooBig) => Error::exhausted("row_too_big", "a row is longer than SQLite can hold"),
+        _ if is_schema_altered(&source) => {
+            Error::corrupt("schema_altered", "the database lacks a table, an index or a column of its schema")
+        }
         _ => Error::internal("store_sqlite", "SQLite refused a statement"),
     };
     match extended_code(&source) {
@@ -36,6 +39,16 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
 
 fn extended_code(error: &rusqlite::Error) -> Option<i32> {
     error.sqlite_error().map(|error| error.extended_code)
+}
+
+/// Whether a statement names what every database of this schema has. SQLite says so in words alone.
+fn is_schema_altered(error: &rusqlite::Error) -> bool {
+    let words = match error {
+        rusqlite::Error::SqliteFailure(_, Some(words)) => words,
+        rusqlite::Error::SqlInputError { msg, .. } => msg,
+        _ => return false,
+    };
+    ["no such table", "no such index", "no such column", "has no column"].iter().any(|start| words.contains(start))
 }
 
 fn disk_full() -> Error {

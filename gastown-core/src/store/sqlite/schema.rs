@@ -47,6 +47,13 @@ pub(super) fn identify(db: &Connection) -> Result<i32> {
         }
         return Err(not_a_town("another program made it").with("application_id", application));
     }
+    if version < 1 {
+        return Err(Error::corrupt(
+            "store_corrupt",
+            format!("the file is a town's and says that its schema is {version}"),
+        )
+        .with("found", version));
+    }
     if version > VERSION {
         return Err(Error::unsupported(
             "schema_newer",
