@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use super::event::Change;
 #[cfg(any(test, feature = "testkit"))]
 use super::event::key_json;
+use super::id::excerpt;
 use super::record::{Column, ColumnRole, Record};
 use super::value::Value;
 use super::{
-    AgentRow, BeadId, BeadRow, BeadTextRow, ConvoyRow, DependencyKind, DependencyRow, EffectId, EffectRow, Error,
-    IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Result, RigName, RigRow, SessionId, SessionRow, SettingRow,
-    TownId, TownRow,
+    AgentRow, BeadId, BeadRow, BeadTextRow, ConvoyRow, DeliveryRow, DependencyKind, DependencyRow, EffectId, EffectRow,
+    Error, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Result, RigName, RigRow, SessionId, SessionRow,
+    SettingRow, TownId, TownRow,
 };
 
 /// A record that has a variant in [`Row`].
@@ -111,6 +112,8 @@ rows! {
     Convoy(ConvoyRow),
     /// [`MergeRequestRow`]
     MergeRequest(MergeRequestRow),
+    /// [`DeliveryRow`]
+    Delivery(DeliveryRow),
     /// [`EffectRow`]
     Effect(EffectRow),
     /// [`SettingRow`]
@@ -154,7 +157,7 @@ impl Row {
         let mut values = self.to_values();
         for (value, column) in values.iter_mut().zip(self.kind().columns()) {
             if column.role == ColumnRole::Volatile {
-                *value = resting(column);
+                *value = column.resting();
             }
         }
         values
@@ -185,20 +188,10 @@ impl Row {
             .iter()
             .map(|column| match row.get(column.name) {
                 Some(json) => Value::from_json(json),
-                None => Ok(resting(column)),
+                None => Ok(column.resting()),
             })
             .collect::<Result<Vec<_>>>()?;
         kind.decode(&values).map(Some)
-    }
-}
-
-/// What a volatile column holds when nothing is known.
-fn resting(column: &Column) -> Value {
-    use super::value::ColumnType;
-    match (column.nullable, column.column_type) {
-        (true, _) => Value::Null,
-        (false, ColumnType::Int) => Value::Int(0),
-        (false, ColumnType::Text) => Value::Text(String::new()),
     }
 }
 
@@ -209,6 +202,18 @@ pub struct Key {
     pub kind: RowKind,
     /// The key's columns after the town.
     pub values: Vec<Value>,
+}
+
+impl std::fmt::Display for Key {
+    /// The table and the key's columns, as a person reads them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind.table())?;
+        self.values.iter().try_for_each(|value| match value {
+            Value::Null => f.write_str(" null"),
+            Value::Int(n) => write!(f, " {n}"),
+            Value::Text(text) => write!(f, " {}", excerpt(text)),
+        })
+    }
 }
 
 impl Key {
@@ -254,6 +259,11 @@ impl Key {
     /// A merge request's detail.
     pub fn merge_request(id: &BeadId) -> Self {
         Self::text(RowKind::MergeRequest, [id.as_str()])
+    }
+
+    /// A message on its way to one recipient.
+    pub fn delivery(message: &BeadId, recipient: &str) -> Self {
+        Self::text(RowKind::Delivery, [message.as_str(), recipient])
     }
 
     /// An effect.

@@ -11,7 +11,7 @@ use crate::model::value::Value;
 use crate::model::{
     BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp, WrittenEvent,
 };
-use crate::store::{Reader, Scan, Txn};
+use crate::store::{Reader, Scan, Txn, Unreadable};
 
 /// What comes into a command from outside: the time, the random choices, the caller's key.
 #[derive(Clone, Debug)]
@@ -193,6 +193,11 @@ impl<'a> ScopedTxn<'a> {
         self.events.push(written);
     }
 
+    /// Removes the beginning of the journal, which is in an archive.
+    pub(crate) fn truncate_journal(&mut self, through: u64) -> Result<()> {
+        self.raw.raw.truncate_events(through)
+    }
+
     /// Writes the events; `operation` names the event for changes that none took along.
     pub(crate) fn finish(mut self, operation: &str) -> Result<()> {
         if !self.pending.is_empty() {
@@ -292,6 +297,10 @@ impl Reader for Remembering<'_> {
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.raw.scan(scan)
+    }
+
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.raw.unreadable()
     }
 
     fn head(&self) -> Result<Head> {

@@ -10,9 +10,13 @@ use rusqlite::{CachedStatement, ToSql};
 use super::changes;
 use super::error::of_sqlite;
 use super::sql::{self, Select};
+use super::upkeep;
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
-use crate::store::{Access, Connection, Reader, Scan, Txn, check_order};
+use crate::store::{
+    Access, Connection, Description, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order, check_truncation,
+    check_values,
+};
 
 /// One connection to the file.
 pub(super) struct SqliteConnection {
@@ -30,10 +34,16 @@ impl SqliteConnection {
     fn begin(&mut self, town: &TownId, how: &str) -> Result<View<'_>> {
         if !self.db.is_autocommit() {
             // The last one could not be ended when it was dropped.
-            run(&self.db, "ROLLBACK")?;
+            run(&self.db, "ROLLBACK").map_err(|error| error.with("path", self.path.display()))?;
         }
-        run(&self.db, how)?;
-        Ok(View { db: &self.db, town: town.clone(), head: RefCell::new(None) })
+        run(&self.db, how).map_err(|error| error.with("path", self.path.display()))?;
+        Ok(View {
+            db: &self.db,
+            path: &self.path,
+            town: town.clone(),
+            head: RefCell::new(None),
+            unreadable: UnreadableRows::default(),
+        })
     }
 }
 
@@ -52,6 +62,22 @@ impl Connection for SqliteConnection {
         let path = Arc::clone(&self.path);
         let view = self.begin(town, "BEGIN IMMEDIATE")?;
         Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
+    }
+
+    fn describe(&mut self) -> Result<Description> {
+        upkeep::describe(&self.db)
+    }
+
+    fn check(&mut self) -> Result<Vec<String>> {
+        upkeep::check(&self.db)
+    }
+
+    fn vacuum(&mut self) -> Result<()> {
+        upkeep::vacuum(&self.db)
+    }
+
+    fn copy_to(&mut self, path: &Path) -> Result<bool> {
+        upkeep::copy_to(&self.db, path).map(|()| true)
     }
 }
 
@@ -76,24 +102,31 @@ impl ToSql for Bound<'_> {
 /// One town in the connection's transaction, which ends with it.
 struct View<'c> {
     db: &'c rusqlite::Connection,
+    path: &'c Path,
     town: TownId,
     /// The journal's end, once it was looked up.
     head: RefCell<Option<Head>>,
+    unreadable: UnreadableRows,
 }
 
 impl View<'_> {
+    /// What SQLite answered, and of which file.
+    fn refused(&self, source: rusqlite::Error) -> Error {
+        of_sqlite(source).with("path", self.path.display())
+    }
+
     /// The statement with the town and these values bound.
     fn bound<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<CachedStatement<'_>> {
-        let mut statement = self.db.prepare_cached(sql).map_err(of_sqlite)?;
-        statement.raw_bind_parameter(1, self.town.as_str()).map_err(of_sqlite)?;
+        let mut statement = self.db.prepare_cached(sql).map_err(|source| self.refused(source))?;
+        statement.raw_bind_parameter(1, self.town.as_str()).map_err(|source| self.refused(source))?;
         for (place, value) in (2..).zip(values) {
-            statement.raw_bind_parameter(place, Bound(value)).map_err(of_sqlite)?;
+            statement.raw_bind_parameter(place, Bound(value)).map_err(|source| self.refused(source))?;
         }
         Ok(statement)
     }
 
     fn execute<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<()> {
-        self.bound(sql, values)?.raw_execute().map(drop).map_err(of_sqlite)
+        self.bound(sql, values)?.raw_execute().map(drop).map_err(|source| self.refused(source))
     }
 
     /// Writes one more entry of the journal.
@@ -117,7 +150,7 @@ impl View<'_> {
                 ])
             })
             .map(drop)
-            .map_err(of_sqlite)
+            .map_err(|source| self.refused(source))
     }
 
     /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
@@ -140,21 +173,37 @@ impl Drop for View<'_> {
     }
 }
 
-/// The values of a row, as the columns of its kind.
-fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Row> {
+/// The values of a row, as the columns of its kind; or what is wrong with it. The outer error is SQLite's.
+fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Result<Row, Unreadable>> {
     let columns = kind.columns();
     let mut values = Vec::with_capacity(columns.len());
     for (place, column) in columns.iter().enumerate() {
         values.push(match row.get_ref(place).map_err(of_sqlite)? {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(n) => Value::Int(n),
-            ValueRef::Text(bytes) => Value::Text(text(bytes, kind.table(), column.name)?),
+            ValueRef::Text(bytes) => match text(bytes, kind.table(), column.name) {
+                Ok(text) => Value::Text(text),
+                Err(error) => return Ok(Err(unreadable_row(kind, row, error))),
+            },
             ValueRef::Real(_) | ValueRef::Blob(_) => {
-                return Err(unreadable(kind.table(), column.name));
+                return Ok(Err(unreadable_row(kind, row, unreadable(kind.table(), column.name))));
             }
         });
     }
-    kind.decode(&values)
+    Ok(kind.decode(&values).map_err(|error| {
+        values.truncate(kind.key_len());
+        Unreadable::new(Key { kind, values }, error)
+    }))
+}
+
+/// The row with as much of its key as can be read.
+fn unreadable_row(kind: RowKind, row: &rusqlite::Row<'_>, error: Error) -> Unreadable {
+    let value = |place| match row.get_ref(place) {
+        Ok(ValueRef::Integer(n)) => Value::Int(n),
+        Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+        Ok(ValueRef::Real(_) | ValueRef::Null) | Err(_) => Value::Null,
+    };
+    Unreadable::new(Key { kind, values: (0..kind.key_len()).map(value).collect() }, error)
 }
 
 fn text(bytes: &[u8], table: &'static str, column: &'static str) -> Result<String> {
@@ -176,20 +225,32 @@ impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         let mut statement = self.bound(&sql::statements(key.kind).get, sql::key_values(key))?;
         let mut rows = statement.raw_query();
-        rows.next().map_err(of_sqlite)?.map(|row| decode(key.kind, row)).transpose()
+        match rows.next().map_err(|source| self.refused(source))? {
+            Some(row) => decode(key.kind, row)?.map(Some).map_err(Unreadable::into_error),
+            None => Ok(None),
+        }
     }
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         scan.check()?;
         let (sql, parameters) = sql::scan(scan, Select::Rows);
-        let limit = Value::Int(sqlite_int(scan.limit as u64));
-        let mut statement = self.bound(&sql, parameters.into_iter().chain([&limit]))?;
+        let mut statement = self.bound(&sql, parameters)?;
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(of_sqlite)? {
-            found.push(decode(scan.index.kind, row)?);
+        // SQLite makes the rows one by one, so what is behind the limit costs nothing.
+        while found.len() < scan.limit
+            && let Some(row) = rows.next().map_err(|source| self.refused(source))?
+        {
+            match decode(scan.index.kind, row)? {
+                Ok(row) => found.push(row),
+                Err(row) => self.unreadable.note(row),
+            }
         }
         Ok(found)
+    }
+
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.unreadable.take()
     }
 
     fn head(&self) -> Result<Head> {
@@ -198,7 +259,7 @@ impl Reader for View<'_> {
         }
         let mut statement = self.bound(sql::HEAD, [])?;
         let mut rows = statement.raw_query();
-        let head = match rows.next().map_err(of_sqlite)? {
+        let head = match rows.next().map_err(|source| self.refused(source))? {
             Some(row) => Head { seq: seq(row)?, hash: row.get(1).map_err(of_event)? },
             None => Head::default(),
         };
@@ -211,7 +272,7 @@ impl Reader for View<'_> {
         let mut statement = self.bound(sql::EVENTS, [&after, &limit])?;
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(of_sqlite)? {
+        while let Some(row) = rows.next().map_err(|source| self.refused(source))? {
             found.push(event(row)?);
         }
         Ok(found)
@@ -222,9 +283,11 @@ impl Reader for View<'_> {
         let (sql, parameters) = sql::scan(scan, Select::Count);
         let mut statement = self.bound(&sql, parameters)?;
         let mut rows = statement.raw_query();
-        let row =
-            rows.next().map_err(of_sqlite)?.ok_or_else(|| Error::internal("store_sqlite", "a count has no row"))?;
-        let count: i64 = row.get(0).map_err(of_sqlite)?;
+        let row = rows
+            .next()
+            .map_err(|source| self.refused(source))?
+            .ok_or_else(|| Error::internal("store_sqlite", "a count has no row"))?;
+        let count: i64 = row.get(0).map_err(|source| self.refused(source))?;
         Ok(count.unsigned_abs())
     }
 }
@@ -291,6 +354,10 @@ impl Reader for SqliteTxn<'_> {
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
     }
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.view.unreadable()
+    }
+
     fn head(&self) -> Result<Head> {
         self.view.head()
     }
@@ -324,11 +391,26 @@ impl Txn for SqliteTxn<'_> {
         // An index of which no column is named is left alone.
         let values = new[..key_len].iter().chain(changed.iter().map(|&place| &new[place]));
         let sql = sql::update(kind, &changed);
-        let rows = self.view.bound(&sql, values)?.raw_execute().map_err(of_sqlite)?;
+        let rows = self.view.bound(&sql, values)?.raw_execute().map_err(|source| self.view.refused(source))?;
         if rows == 0 {
             return self.view.execute(&sql::statements(kind).put, &new);
         }
         Ok(())
+    }
+
+    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
+        check_values(kind, values)?;
+        self.view.check_open()?;
+        let refused = |source| {
+            let error = of_sqlite(source);
+            if error.code() != "row_refused" {
+                return error;
+            }
+            Error::invalid("values_refused", format!("the table {} cannot hold these columns", kind.table()))
+                .with("table", kind.table())
+                .because(error)
+        };
+        self.view.bound(&sql::statements(kind).put, values)?.raw_execute().map(drop).map_err(refused)
     }
 
     fn delete(&mut self, key: &Key) -> Result<()> {
@@ -356,6 +438,12 @@ impl Txn for SqliteTxn<'_> {
         Ok(())
     }
 
+    fn truncate_events(&mut self, through: u64) -> Result<()> {
+        self.view.check_open()?;
+        check_truncation(&self.head()?, through)?;
+        self.view.execute(sql::TRUNCATE, [&Value::Int(sqlite_int(through))])
+    }
+
     fn savepoint(&mut self) -> Result<()> {
         self.view.check_open()?;
         if self.has_savepoint {
@@ -379,7 +467,7 @@ impl Txn for SqliteTxn<'_> {
     fn commit(self: Box<Self>) -> Result<()> {
         self.view.check_open()?;
         // Where it fails, the transaction is undone when the view is dropped.
-        run(self.view.db, "COMMIT")?;
+        run(self.view.db, "COMMIT").map_err(|error| error.with("path", self.path.display()))?;
         if self.has_appended {
             changes::announce(&self.path);
         }

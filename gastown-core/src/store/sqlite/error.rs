@@ -29,6 +29,7 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         _ if is_schema_altered(&source) => {
             Error::corrupt("schema_altered", "the database lacks a table, an index or a column of its schema")
         }
+        Some(ErrorCode::ConstraintViolation) => Error::internal("row_refused", "the database refused a row"),
         _ => Error::internal("store_sqlite", "SQLite refused a statement"),
     };
     match extended_code(&source) {

@@ -29,19 +29,22 @@ pub(super) struct Migration {
 }
 
 /// Every step, in order.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") },
+    Migration { version: 2, name: "deliveries", sql: include_str!("migrations/0002.sql") },
+];
 
 /// The schema that this build reads and writes.
 pub(super) const VERSION: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// The file's schema version, 0 for an empty file; refuses files that are not ours or of a later version.
 pub(super) fn identify(db: &Connection) -> Result<i32> {
-    let number = |sql| db.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(of_sqlite);
-    let application = number("PRAGMA application_id")?;
-    let version = number("PRAGMA user_version")?;
+    // One statement, so that it is of one moment: another process may be making the schema.
+    let query = "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) \
+                 FROM pragma_application_id, pragma_user_version";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i32>(0)?, row.get::<_, i32>(1)?, row.get::<_, i64>(2)?));
+    let (application, version, objects) = db.query_row(query, [], read).map_err(of_sqlite)?;
     if application != APPLICATION_ID {
-        let objects = number("SELECT count(*) FROM sqlite_schema")?;
         if application == 0 && version == 0 && objects == 0 {
             return Ok(0);
         }
@@ -84,7 +87,12 @@ pub(super) fn use_wal(db: &Connection, timeout: Duration) -> Result<()> {
 
 /// Takes every step that the file lacks, each in a transaction of its own.
 pub(super) fn migrate(db: &mut Connection) -> Result<()> {
-    for step in MIGRATIONS {
+    migrate_through(db, MIGRATIONS)
+}
+
+/// Takes those of these steps that the file lacks.
+pub(super) fn migrate_through(db: &mut Connection, steps: &[Migration]) -> Result<()> {
+    for step in steps {
         let txn = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(of_sqlite)?;
         // Looked up under the lock: another process may have taken it meanwhile.
         if identify(&txn)? < step.version {
