@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use gastown_core::store::{Durability, SqliteOptions};
 use gastown_core::{Error, ErrorKind, Result, Town};
@@ -16,10 +16,16 @@ async fn open(folder: &Path) -> Result<Town> {
     Town::builder(folder).sqlite_options(options).open().await
 }
 
+/// Where everything is said as well, where that was asked for.
+static ACKS: OnceLock<std::fs::File> = OnceLock::new();
+
 /// Prints one line in one write.
 fn say(line: &Json) {
     let mut text = line.to_string();
     text.push('\n');
+    if let Some(mut acks) = ACKS.get() {
+        acks.write_all(text.as_bytes()).expect("the test's file can be written");
+    }
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).expect("somebody listens");
 }
@@ -59,10 +65,15 @@ fn draw(seed: &mut u64, bound: usize) -> usize {
     usize::try_from((*seed >> 33) % bound as u64).expect("it is below the bound")
 }
 
-/// `work <town> <seed> <callers> <commands>`: so many callers give so many commands each, then the town is closed.
+/// `work <town> <seed> <callers> <commands> [acks]`: so many callers give so many commands each, then the town is
+/// closed. What is said goes to the file `acks` as well.
 pub(crate) async fn work(args: &[OsString]) -> Result<()> {
     let number = |at: usize| args[at].to_str().and_then(|text| text.parse().ok()).expect("a number");
     let (seed, callers, commands): (u64, u64, u64) = (number(1), number(2), number(3));
+    if let Some(acks) = args.get(4) {
+        let acks = std::fs::File::create(acks).expect("the test's folder");
+        ACKS.set(acks).expect("it is set once");
+    }
     let town = open(Path::new(&args[0])).await?;
     say(&json!({ "open": seed }));
     let known: Arc<Mutex<Vec<String>>> = Arc::default();

@@ -90,12 +90,12 @@ fn refused(error: &gastown_core::Error) -> Outcome {
 async fn town(dir: &Path) -> (PathBuf, Vec<Json>) {
     let folder = dir.join("town");
     let mut child = Command::new(env!("CARGO_BIN_EXE_town-child"));
-    child.arg("work").arg(&folder).args(["7", "4", "40"]).stdout(Stdio::null());
+    child.arg("work").arg(&folder).args(["7", "3", "12"]).stdout(Stdio::null());
     assert!(child.status().await.unwrap().success());
     let town = Town::builder(&folder).open().await.unwrap();
     let found = contents(&town).await.unwrap();
     town.close().await.unwrap();
-    assert!(found.len() > 200, "there is something to damage");
+    assert!(found.len() > 40, "there is something to damage");
     (folder, found)
 }
 

@@ -18,6 +18,7 @@ mod input;
 mod kills;
 mod parity;
 mod places;
+mod power;
 mod processes;
 mod refinery;
 mod runtime;

@@ -202,7 +202,7 @@ impl Yard {
         let at_rest = async {
             loop {
                 watch.next().await.unwrap();
-                let health = self.town.operator().events().health(All {}).await.unwrap();
+                let health = self.town.operator().upkeep().health(All {}).await.unwrap();
                 if health.effects_planned + health.effects_issued + health.effects_ambiguous == 0 {
                     break;
                 }

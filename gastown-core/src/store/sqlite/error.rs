@@ -17,7 +17,7 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         {
             disk_full()
         }
-        Some(ErrorCode::DatabaseCorrupt) => Error::corrupt("store_corrupt", "the database file is damaged"),
+        Some(ErrorCode::DatabaseCorrupt) => damaged(),
         Some(ErrorCode::NotADatabase) => not_a_town("it is no database"),
         Some(ErrorCode::ReadOnly) => Error::forbidden("store_read_only", "the database cannot be written here"),
         Some(ErrorCode::SystemIoFailure) => Error::unavailable("store_io", "the database file could not be used"),
@@ -26,7 +26,8 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         }
         Some(ErrorCode::OutOfMemory) => Error::exhausted("out_of_memory", "SQLite got no memory"),
         Some(ErrorCode::TooBig) => Error::exhausted("row_too_big", "a row is longer than SQLite can hold"),
-        _ if is_schema_altered(&source) => {
+        _ if says(&source, &["unsupported file format"]) => damaged(),
+        _ if says(&source, &["no such table", "no such index", "no such column", "has no column"]) => {
             Error::corrupt("schema_altered", "the database lacks a table, an index or a column of its schema")
         }
         Some(ErrorCode::ConstraintViolation) => Error::internal("row_refused", "the database refused a row"),
@@ -42,14 +43,18 @@ fn extended_code(error: &rusqlite::Error) -> Option<i32> {
     error.sqlite_error().map(|error| error.extended_code)
 }
 
-/// Whether a statement names what every database of this schema has. SQLite says so in words alone.
-fn is_schema_altered(error: &rusqlite::Error) -> bool {
+/// Whether SQLite answered its plainest error with one of these words; it has no codes for them.
+fn says(error: &rusqlite::Error, any: &[&str]) -> bool {
     let words = match error {
         rusqlite::Error::SqliteFailure(_, Some(words)) => words,
         rusqlite::Error::SqlInputError { msg, .. } => msg,
         _ => return false,
     };
-    ["no such table", "no such index", "no such column", "has no column"].iter().any(|start| words.contains(start))
+    any.iter().any(|part| words.contains(part))
+}
+
+fn damaged() -> Error {
+    Error::corrupt("store_corrupt", "the database file is damaged")
 }
 
 fn disk_full() -> Error {
