@@ -1,6 +1,7 @@
 //! A damaged file is refused, or found out by whoever looks, or damaged where nothing is; it never lies unnoticed.
 //!
-//! Looking is: reading everything, `replay`, and SQLite's own integrity check. `GASTOWN_SEED=n` flips that one bit.
+//! Looking is: reading everything, `replay`, and SQLite's own integrity check. `GASTOWN_SEED=n` flips that one bit, of a
+//! file whose times and ids are others each time; the one that failed is kept.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,7 +11,7 @@ use gastown_preload::{Disk, Kind, Times};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
-use crate::history::{asked, draw, is_soak};
+use crate::history::{Evidence, asked, draw, is_soak};
 
 /// Everything of a town that a caller can read.
 async fn contents(town: &Town) -> Result<Vec<Json>> {
@@ -124,6 +125,7 @@ async fn a_flipped_bit_is_found_or_harmless() {
         let (at, bit) = (draw(&mut random, end), draw(&mut random, 8));
         bytes[at] ^= 1 << bit;
         place(&folder, &bytes, None);
+        let _evidence = Evidence::of(format!("GASTOWN_SEED={seed}"), &folder);
         let outcome = look(&folder).await;
         outcomes[match &outcome {
             Outcome::Refused(_) => 0,

@@ -10,7 +10,7 @@ use gastown_preload::{Disk, Kind, Times};
 use std::os::unix::process::ExitStatusExt as _;
 use tokio::process::Command;
 
-use crate::history::{History, draw, is_soak, keep};
+use crate::history::{Evidence, History, draw, is_soak};
 use crate::support::HANG;
 
 /// Where one script runs.
@@ -81,7 +81,7 @@ fn is_told(kind: Kind, error: &(String, String, String)) -> bool {
 async fn one(kind: Kind, times: Times, nth: u64) -> bool {
     let mut scene = Scene::new();
     let name = format!("{}:{}:{nth}", kind.name(), if times == Times::Once { "once" } else { "always" });
-    let told = Told { name: &name, folder: scene.town() };
+    let _evidence = Evidence::of(format!("GASTOWN_FAULT={name}"), &scene.town());
     let (output, met) = scene.script(&Disk::under(scene.town()).fault(kind, times, nth)).await;
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {:?} {met:?} {stderr}", output.status);
@@ -94,21 +94,7 @@ async fn one(kind: Kind, times: Times, nth: u64) -> bool {
         assert!(failed <= 4, "{name}: one fault fails {failed} commands");
     }
     scene.history.holds(&scene.town()).await;
-    std::mem::forget(told);
     met.is_some()
-}
-
-/// Says, when a run fails, which it was and where its files are.
-struct Told<'a> {
-    name: &'a str,
-    folder: PathBuf,
-}
-
-impl Drop for Told<'_> {
-    fn drop(&mut self) {
-        let kept = keep(&self.folder, &format!("fault-{}", self.name.replace(':', "-")));
-        eprintln!("GASTOWN_FAULT={} fails; its files are in {}", self.name, kept.display());
-    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the caller of the tests asks for it by a variable")]
@@ -183,10 +169,8 @@ async fn a_fault_while_a_kill_is_recovered_from_costs_nothing_either() {
         let kind = Kind::SURVIVED[draw(&mut random, Kind::SURVIVED.len())];
         let times = if draw(&mut random, 2) == 0 { Times::Once } else { Times::Always };
         let disk = Disk::under(&town).fault(kind, times, 1 + draw(&mut random, 20) as u64);
-        let told = Told { name: &format!("run {run}"), folder: town.clone() };
-        let folder = town.clone();
-        recovered(&mut scene, &disk, kind, &folder).await;
-        std::mem::forget(told);
+        let _evidence = Evidence::of(format!("recovery-{run}"), &town);
+        recovered(&mut scene, &disk, kind, &town).await;
     }
 }
 

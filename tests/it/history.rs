@@ -215,13 +215,31 @@ pub(crate) fn is_soak() -> bool {
     asked("GASTOWN_SOAK").is_some()
 }
 
-/// A copy of the folder's files, so that a failure can be looked at after the test.
-pub(crate) fn keep(folder: &Path, name: &str) -> PathBuf {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = std::fs::remove_dir_all(&kept);
-    std::fs::create_dir_all(&kept).unwrap();
-    for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_file()) {
-        std::fs::copy(entry.path(), kept.join(entry.file_name())).unwrap();
+/// Says, where the test fails over it, what it was, and keeps the files to be looked at.
+pub(crate) struct Evidence {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Evidence {
+    /// `name` is the variable that runs the same again, as `VARIABLE=value`.
+    pub(crate) fn of(name: impl Into<String>, folder: &Path) -> Self {
+        Self { name: name.into(), folder: folder.to_owned() }
     }
-    kept
+}
+
+impl Drop for Evidence {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.name.replace([':', '='], "-"));
+        eprintln!("{} fails; the files are in {}", self.name, kept.display());
+        // A second panic would hide the first.
+        let _ = std::fs::remove_dir_all(&kept);
+        let _ = std::fs::create_dir_all(&kept);
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let _ = std::fs::copy(entry.path(), kept.join(entry.file_name()));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::history::{History, asked, draw, is_soak, keep};
+use crate::history::{Evidence, History, asked, draw, is_soak};
 use crate::support::HANG;
 
 /// Children of one town.
@@ -69,7 +69,7 @@ async fn child(history: &mut History, folder: &Path, seed: u64, commands: usize,
 async fn history(seed: u64) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("town");
-    let said = Told { seed, folder: &folder };
+    let _evidence = Evidence::of(format!("GASTOWN_SEED={seed}"), &folder);
     let mut random = seed;
     let mut history = History::default();
     let mut killed = 0;
@@ -90,21 +90,7 @@ async fn history(seed: u64) -> usize {
     assert!(status.success(), "an undisturbed child: {status:?}");
     history.holds(&folder).await;
     assert!(history.answered() > CYCLES, "hardly anything was done");
-    std::mem::forget(said);
     killed
-}
-
-/// Says, when a history fails, which it was and where its files are.
-struct Told<'a> {
-    seed: u64,
-    folder: &'a Path,
-}
-
-impl Drop for Told<'_> {
-    fn drop(&mut self) {
-        let kept = keep(self.folder, &format!("history-{}", self.seed));
-        eprintln!("GASTOWN_SEED={} fails; its files are in {}", self.seed, kept.display());
-    }
 }
 
 async fn histories(seeds: impl Iterator<Item = u64>) {

@@ -5,14 +5,14 @@
 //! `GASTOWN_SEED=n` makes that one image.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use gastown_core::Town;
 use gastown_preload::{Disk, Step, Trace};
 use tokio::process::Command;
 
-use crate::history::{History, asked, draw, is_soak, keep};
+use crate::history::{Evidence, History, asked, draw, is_soak};
 
 /// The disk writes at least so much at once.
 const SECTOR: usize = 512;
@@ -106,23 +106,9 @@ async fn whatever_was_answered_before_the_power_went_is_there() {
         for (path, bytes) in &files {
             std::fs::write(path, bytes).unwrap();
         }
-        let told = Told { seed, folder: &folder };
+        let _evidence = Evidence::of(format!("GASTOWN_SEED={seed}"), &folder);
         answered += history.answered();
         history.holds(&folder).await;
-        std::mem::forget(told);
     }
     assert!(answered > 0, "the power always went before the first answer");
-}
-
-/// Says, when an image fails, which it was and where its files are.
-struct Told<'a> {
-    seed: u64,
-    folder: &'a Path,
-}
-
-impl Drop for Told<'_> {
-    fn drop(&mut self) {
-        let kept = keep(self.folder, &format!("power-{}", self.seed));
-        eprintln!("GASTOWN_SEED={} fails; its files are in {}", self.seed, kept.display());
-    }
 }

@@ -8,7 +8,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, ToSql};
 
 use super::changes;
-use super::error::of_sqlite;
+use super::error::{of_sqlite, of_statement};
 use super::sql::{self, Select};
 use super::upkeep;
 use crate::model::value::Value;
@@ -115,9 +115,13 @@ impl View<'_> {
         of_sqlite(source).with("path", self.path.display())
     }
 
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>> {
+        self.db.prepare_cached(sql).map_err(|source| of_statement(source).with("path", self.path.display()))
+    }
+
     /// The statement with the town and these values bound.
     fn bound<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<CachedStatement<'_>> {
-        let mut statement = self.db.prepare_cached(sql).map_err(|source| self.refused(source))?;
+        let mut statement = self.prepare(sql)?;
         statement.raw_bind_parameter(1, self.town.as_str()).map_err(|source| self.refused(source))?;
         for (place, value) in (2..).zip(values) {
             statement.raw_bind_parameter(place, Bound(value)).map_err(|source| self.refused(source))?;
@@ -131,24 +135,21 @@ impl View<'_> {
 
     /// Writes one more entry of the journal.
     fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
-        self.db
-            .prepare_cached(sql::APPEND)
-            .and_then(|mut statement| {
-                statement.execute(rusqlite::params![
-                    self.town.as_str(),
-                    sqlite_int(event.seq),
-                    event.at.as_micros(),
-                    event.actor,
-                    event.session.as_ref().map(SessionId::as_str),
-                    event.epoch,
-                    event.kind,
-                    event.subject,
-                    data,
-                    changes,
-                    event.schema,
-                    event.hash,
-                ])
-            })
+        self.prepare(sql::APPEND)?
+            .execute(rusqlite::params![
+                self.town.as_str(),
+                sqlite_int(event.seq),
+                event.at.as_micros(),
+                event.actor,
+                event.session.as_ref().map(SessionId::as_str),
+                event.epoch,
+                event.kind,
+                event.subject,
+                data,
+                changes,
+                event.schema,
+                event.hash,
+            ])
             .map(drop)
             .map_err(|source| self.refused(source))
     }

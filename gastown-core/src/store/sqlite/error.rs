@@ -27,9 +27,6 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         Some(ErrorCode::OutOfMemory) => Error::exhausted("out_of_memory", "SQLite got no memory"),
         Some(ErrorCode::TooBig) => Error::exhausted("row_too_big", "a row is longer than SQLite can hold"),
         _ if says(&source, &["unsupported file format"]) => damaged(),
-        _ if says(&source, &["no such table", "no such index", "no such column", "has no column"]) => {
-            Error::corrupt("schema_altered", "the database lacks a table, an index or a column of its schema")
-        }
         Some(ErrorCode::ConstraintViolation) => Error::internal("row_refused", "the database refused a row"),
         _ => Error::internal("store_sqlite", "SQLite refused a statement"),
     };
@@ -40,7 +37,21 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
 }
 
 fn extended_code(error: &rusqlite::Error) -> Option<i32> {
-    error.sqlite_error().map(|error| error.extended_code)
+    match error {
+        rusqlite::Error::SqlInputError { error, .. } => Some(error.extended_code),
+        _ => error.sqlite_error().map(|error| error.extended_code),
+    }
+}
+
+/// The library's error for a statement of its own that SQLite does not understand.
+///
+/// Each is prepared against the whole schema by some test, so the file has another one.
+pub(super) fn of_statement(source: rusqlite::Error) -> Error {
+    if extended_code(&source) == Some(ffi::SQLITE_ERROR) && !says(&source, &["unsupported file format"]) {
+        return Error::corrupt("schema_altered", "the database has not the tables, columns and indexes of its schema")
+            .because(source);
+    }
+    of_sqlite(source)
 }
 
 /// Whether SQLite answered its plainest error with one of these words; it has no codes for them.
