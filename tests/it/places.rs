@@ -127,7 +127,7 @@ async fn places_without_permission_are_refused_by_name_and_nothing_is_changed() 
         ("a file that cannot be written in a folder that can", 0o777, 0o444, ["forbidden/store_read_only"]),
         ("a folder that cannot be entered", 0o700, 0o666, ["forbidden/store_read_only"]),
     ] {
-        mode(&folder.parent().unwrap().to_path_buf(), 0o755);
+        mode(folder.parent().unwrap(), 0o755);
         let _ = std::fs::remove_dir_all(&folder);
         Town::builder(&folder).open().await.unwrap().close().await.unwrap();
         let before = std::fs::read(&file).unwrap();
