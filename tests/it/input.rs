@@ -338,7 +338,7 @@ async fn a_rig_sees_and_changes_nothing_of_another() {
     // Every operation, with an input that names what is the other rig's.
     let id = json!({ "id": theirs.id });
     let inputs = |name: &str| match name {
-        "beads.list" | "beads.ready" | "agents.list" | "convoys.list" | "rigs.list" | "events.health" => {
+        "beads.list" | "beads.ready" | "agents.list" | "convoys.list" | "rigs.list" | "upkeep.health" => {
             vec![json!({})]
         }
         "beads.claim" => vec![json!({ "id": theirs.id, "by": "me" }), json!({ "rig": "island", "by": "me" })],

@@ -24,3 +24,4 @@ mod refinery;
 mod runtime;
 mod support;
 mod town;
+mod upkeep;
