@@ -186,8 +186,8 @@ pub(crate) async fn script(args: &[OsString]) -> Result<()> {
             failed.extend(other.await.expect("no caller panics"));
         }
         checkpoint(folder);
-        let list = town.operator().call("beads.list", json!({})).await;
-        if let Err(error) = list {
+        let page = town.operator().call("beads.list", json!({})).await;
+        if let Err(error) = page {
             say(&refusal("list", &error));
         }
         attempt(&town, &mut failed, key(14), "beads.create", new_bead(&key(14), &[])).await;
