@@ -566,7 +566,8 @@ fn the_file_and_the_memory_do_the_same() {
     let town = crate::model::TownId::new("town").unwrap();
     for seed in 0..6 {
         let mut draw = sample::Draw::new(1_000 + seed);
-        let (memory, file) = (crate::store::MemoryBackend::new(), temporary());
+        let directory = Temporary(tempfile::tempdir().unwrap());
+        let (memory, file) = (crate::store::MemoryBackend::new(), directory.backend());
         let mut left = memory.connect(Access::Write).unwrap();
         let mut right = file.connect(Access::Write).unwrap();
         for _ in 0..40 {
