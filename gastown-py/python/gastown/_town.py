@@ -12,6 +12,7 @@ from gastown._cli import PROGRAM
 from gastown._decode import decode
 from gastown._operations import Agents, Beads, Convoys, Events, Reviews, Rigs, Sessions
 from gastown._types import Durability, Replay
+from gastown.backend import Backend
 
 
 class Handle:
@@ -123,6 +124,7 @@ def open(
     seed: int | None = None,
     clock: _gastown.ManualClock | None = None,
     program: str | os.PathLike[str] | None = None,
+    backend: Backend | None = None,
 ) -> Opening:
     """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`.
 
@@ -131,8 +133,10 @@ def open(
     - `seed`, `clock`: where ids and the time come from; for runs that must repeat.
     - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
       without it sessions end with this process.
+    - `backend`: where the town is kept instead of the file `town.db` in its folder. What other stores and processes
+      commit to it is looked for every 30 seconds.
     """
     options = {"id": id, "durability": durability, "seed": seed, "beside": str(PROGRAM.parent)}
     if program is not None:
         options["program"] = os.fspath(program)
-    return Opening(dir, options, clock)
+    return Opening(dir, options, clock, backend)
