@@ -9,7 +9,7 @@ use gastown_core::model::value::Value;
 use gastown_core::model::{BeadId, RowKind, Stored as _, Timestamp, TownId};
 use gastown_core::store::{Access, Backend, MemoryBackend, SqliteBackend, SqliteOptions};
 use gastown_core::{
-    All, Archive, BeadFilter, CloseBead, EventsSince, Link, ManualClock, NewBead, NewSettings, OutputQuery,
+    All, Archive, BeadFilter, CloseBead, Configure, EventsSince, Link, ManualClock, NewBead, NewSettings, OutputQuery,
     SessionFilter, SlingConvoy, Task, Town,
 };
 use serde_json::json;
@@ -478,6 +478,32 @@ async fn what_agents_printed_is_read_from_a_restored_town() {
     let again = Town::builder(dir.path().join("again")).restore(&backup.path).await.unwrap();
     assert_eq!(again.operator().sessions().output(OutputQuery::of(session)).await.unwrap(), printed);
     again.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_archives_by_the_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let town = plain(&dir.path().join("town"), &clock).await;
+    let beads = town.operator().beads();
+    let old = beads.create(NewBead::titled("old")).await.unwrap().id;
+    beads.close(&old).await.unwrap();
+    clock.advance(DAY);
+    let new = beads.create(NewBead::titled("new")).await.unwrap().id;
+    beads.close(&new).await.unwrap();
+    let day_ms = 24 * 3_600 * 1_000;
+    let settings = [("beads.keep_ms".to_owned(), json!(day_ms - 1)), ("events.keep_ms".to_owned(), json!(day_ms - 1))];
+    let configure = Configure { rig: None, settings: NewSettings::from(settings) };
+    town.operator().rigs().configure(configure).await.unwrap();
+    let head = town.health().await.unwrap().head;
+    town.start().await.unwrap();
+    let mut watch = town.operator().events().watch(head).unwrap();
+    while watch.next().await.unwrap().kind != "journal.archived" {}
+    assert_eq!(beads.get(&old).await.unwrap_err().code(), "bead_missing");
+    beads.get(&new).await.unwrap();
+    assert_eq!(town.health().await.unwrap().first, 4, "the town's founding, and the making and closing of the old one");
+    assert_sound(&town).await;
+    town.close().await.unwrap();
 }
 
 /// Changes a stored bead behind the town's back.

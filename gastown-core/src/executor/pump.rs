@@ -33,6 +33,8 @@ const ROOM: &[(&str, usize)] = &[
 ];
 /// The wait after the first error of the store; it doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often the engine looks for what is over for long enough to be archived.
+const RETAIN_EVERY: Duration = Duration::from_secs(3_600);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a stop waits for what is in flight to be recorded.
@@ -73,6 +75,7 @@ impl Pump {
             room: room(),
             running: HashMap::new(),
             sweeping: Arc::new(Sweeping::new(now)),
+            retain_at: now,
         };
         let task = tokio::spawn(lead(ending, work));
         Ok(Self { stop, state, task: tokio::sync::Mutex::new(Some(task)) })
@@ -179,6 +182,8 @@ struct Work {
     room: BTreeMap<&'static str, usize>,
     running: HashMap<task::Id, Running>,
     sweeping: Arc<Sweeping>,
+    /// When what is over is next archived.
+    retain_at: Timestamp,
 }
 
 impl Work {
@@ -217,6 +222,7 @@ impl Work {
                 watchers.watch(session);
             }
             self.sweep();
+            self.retain();
             if look.more {
                 continue;
             }
@@ -299,10 +305,25 @@ impl Work {
         }
     }
 
+    /// Has what is over archived, now and then.
+    fn retain(&mut self) {
+        let now = self.context.now();
+        if now < self.retain_at {
+            return;
+        }
+        self.retain_at = now.after(RETAIN_EVERY);
+        let retained = (self.context.retain)();
+        self.in_flight.spawn(async move {
+            if let Err(error) = retained.await {
+                tracing::warn!(error = %error.chain(), "nothing was archived; it will be tried again later");
+            }
+        });
+    }
+
     async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>) {
         let now = self.context.now();
         let until_renewal = LEASE / 3;
-        let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).min();
+        let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).chain([self.retain_at]).min();
         let until_due = next_wake.map_or(until_renewal, |at| at.since(now)).min(until_renewal);
         tokio::select! {
             changed = commits.changed() => {

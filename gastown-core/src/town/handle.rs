@@ -38,6 +38,11 @@ impl Handle {
         Self { key: Some(key.into()), ..self.clone() }
     }
 
+    /// The same handle without a key: for what an operation does in several commands.
+    pub(super) fn without_key(&self) -> Self {
+        Self { key: None, ..self.clone() }
+    }
+
     /// The town.
     pub fn town(&self) -> &Town {
         &self.town

@@ -13,7 +13,7 @@ use super::health::Health;
 use super::replay::{self, Replay};
 use super::upkeep::{self, Backup, WriteTo};
 #[cfg(all(feature = "git", feature = "process"))]
-use crate::executor::{Context, Outside, Pump};
+use crate::executor::{Context, Outside, Pump, Retain};
 use crate::model::{Error, Key, Result, RigName, Scope, SessionId, TownId, TownRow};
 use crate::store::{Store, Txn};
 use crate::work::ids::Ids;
@@ -212,7 +212,7 @@ impl Town {
             let seed = shared.upgrade().map_or_else(|| advance(&fallback), |shared| shared.next_seed());
             Ctx::at(clock.now(), seed)
         });
-        let context = Context { store: self.shared.store.clone(), outside, ctx };
+        let context = Context { store: self.shared.store.clone(), outside, ctx, retain: self.retain() };
         *pump = Some(Pump::start(context).await?);
         Ok(())
     }
@@ -261,6 +261,21 @@ impl Town {
     /// operator.
     pub async fn backup(&self, path: impl Into<WriteTo>) -> Result<Backup> {
         self.operator().upkeep().backup(path).await
+    }
+
+    /// Archives by the settings; it does not keep the town open.
+    #[cfg(all(feature = "git", feature = "process"))]
+    fn retain(&self) -> Retain {
+        let shared = Arc::downgrade(&self.shared);
+        Arc::new(move || {
+            let town = shared.upgrade().map(|shared| Self { shared });
+            Box::pin(async move {
+                match town {
+                    Some(town) => upkeep::retain(&town).await,
+                    None => Ok(()),
+                }
+            })
+        })
     }
 
     pub(super) fn ctx(&self) -> Ctx {

@@ -97,6 +97,18 @@ pub const SETTINGS: &[Setting] = &[
         shape: Shape::Number(0, 1 << 50),
     },
     Setting {
+        name: "beads.keep_ms",
+        meaning: "time for which closed and failed beads stay in the tables before the engine archives them; for ever where nobody says",
+        default: "null",
+        shape: Shape::Number(0, 3_153_600_000_000),
+    },
+    Setting {
+        name: "events.keep_ms",
+        meaning: "time for which the journal's entries stay in the tables before the engine archives them; for ever where nobody says",
+        default: "null",
+        shape: Shape::Number(0, 3_153_600_000_000),
+    },
+    Setting {
         name: "sessions.max",
         meaning: "sessions at once, in the rig or in the town",
         default: "64",

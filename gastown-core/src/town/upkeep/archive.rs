@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufReader};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+#[cfg(all(feature = "git", feature = "process"))]
+use std::time::Duration;
 
 use super::durable::{self, unwritable};
 use super::{Archive, Archived, of_whole_town};
@@ -12,7 +14,11 @@ use crate::store::Reader;
 use crate::store::dump::{self, DumpWriter};
 use crate::town::handle::Handle;
 use crate::town::operation::Operation;
+#[cfg(all(feature = "git", feature = "process"))]
+use crate::town::town::Town;
 use crate::work::retention::{self, Leaving, RemoveBeads, RemoveEffects, RemoveEvents};
+#[cfg(all(feature = "git", feature = "process"))]
+use crate::work::settings;
 use crate::work::view::View;
 
 /// The folder of the archives in a town's folder.
@@ -28,6 +34,8 @@ pub(in crate::town) async fn archive(
     if input == Archive::default() {
         return Err(Error::invalid("archive_unbounded", "say what may be put away: closed_before, events_before"));
     }
+    // It is done in several commands, which one key cannot stand for.
+    let handle = &handle.without_key();
     let folder = handle.town().dir().join(FOLDER);
     if !folder.is_dir() {
         DirBuilder::new().mode(0o700).create(&folder).map_err(|source| unwritable(&folder, source))?;
@@ -40,6 +48,33 @@ pub(in crate::town) async fn archive(
         journal(handle, operation, &folder, before, &mut archived).await?;
     }
     Ok(archived)
+}
+
+/// Puts away what is over for longer than the settings keep it.
+#[cfg(all(feature = "git", feature = "process"))]
+pub(in crate::town) async fn retain(town: &Town) -> Result<()> {
+    let now = town.ctx().now;
+    let kept = town
+        .shared
+        .store
+        .read(move |reader| {
+            let view = View::new(reader, &Scope::Town, now);
+            let before = |name| {
+                let kept: Option<u64> = settings::resolve(view, None, name)?;
+                Ok(kept.map(|kept| now.before(Duration::from_millis(kept))))
+            };
+            Ok(Archive { closed_before: before("beads.keep_ms")?, events_before: before("events.keep_ms")? })
+        })
+        .await?;
+    if kept == Archive::default() {
+        return Ok(());
+    }
+    let archived = Handle::new(town.clone(), Scope::Town).upkeep().archive(kept).await?;
+    if !archived.files.is_empty() {
+        let Archived { beads, effects, events, .. } = archived;
+        tracing::info!(beads, effects, events, "what is over was archived");
+    }
+    Ok(())
 }
 
 /// Puts away beads and effects: copied first, and taken out where they are still as they were.
@@ -67,14 +102,13 @@ async fn beads(
         .await?;
     let Some((path, beads, effects)) = copied else { return Ok(()) };
     let file = name_of(&path);
-    let operator = handle.town().operator();
     for beads in beads.chunks(retention::BEADS_PER_STEP) {
         let step = RemoveBeads { before, file: file.clone(), beads: beads.to_vec() };
-        archived.beads += operator.change(operation, step, retention::remove_beads).await?;
+        archived.beads += handle.change(operation, step, retention::remove_beads).await?;
     }
     for effects in effects.chunks(retention::BEADS_PER_STEP) {
         let step = RemoveEffects { before, file: file.clone(), effects: effects.to_vec() };
-        archived.effects += operator.change(operation, step, retention::remove_effects).await?;
+        archived.effects += handle.change(operation, step, retention::remove_effects).await?;
     }
     archived.files.push(path);
     Ok(())
@@ -135,7 +169,7 @@ async fn journal(
         .await?;
     let Some((path, first, head)) = copied else { return Ok(()) };
     let step = RemoveEvents { first, through: head.seq, hash: head.hash, file: name_of(&path) };
-    handle.town().operator().change(operation, step, retention::remove_events).await?;
+    handle.change(operation, step, retention::remove_events).await?;
     archived.events = head.seq - first + 1;
     archived.files.push(path);
     Ok(())

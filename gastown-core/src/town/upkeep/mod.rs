@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::archive::archive;
 pub(super) use self::archive::events as archived_events;
+#[cfg(all(feature = "git", feature = "process"))]
+pub(super) use self::archive::retain;
 pub(super) use self::backup::{backup, export};
 pub(super) use self::check::check;
 pub(super) use self::restore::restore;
