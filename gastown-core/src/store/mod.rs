@@ -12,6 +12,8 @@ mod contract;
 pub mod index;
 mod listener;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod readers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -25,6 +27,8 @@ mod written_tests;
 
 pub use contract::{Access, Backend, Changes, Connection, Position, Reader, Scan, Txn, check_order};
 pub use memory::MemoryBackend;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresBackend;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};
 pub use store::{Store, StoreOptions};

@@ -1,0 +1,139 @@
+//! Tests of the backend on a real server: the kit, its schema, and what goes wrong.
+
+use super::testing::TestServer;
+use super::*;
+use crate::model::RowKind;
+use crate::model::record::ColumnRole;
+use crate::model::value::{ColumnType, Value};
+use crate::store::index::INDEXES;
+use crate::store::{Position, Scan};
+
+pub(super) fn fresh() -> PostgresBackend {
+    PostgresBackend::new(&TestServer::shared().fresh_url()).unwrap()
+}
+
+crate::store_conformance!(conformance, || Arc::new(fresh()));
+
+/// The tables and indexes as the model has them now, in SQL; what a new migration starts from.
+fn ddl() -> Vec<(String, Vec<String>)> {
+    let mut wanted = Vec::new();
+    for &kind in RowKind::ALL {
+        let mut columns = vec!["town_id text C NOT NULL key".to_owned()];
+        for column in kind.columns() {
+            let type_name = match column.column_type {
+                ColumnType::Int => "bigint",
+                ColumnType::Text => "text C",
+            };
+            let null = if column.nullable { "" } else { " NOT NULL" };
+            let key = if column.role == ColumnRole::Key { " key" } else { "" };
+            columns.push(format!("{} {type_name}{null}{key}", column.name));
+        }
+        wanted.push((kind.table().to_owned(), columns));
+        for index in INDEXES.iter().filter(|index| index.kind == kind && !index.is_key()) {
+            let columns: Vec<_> = index.prefix.iter().chain(index.order).copied().collect();
+            let conditions: Vec<_> = index.conditions.iter().map(sql::condition).collect();
+            let only =
+                if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+            let text = format!("{} (town_id, {}){only}", kind.table(), columns.join(", "));
+            wanted.push((index.name.to_ascii_lowercase(), vec![text.replace('"', "")]));
+        }
+    }
+    wanted.sort();
+    wanted
+}
+
+/// Every table and index of the schema, in the same words.
+fn shape(backend: &PostgresBackend) -> Vec<(String, Vec<String>)> {
+    let line = backend.open(Access::Read).unwrap();
+    let schema = backend.schema();
+    let rows = |sql: String| line.ask(Step::new(sql, vec![])).unwrap();
+    let mut found = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for row in rows(format!(
+        "SELECT c.relname::text, a.attname || ' ' || format_type(a.atttypid, a.atttypmod) \
+             || coalesce(' ' || (SELECT collname FROM pg_collation WHERE oid = a.attcollation), '') \
+             || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END \
+             || CASE WHEN a.attnum = ANY (i.indkey) THEN ' key' ELSE '' END \
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_index i ON i.indrelid = c.oid \
+         WHERE c.relnamespace = '{schema}'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND i.indisprimary \
+             AND c.relname NOT IN ('event', 'migration') ORDER BY c.relname, a.attnum"
+    )) {
+        found.entry(row.get(0)).or_default().push(row.get(1));
+    }
+    for row in rows(format!(
+        "SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = '{schema}' AND indexname NOT LIKE '%_pkey'"
+    )) {
+        let text: String = row.get(1);
+        let (_, text) = text.split_once(&format!(" ON {schema}.")).unwrap();
+        let text = text.replace("USING btree ", "").replace("::text", "").replace('"', "");
+        let text = match text.split_once(" WHERE ") {
+            Some((front, only)) => format!("{front} WHERE {}", only.replace(['(', ')'], "")),
+            None => text,
+        };
+        found.insert(row.get(0), vec![text]);
+    }
+    found.into_iter().collect()
+}
+
+#[test]
+fn a_new_schema_has_the_columns_and_indexes_that_the_model_names() {
+    let backend = fresh();
+    backend.connect(Access::Write).unwrap();
+    assert_eq!(shape(&backend), ddl(), "the model needs another migration");
+}
+
+#[test]
+fn a_published_migration_does_not_change() {
+    let sums: Vec<_> = schema::MIGRATIONS.iter().map(|step| (step.version, schema::sha256(step.sql))).collect();
+    assert_eq!(sums, [(1, "26933436c7d385efe8bcb6179148a4fa7cb6ca3c88d4c9e0a2a9932ac01e662f".to_owned())]);
+}
+
+#[test]
+fn every_scan_uses_its_index_without_sorting() {
+    let backend = fresh();
+    let line = backend.open(Access::Read).unwrap();
+    for index in INDEXES {
+        let sample = |name: &str| match index.column(name).column_type {
+            ColumnType::Int => Value::Int(1),
+            ColumnType::Text => Value::Text("x".into()),
+        };
+        let of = |names: &[&str]| names.iter().map(|name| sample(name)).collect::<Vec<_>>();
+        let mut prefixes = vec![of(index.prefix)];
+        for (place, name) in index.prefix.iter().enumerate() {
+            if index.column(name).nullable {
+                let mut prefix = of(index.prefix);
+                prefix[place] = Value::Null;
+                prefixes.push(prefix);
+            }
+        }
+        for prefix in prefixes {
+            let whole = Scan::new(index, prefix, 10);
+            let behind = whole.clone().after(Some(Position(of(index.order))));
+            let upto = whole.clone().upto(sample(index.order[0]));
+            for scan in [whole, behind, upto] {
+                for select in [sql::Select::Rows, sql::Select::Count] {
+                    let (text, parameters) = sql::scan("town", &scan, select);
+                    let mut text = format!("EXPLAIN {text}");
+                    for (n, Parameter(value)) in parameters.iter().enumerate().rev() {
+                        let literal = match value {
+                            Value::Int(n) => n.to_string(),
+                            Value::Text(text) => format!("'{text}'"),
+                            Value::Null => unreachable!("a null is written out"),
+                        };
+                        text = text.replace(&format!("${}", n + 1), &literal);
+                    }
+                    let plan: Vec<String> =
+                        line.ask(Step::new(text.clone(), vec![])).unwrap().iter().map(|row| row.get(0)).collect();
+                    let plan = plan.join("\n");
+                    let key = format!("{}_pkey", index.kind.table());
+                    let name = if index.is_key() { key } else { index.name.to_ascii_lowercase() };
+                    // A count has no order, so another index may do as well.
+                    let is_right = matches!(select, sql::Select::Count) || plan.contains(&format!("using {name} on"));
+                    assert!(
+                        is_right && !plan.contains("Sort") && !plan.contains("Seq"),
+                        "{text}\n{plan}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The write transaction.
+
+use super::PostgresBackend;
+use super::changes::channel;
+use super::error::LOST;
+use super::line::Step;
+use super::sql;
+use super::text::Parameter;
+use super::view::{Place, View};
+use crate::model::value::Value;
+use crate::model::{Error, Event, Head, Key, Result, Row, WrittenEvent};
+use crate::store::{Reader, Scan, Txn, check_order};
+
+/// One write transaction, under the town's lock.
+///
+/// Changes answer nothing, so they are put off and sent together with what is asked next.
+pub(super) struct PostgresTxn<'c> {
+    pub(super) view: View<'c>,
+    pub(super) backend: &'c PostgresBackend,
+    /// The server's number of this transaction.
+    pub(super) xid: String,
+    pub(super) mark: Option<Mark>,
+    /// Also where that was undone.
+    pub(super) has_appended: bool,
+}
+
+/// What to return to.
+pub(super) struct Mark {
+    head: Head,
+    /// Where the savepoint stands in what is put off, while it was not sent.
+    place: Place,
+}
+
+impl PostgresTxn<'_> {
+    fn town(&self) -> &str {
+        self.view.town.as_str()
+    }
+
+    fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
+        let int = |n: i64| Parameter(Value::Int(n));
+        let parameters = vec![
+            Parameter::text(self.town()),
+            Parameter::count(event.seq),
+            int(event.at.as_micros()),
+            Parameter::text(&event.actor),
+            Parameter(event.session.as_ref().map_or(Value::Null, |id| Value::Text(id.as_str().to_owned()))),
+            Parameter(event.epoch.map_or(Value::Null, Value::Int)),
+            Parameter::text(&event.kind),
+            Parameter::text(&event.subject),
+            Parameter::text(data),
+            Parameter::text(changes),
+            int(event.schema.into()),
+            Parameter::text(&event.hash),
+        ];
+        self.view.put_off(Step::new(sql::APPEND, parameters))?;
+        self.view.set_head(event.head());
+        Ok(())
+    }
+}
+
+impl Reader for PostgresTxn<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Row>> {
+        self.view.get(key)
+    }
+    fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
+        self.view.scan(scan)
+    }
+    fn head(&self) -> Result<Head> {
+        self.view.head()
+    }
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.view.events(after, limit)
+    }
+    fn count(&self, scan: &Scan) -> Result<u64> {
+        self.view.count(scan)
+    }
+}
+
+impl Txn for PostgresTxn<'_> {
+    fn put(&mut self, row: &Row) -> Result<()> {
+        let parameters = sql::with_town(self.town(), &row.to_values());
+        self.view.put_off(Step::new(&*sql::statements(row.kind()).put, parameters))
+    }
+
+    fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
+        let (kind, key_len) = (after.kind(), after.kind().key_len());
+        if before.kind() != kind || before.to_values()[..key_len] != after.to_values()[..key_len] {
+            return Err(
+                Error::internal("replace_key", "a row is replaced by one of its key").with("table", kind.table())
+            );
+        }
+        self.put(after)
+    }
+
+    fn delete(&mut self, key: &Key) -> Result<()> {
+        self.view.put_off(Step::new(&*sql::statements(key.kind).delete, sql::key(self.town(), key)))
+    }
+
+    fn append(&mut self, events: &[Event]) -> Result<()> {
+        check_order(&self.head()?, events)?;
+        for event in events {
+            let changes = serde_json::to_string(&event.changes)
+                .map_err(|source| Error::internal("event_unwritable", "an event cannot be written").because(source))?;
+            self.insert(event, &event.data.to_string(), &changes)?;
+        }
+        self.has_appended |= !events.is_empty();
+        Ok(())
+    }
+
+    fn append_written(&mut self, events: &[WrittenEvent]) -> Result<()> {
+        check_order(&self.head()?, events.iter().map(|written| &written.event))?;
+        for WrittenEvent { event, data, changes } in events {
+            self.insert(event, data, changes)?;
+        }
+        self.has_appended |= !events.is_empty();
+        Ok(())
+    }
+
+    fn savepoint(&mut self) -> Result<()> {
+        let head = self.head()?;
+        // What fails before the savepoint must not be taken for something behind it.
+        self.view.flush()?;
+        if self.mark.is_some() {
+            self.view.put_off(Step::plain("RELEASE SAVEPOINT command"))?;
+        }
+        self.view.put_off(Step::plain("SAVEPOINT command"))?;
+        self.mark = Some(Mark { head, place: self.view.place() });
+        Ok(())
+    }
+
+    fn rollback_to_savepoint(&mut self) -> Result<()> {
+        let Some(mark) = &self.mark else {
+            return Err(Error::internal("savepoint_missing", "there is no savepoint to return to"));
+        };
+        if !self.view.cut(mark.place) {
+            self.view.forget()?;
+            self.view.put_off(Step::plain("ROLLBACK TO SAVEPOINT command"))?;
+        }
+        self.view.set_head(mark.head.clone());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.view.flush()
+    }
+
+    fn spoilt(&self) -> Option<Error> {
+        self.view.failed()
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<()> {
+        let mut steps = Vec::with_capacity(2);
+        if self.has_appended {
+            let parameters = vec![
+                Parameter::text(channel(&self.backend.place.schema)),
+                Parameter::text(self.town()),
+            ];
+            steps.push(Step::new("SELECT pg_notify($1, $2)", parameters));
+        }
+        steps.push(Step::plain("COMMIT"));
+        match self.view.send(steps) {
+            Ok(_) => {
+                self.view.is_over = true;
+                Ok(())
+            }
+            // The server may have got it all the same.
+            Err(error) if error.code() == LOST => self.backend.find_out(&self.view.town, &self.xid, error),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn as_reader(&self) -> &dyn Reader {
+        self
+    }
+}
