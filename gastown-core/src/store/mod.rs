@@ -14,6 +14,7 @@ mod listener;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod quarantine;
 mod readers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -25,7 +26,10 @@ mod writer;
 #[cfg(test)]
 mod written_tests;
 
-pub use contract::{Access, Backend, Changes, Connection, Position, Reader, Scan, Txn, check_order};
+pub use contract::{
+    Access, Backend, Changes, Connection, Description, Position, Reader, Scan, Txn, UNREADABLE_MAX, Unreadable,
+    UnreadableRows, check_order, check_truncation, check_values,
+};
 pub use memory::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;

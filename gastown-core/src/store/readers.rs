@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::quarantine::Quarantine;
 use super::store::panicked;
 use super::{Access, Backend, Connection, Reader};
 use crate::model::{Error, Result, TownId};
@@ -99,6 +100,7 @@ pub(super) struct Start {
     /// How long a read is tried again that failed by what may pass.
     pub(super) busy: Duration,
     pub(super) commands: Arc<Mutex<mpsc::Receiver<ReadCommand>>>,
+    pub(super) quarantine: Arc<Quarantine>,
     /// Dropped last.
     pub(super) alive: watch::Sender<()>,
 }
@@ -108,11 +110,13 @@ pub(super) fn start(start: Start, ready: oneshot::Sender<Result<()>>) -> Result<
     thread::Builder::new()
         .name(format!("gastown-read-{}", start.number))
         .spawn(move || {
-            let Start { backend, town, busy, commands, alive, .. } = start;
+            let Start { backend, town, busy, commands, quarantine, alive, .. } = start;
             match backend.connect(Access::Read) {
                 Ok(connection) => {
                     if ready.send(Ok(())).is_ok() {
-                        Readers { backend: &*backend, town: &town, busy, connection: Some(connection) }.serve(&commands);
+                        let connection = Some(connection);
+                        let quarantine = &*quarantine;
+                        Readers { backend: &*backend, town: &town, busy, quarantine, connection }.serve(&commands);
                     }
                 }
                 Err(error) => drop(ready.send(Err(error))),
@@ -127,6 +131,7 @@ struct Readers<'a> {
     backend: &'a dyn Backend,
     town: &'a TownId,
     busy: Duration,
+    quarantine: &'a Quarantine,
     connection: Option<Box<dyn Connection>>,
 }
 
@@ -175,7 +180,9 @@ impl Readers<'_> {
         let line = self.connection.as_mut().expect("it was opened above");
         let error = {
             let reader = line.read(self.town)?;
-            job.run(&*reader).cloned()
+            let error = job.run(&*reader).cloned();
+            self.quarantine.collect(&*reader);
+            error
         };
         match error {
             Some(error) if self.backend.is_transient(&error) => Err(error),

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::conformance::sample::{self, Draw};
 use super::index::BEADS;
-use super::{Access, Backend, Connection, MemoryBackend, Reader, Scan, Store, StoreOptions, Txn};
-use crate::model::{BeadId, BeadRow, Error, ErrorKind, Event, Head, Key, Result, Row, TownId};
+use super::{Access, Backend, Connection, MemoryBackend, Reader, Scan, Store, StoreOptions, Txn, Unreadable};
+use crate::model::value::Value;
+use crate::model::{BeadId, BeadRow, Error, ErrorKind, Event, Head, Key, Result, Row, RowKind, TownId};
 
 fn town() -> TownId {
     TownId::new("town").unwrap()
@@ -145,6 +146,9 @@ impl Reader for FaultyTxn<'_> {
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.inner.scan(scan)
     }
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.inner.unreadable()
+    }
     fn head(&self) -> Result<Head> {
         self.inner.head()
     }
@@ -157,11 +161,17 @@ impl Txn for FaultyTxn<'_> {
     fn put(&mut self, row: &Row) -> Result<()> {
         self.inner.put(row)
     }
+    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
+        self.inner.put_values(kind, values)
+    }
     fn delete(&mut self, key: &Key) -> Result<()> {
         self.inner.delete(key)
     }
     fn append(&mut self, events: &[Event]) -> Result<()> {
         self.inner.append(events)
+    }
+    fn truncate_events(&mut self, through: u64) -> Result<()> {
+        self.inner.truncate_events(through)
     }
     fn savepoint(&mut self) -> Result<()> {
         self.faults.savepoints.fetch_add(1, Ordering::SeqCst);
@@ -640,6 +650,20 @@ async fn for_each_backend(test: impl AsyncFn(Store)) {
         let directory = tempfile::tempdir().unwrap();
         test(open(sqlite(&directory)).await).await;
     }
+    #[cfg(feature = "postgres")]
+    test(open(postgres()).await).await;
+}
+
+#[cfg(feature = "postgres")]
+fn postgres() -> super::PostgresBackend {
+    super::PostgresBackend::new(&super::postgres::testing::TestServer::shared().fresh_url()).unwrap()
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_of_one_schema_lose_no_update() {
+    let backend = postgres();
+    two_stores_lose_no_update(open(backend.clone()).await, open(backend).await).await;
 }
 
 #[cfg(feature = "sqlite")]

@@ -6,10 +6,11 @@ use super::line::{Line, Step};
 use super::sql;
 use super::text::Parameter;
 use super::txn::PostgresTxn;
+use super::upkeep;
 use super::view::{View, head};
 use crate::model::value::Value;
 use crate::model::{Error, Head, Result, TownId};
-use crate::store::{Access, Connection, Reader, Txn};
+use crate::store::{Access, Connection, Description, Reader, Txn};
 
 /// A connection that is opened again where it was lost between two transactions.
 pub(super) struct PostgresConnection {
@@ -90,5 +91,18 @@ impl Connection for PostgresConnection {
         let (xid, end) = self.begin(|line| lock(line, town, key))?;
         let view = View::new(self.line(), town, end);
         Ok(Box::new(PostgresTxn { view, backend: &self.backend, xid, mark: None, has_appended: false }))
+    }
+
+    fn describe(&mut self) -> Result<Description> {
+        let place = self.backend.place.clone();
+        self.begin(|line| upkeep::describe(line, &place))
+    }
+
+    fn check(&mut self) -> Result<Vec<String>> {
+        self.begin(upkeep::check)
+    }
+
+    fn vacuum(&mut self) -> Result<()> {
+        self.begin(upkeep::vacuum)
     }
 }

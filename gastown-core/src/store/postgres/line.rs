@@ -139,6 +139,16 @@ impl Line {
         Ok(answers.pop().unwrap_or_default())
     }
 
+    /// Asks one thing that may take as long as it takes.
+    pub(super) fn ask_long(&self, step: Step) -> Result<Vec<Row>> {
+        let at = Cell::new(0);
+        let work = async {
+            let statements = self.prepare(std::slice::from_ref(&step), &at).await?;
+            self.client().query(&statements[0], &[]).await
+        };
+        self.block_for(Duration::MAX, work)
+    }
+
     /// Sends all steps at once and gives their answers; the first that fails is the error, whatever came behind it.
     pub(super) fn exchange(&self, steps: &[Step]) -> Result<Vec<Vec<Row>>, Broken> {
         let step = Cell::new(0);
@@ -157,12 +167,19 @@ impl Line {
 
     /// Waits for `future`, which uses this connection, at most until the server should have answered.
     fn block<T>(&self, future: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T> {
+        self.block_for(self.answer_timeout, future)
+    }
+
+    fn block_for<T>(
+        &self,
+        timeout: Duration,
+        future: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
         refuse_async()?;
         if self.is_lost.get() {
             return Err(Error::unavailable(LOST, "the connection to the database was lost"));
         }
         let runtime = self.runtime.as_ref().expect("it goes when the line is dropped");
-        let timeout = self.answer_timeout;
         let outcome = runtime.block_on(async { tokio::time::timeout(timeout, future).await });
         match outcome {
             Ok(Ok(value)) => Ok(value),

@@ -6,7 +6,11 @@
 mod changes;
 mod connection;
 mod error;
+#[cfg(test)]
+mod failure_tests;
 mod line;
+#[cfg(test)]
+mod refusal_tests;
 mod schema;
 mod sql;
 #[cfg(any(test, feature = "testkit"))]
@@ -16,6 +20,7 @@ mod tests;
 mod text;
 mod tls;
 mod txn;
+mod upkeep;
 mod url;
 mod view;
 

@@ -18,8 +18,10 @@ pub(super) struct Migration {
 }
 
 /// Every step, in order.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") },
+    Migration { version: 2, name: "deliveries", sql: include_str!("migrations/0002.sql") },
+];
 
 /// The schema that this build reads and writes.
 pub(super) const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
@@ -37,7 +39,12 @@ pub(super) fn settle(line: &Line, schema: &str, lock: i64) -> Result<()> {
     if identify(line, schema)? == VERSION {
         return Ok(());
     }
-    for step in MIGRATIONS {
+    take_all(line, schema, lock, MIGRATIONS)
+}
+
+/// Takes those of these steps that the schema lacks, each in a transaction of its own.
+pub(super) fn take_all(line: &Line, schema: &str, lock: i64, steps: &[Migration]) -> Result<()> {
+    for step in steps {
         let taken = take(line, schema, lock, step);
         if taken.is_err() && line.batch("ROLLBACK").is_err() {
             line.give_up();

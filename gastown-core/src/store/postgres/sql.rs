@@ -136,6 +136,9 @@ pub(super) const APPEND: &str = "INSERT INTO event \
      (town_id, seq, at, actor, session, epoch, kind, subject, data, changes, schema, hash) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
+/// The entries of the journal up to one go.
+pub(super) const TRUNCATE: &str = "DELETE FROM event WHERE town_id = $1 AND seq <= $2";
+
 /// Takes the town's lock and then says the transaction's number, under which the server can be asked what became of it.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock($1), pg_current_xact_id()::text";
 

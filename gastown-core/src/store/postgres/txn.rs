@@ -7,9 +7,9 @@ use super::line::Step;
 use super::sql;
 use super::text::Parameter;
 use super::view::{Place, View};
-use crate::model::value::Value;
-use crate::model::{Error, Event, Head, Key, Result, Row, WrittenEvent};
-use crate::store::{Reader, Scan, Txn, check_order};
+use crate::model::value::{ColumnType, Value};
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, WrittenEvent};
+use crate::store::{Reader, Scan, Txn, Unreadable, check_order, check_truncation, check_values};
 
 /// One write transaction, under the town's lock.
 ///
@@ -65,6 +65,9 @@ impl Reader for PostgresTxn<'_> {
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
     }
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.view.unreadable()
+    }
     fn head(&self) -> Result<Head> {
         self.view.head()
     }
@@ -92,6 +95,26 @@ impl Txn for PostgresTxn<'_> {
         self.put(after)
     }
 
+    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
+        check_values(kind, values)?;
+        // What the table cannot hold is refused here: the server would end the transaction.
+        for (column, value) in kind.columns().iter().zip(values) {
+            let fits = match value {
+                Value::Null => column.nullable,
+                Value::Int(_) => column.column_type == ColumnType::Int,
+                Value::Text(_) => column.column_type == ColumnType::Text,
+            };
+            if !fits {
+                let words = format!("the column {} of {} cannot hold that", column.name, kind.table());
+                return Err(Error::invalid("values_refused", words)
+                    .with("table", kind.table())
+                    .with("column", column.name));
+            }
+        }
+        let parameters = sql::with_town(self.town(), values);
+        self.view.put_off(Step::new(&*sql::statements(kind).put, parameters))
+    }
+
     fn delete(&mut self, key: &Key) -> Result<()> {
         self.view.put_off(Step::new(&*sql::statements(key.kind).delete, sql::key(self.town(), key)))
     }
@@ -114,6 +137,12 @@ impl Txn for PostgresTxn<'_> {
         }
         self.has_appended |= !events.is_empty();
         Ok(())
+    }
+
+    fn truncate_events(&mut self, through: u64) -> Result<()> {
+        check_truncation(&self.head()?, through)?;
+        let parameters = vec![Parameter::text(self.town()), Parameter::count(through)];
+        self.view.put_off(Step::new(sql::TRUNCATE, parameters))
     }
 
     fn savepoint(&mut self) -> Result<()> {

@@ -9,7 +9,7 @@ use super::sql::{self, Select};
 use super::text::{Cell, Parameter};
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId};
-use crate::store::{Reader, Scan};
+use crate::store::{Reader, Scan, Unreadable, UnreadableRows};
 
 /// Changes that wait are sent when they are so many, or so many bytes, at the latest.
 const QUEUE_STEPS: usize = 256;
@@ -23,6 +23,7 @@ pub(super) struct View<'c> {
     queue: RefCell<Queue>,
     /// What ended the transaction before its time.
     failed: RefCell<Option<Error>>,
+    unreadable: UnreadableRows,
     pub(super) is_over: bool,
 }
 
@@ -57,6 +58,7 @@ impl<'c> View<'c> {
             head: RefCell::new(head),
             queue: RefCell::default(),
             failed: RefCell::default(),
+            unreadable: UnreadableRows::default(),
             is_over: false,
         }
     }
@@ -161,13 +163,41 @@ impl Drop for View<'_> {
 impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         let step = Step::new(&*sql::statements(key.kind).get, sql::key(self.town.as_str(), key));
-        self.ask(step)?.first().map(|row| decode(key.kind, row)).transpose()
+        match self.ask(step)?.first() {
+            Some(row) => decode(key.kind, row).map(Some).map_err(Unreadable::into_error),
+            None => Ok(None),
+        }
     }
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         scan.check()?;
-        let (sql, parameters) = sql::scan(self.town.as_str(), scan, Select::Rows);
-        self.ask(Step::new(sql, parameters))?.iter().map(|row| decode(scan.index.kind, row)).collect()
+        let mut asked = Scan { limit: scan.limit, ..scan.clone() };
+        loop {
+            let (sql, parameters) = sql::scan(self.town.as_str(), &asked, Select::Rows);
+            let rows = self.ask(Step::new(sql, parameters))?;
+            let (mut found, mut left_out) = (Vec::with_capacity(rows.len().min(scan.limit)), 0);
+            for row in &rows {
+                if found.len() == scan.limit {
+                    break;
+                }
+                match decode(scan.index.kind, row) {
+                    Ok(row) => found.push(row),
+                    Err(row) => {
+                        left_out += 1;
+                        self.unreadable.note(row);
+                    }
+                }
+            }
+            if found.len() == scan.limit || rows.len() < asked.limit {
+                return Ok(found);
+            }
+            // They take nothing of the limit.
+            asked.limit = scan.limit.saturating_add(left_out);
+        }
+    }
+
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.unreadable.take()
     }
 
     fn head(&self) -> Result<Head> {
@@ -193,25 +223,22 @@ impl Reader for View<'_> {
     }
 }
 
-/// The values of a row, as the columns of its kind.
-fn decode(kind: RowKind, row: &Columns) -> Result<Row> {
-    let values = kind
-        .columns()
-        .iter()
-        .enumerate()
-        .map(|(place, column)| {
-            row.try_get::<_, Cell>(place).map(|cell| cell.0).map_err(|source| {
-                Error::corrupt(
-                    "column_unreadable",
-                    format!("column {} of a row of {} cannot be read", column.name, kind.table()),
-                )
+/// The values of a row, as the columns of its kind; or what is wrong with it.
+fn decode(kind: RowKind, row: &Columns) -> Result<Row, Unreadable> {
+    let cell = |place| row.try_get::<_, Cell>(place).map(|cell| cell.0);
+    let key = || Key { kind, values: (0..kind.key_len()).map(|place| cell(place).unwrap_or(Value::Null)).collect() };
+    let mut values = Vec::with_capacity(kind.columns().len());
+    for (place, column) in kind.columns().iter().enumerate() {
+        values.push(cell(place).map_err(|source| {
+            let words = format!("column {} of a row of {} cannot be read", column.name, kind.table());
+            let error = Error::corrupt("column_unreadable", words)
                 .with("table", kind.table())
                 .with("column", column.name)
-                .because(source)
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    kind.decode(&values)
+                .because(source);
+            Unreadable::new(key(), error)
+        })?);
+    }
+    kind.decode(&values).map_err(|error| Unreadable::new(key(), error))
 }
 
 /// The journal's end, from the answer to [`sql::HEAD`].

@@ -29,8 +29,10 @@ pub(super) struct Migration {
 }
 
 /// Every step, in order.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") },
+    Migration { version: 2, name: "deliveries", sql: include_str!("migrations/0002.sql") },
+];
 
 /// The schema that this build reads and writes.
 pub(super) const VERSION: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
@@ -55,7 +57,29 @@ pub(super) fn identify(db: &Connection) -> Result<i32> {
         .with("found", version)
         .with("known", VERSION));
     }
+    check_steps(db, version)?;
     Ok(version)
+}
+
+/// Holds the steps that made the file against those that were published.
+fn check_steps(db: &Connection, version: i32) -> Result<()> {
+    let altered = |step: i32| {
+        Error::corrupt("schema_altered", format!("step {step} of the schema is not the one that was published"))
+            .with("version", step)
+    };
+    let mut statement =
+        db.prepare("SELECT version, sha256 FROM migration ORDER BY version").map_err(|e| altered(1).because(e))?;
+    let taken = statement
+        .query_map([], |row| Ok((row.get::<_, i32>(0)?, row.get::<_, String>(1)?)))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+        .map_err(of_sqlite)?;
+    let known = MIGRATIONS.iter().take_while(|step| step.version <= version);
+    for (place, step) in known.enumerate() {
+        if taken.get(place).is_none_or(|(number, sum)| *number != step.version || *sum != sha256(step.sql)) {
+            return Err(altered(step.version));
+        }
+    }
+    Ok(())
 }
 
 /// Puts the file into write-ahead mode, where it is not yet.
@@ -77,7 +101,12 @@ pub(super) fn use_wal(db: &Connection, timeout: Duration) -> Result<()> {
 
 /// Takes every step that the file lacks, each in a transaction of its own.
 pub(super) fn migrate(db: &mut Connection) -> Result<()> {
-    for step in MIGRATIONS {
+    migrate_through(db, MIGRATIONS)
+}
+
+/// Takes those of these steps that the file lacks.
+pub(super) fn migrate_through(db: &mut Connection, steps: &[Migration]) -> Result<()> {
+    for step in steps {
         let txn = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(of_sqlite)?;
         // Looked up under the lock: another process may have taken it meanwhile.
         if identify(&txn)? < step.version {
