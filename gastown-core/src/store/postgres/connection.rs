@@ -55,21 +55,21 @@ fn head_step(town: &TownId) -> Step {
     Step::new(sql::HEAD, vec![Parameter::text(town.as_str())])
 }
 
-/// Begins under the town's lock; gives the transaction's number and the journal's end.
+/// Begins under the town's lock; gives the session's number and the journal's end.
 ///
 /// Every statement of it sees what was committed before that statement, so what comes behind the lock sees everything.
-pub(super) fn lock(line: &Line, town: &TownId, lock: i64) -> Result<(String, Head)> {
+pub(super) fn lock(line: &Line, town: &TownId, lock: i64) -> Result<(i64, Head)> {
     let answers = line.exchange(&[
         Step::plain("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
         Step::new(sql::LOCK, vec![Parameter(Value::Int(lock))]),
         head_step(town),
     ])?;
-    let xid = answers[1]
+    let session = answers[1]
         .first()
-        .ok_or_else(|| Error::internal("store_postgres", "a transaction has no number"))?
+        .ok_or_else(|| Error::internal("store_postgres", "a session has no number"))?
         .try_get(1)
-        .map_err(|source| Error::internal("store_postgres", "a transaction has no number").because(source))?;
-    Ok((xid, head(&answers[2])?))
+        .map_err(|source| Error::internal("store_postgres", "a session has no number").because(source))?;
+    Ok((session, head(&answers[2])?))
 }
 
 impl Connection for PostgresConnection {
@@ -88,9 +88,9 @@ impl Connection for PostgresConnection {
             return Err(Error::internal("store_access", "a reader's connection cannot write"));
         }
         let key = self.backend.lock_key(town);
-        let (xid, end) = self.begin(|line| lock(line, town, key))?;
+        let (session, end) = self.begin(|line| lock(line, town, key))?;
         let view = View::new(self.line(), town, end);
-        Ok(Box::new(PostgresTxn { view, backend: &self.backend, xid, mark: None, has_appended: false }))
+        Ok(Box::new(PostgresTxn::new(view, &self.backend, session)))
     }
 
     fn describe(&mut self) -> Result<Description> {

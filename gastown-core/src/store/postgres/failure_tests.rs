@@ -83,6 +83,8 @@ impl Wire {
                     continue;
                 }
                 let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
                 carry(client, server, Arc::clone(&next), Arc::clone(&is_gone));
             }
         });
@@ -115,8 +117,11 @@ fn carry(client: TcpStream, server: TcpStream, next: Arc<Mutex<Option<Cut>>>, is
         let mut is_cut = None;
         while let Some(message) = message(&mut from, is_first) {
             is_first = false;
-            if is_cut.is_none() && message[0] == b'P' && has_text(&message[5..], "COMMIT") {
-                commits.push(name(&message[5..]));
+            if message[0] == b'P' {
+                let statement = name(&message[5..]);
+                if name(&message[5 + statement.len() + 1..]) == b"COMMIT" {
+                    commits.push(statement);
+                }
             }
             if message[0] == b'B' {
                 let portal = name(&message[5..]);
@@ -144,7 +149,7 @@ fn carry(client: TcpStream, server: TcpStream, next: Arc<Mutex<Option<Cut>>>, is
         while let Some(message) = message(&mut from, false) {
             let held = *withheld.lock().unwrap();
             if let Some(cut) = held {
-                if message[0] == b'C' && has_text(&message[5..], "COMMIT") {
+                if message[0] == b'C' && name(&message[5..]) == b"COMMIT" {
                     is_gone.store(cut == Cut::Gone, Ordering::SeqCst);
                     break;
                 }
@@ -171,10 +176,6 @@ fn message(from: &mut TcpStream, is_first: bool) -> Option<Vec<u8>> {
 
 fn name(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().take_while(|byte| *byte != 0).collect()
-}
-
-fn has_text(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
 async fn open(backend: PostgresBackend) -> Store {

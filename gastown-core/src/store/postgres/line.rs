@@ -73,6 +73,8 @@ pub(super) struct Line {
     statements: RefCell<HashMap<Cow<'static, str>, Statement>>,
     answer_timeout: Duration,
     is_lost: Cell<bool>,
+    /// The name of this connection, once it was asked for, and how many of its transactions were marked.
+    writer: RefCell<(String, i64)>,
     /// The server's version, as it says it.
     pub(super) version: String,
     /// The encoding of its texts.
@@ -108,6 +110,7 @@ impl Line {
                 statements: RefCell::new(HashMap::new()),
                 answer_timeout: place.answer_timeout,
                 is_lost: Cell::new(false),
+                writer: RefCell::default(),
                 version,
                 encoding,
             }),
@@ -126,6 +129,21 @@ impl Line {
     /// Gives it up: whatever state it is in, nobody uses it again.
     pub(super) fn give_up(&self) {
         self.is_lost.set(true);
+    }
+
+    /// The name of this connection, which no other has or had, and the number of its next transaction.
+    pub(super) fn next_transaction(&self) -> Result<(String, i64)> {
+        let mut writer = self.writer.borrow_mut();
+        if writer.0.is_empty() {
+            let rows = self.ask(Step::plain("SELECT gen_random_uuid()::text"))?;
+            writer.0 = rows
+                .first()
+                .ok_or_else(|| Error::internal("store_postgres", "the server gave no name"))?
+                .try_get(0)
+                .map_err(|source| Error::internal("store_postgres", "the server gave no name").because(source))?;
+        }
+        writer.1 += 1;
+        Ok(writer.clone())
     }
 
     /// Runs statements that take no parameters, with the simple protocol.

@@ -34,11 +34,13 @@ use self::changes::PostgresChanges;
 use self::connection::PostgresConnection;
 use self::line::{Line, Step};
 use self::text::Parameter;
+use self::txn::CommitMark;
 use self::url::Place;
 use super::{Access, Backend, Changes, Connection};
+use crate::model::value::Value;
 use crate::model::{Error, Result, TownId};
 
-/// The oldest Postgres that is used: it tells what became of a transaction whose answer was lost.
+/// The oldest Postgres that is used: the statements use what came with it.
 const VERSION_MIN: u32 = 13;
 
 /// Towns in one schema of a Postgres database.
@@ -136,50 +138,44 @@ impl PostgresBackend {
     }
 
     /// What becomes of a commit whose answer was lost: done, undone (then `lost` is the error), or unknown.
-    fn find_out(&self, town: &TownId, xid: &str, lost: Error) -> Result<()> {
+    ///
+    /// The server could be asked for the transaction's number, but a number is given a second time when the server
+    /// crashed before it had written anything of the first. So each transaction leaves a mark of its own.
+    fn find_out(&self, mark: &CommitMark, lost: Error) -> Result<()> {
         #[allow(clippy::disallowed_methods, reason = "the server has a real deadline to come back")]
         let now = Instant::now;
         let deadline = now() + self.place.recover_timeout;
         loop {
-            match self.ask_status(town, xid) {
-                Ok(status) if status == "committed" => return Ok(()),
-                Ok(status) if status == "aborted" => return Err(lost),
-                Ok(_) => return Err(self.unknown(town, xid).because(lost)),
+            match self.is_marked(mark) {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(lost),
                 Err(error) if now() >= deadline || !self.is_transient(&error) => {
-                    tracing::warn!(code = error.code(), "a commit's fate is unknown: {}", error.chain());
-                    return Err(self.unknown(town, xid).because(error));
+                    tracing::warn!(code = error.code(), "whether a commit was done is unknown: {}", error.chain());
+                    let words = "the connection was lost at the commit, and whether it was done could not be found out";
+                    let unknown = Error::unavailable("commit_unknown", words).with("town", &mark.town);
+                    return Err(self.named(unknown).because(error));
                 }
                 Err(_) => pause(),
             }
         }
     }
 
-    /// What the server says of a transaction that nobody goes on with, once nobody holds the town's lock.
-    fn ask_status(&self, town: &TownId, xid: &str) -> Result<String> {
+    /// Whether a transaction left its mark, once nobody has the town's lock.
+    fn is_marked(&self, mark: &CommitMark) -> Result<bool> {
         let line = self.open_bare()?;
-        // Its session may not have heard yet that it is alone.
-        line.ask(Step::new(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE backend_xid = $1::text::xid8::xid AND pid <> pg_backend_pid()",
-            vec![Parameter::text(xid)],
-        ))?;
-        connection::lock(&line, town, self.lock_key(town))?;
-        let status = Step::new("SELECT coalesce(pg_xact_status($1::text::xid8), 'unknown')", vec![Parameter::text(xid)]);
-        let answers = line.exchange(&[status, Step::plain("ROLLBACK")])?;
-        answers[0]
-            .first()
-            .ok_or_else(|| Error::internal("store_postgres", "a transaction has no status"))?
+        let lock = self.lock_key(&mark.town);
+        // The session may not have heard that it is alone, and then it keeps the lock.
+        let number = |n| Parameter(Value::Int(n));
+        line.ask(Step::new(sql::END_SESSION, vec![number(mark.session), number(lock)]))?;
+        connection::lock(&line, &mark.town, lock)?;
+        let Some((writer, wanted)) = &mark.transaction else { return Ok(false) };
+        let asked = Step::new(sql::MARKED, vec![Parameter::text(mark.town.as_str()), Parameter::text(writer)]);
+        let answers = line.exchange(&[asked, Step::plain("ROLLBACK")])?;
+        let Some(row) = answers[0].first() else { return Ok(false) };
+        let found: i64 = row
             .try_get(0)
-            .map_err(|source| Error::internal("store_postgres", "a transaction has no status").because(source))
-    }
-
-    fn unknown(&self, town: &TownId, xid: &str) -> Error {
-        self.named(Error::unavailable(
-            "commit_unknown",
-            "the connection was lost at the commit, and whether it was done could not be found out",
-        ))
-        .with("town", town)
-        .with("transaction", xid)
+            .map_err(|source| Error::internal("store_postgres", "a mark is no number").because(source))?;
+        Ok(found == *wanted)
     }
 
     fn lock_key(&self, town: &TownId) -> i64 {

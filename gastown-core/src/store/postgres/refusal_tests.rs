@@ -173,15 +173,16 @@ fn every_older_schema_is_migrated_with_its_rows_and_journal() {
         let backend = fresh();
         let lock = lock_key(backend.schema(), "");
         let mut draw = sample::Draw::new(7);
-        let beads: Vec<_> = (0..60).map(|_| crate::model::Row::Bead(sample::bead(&mut draw))).collect();
+        let mut beads: Vec<_> = (0..90).map(|_| crate::model::Row::Bead(sample::bead(&mut draw))).collect();
+        beads.sort_by_key(crate::model::Row::key);
+        beads.dedup_by_key(|row| row.key());
         let first = sample::event(&crate::model::Head::default(), beads.first(), &mut draw);
         {
             let line = backend.open_bare().unwrap();
             schema::take_all(&line, backend.schema(), lock, &schema::MIGRATIONS[..have]).unwrap();
-            let (xid, head) = connection::lock(&line, &town, lock).unwrap();
+            let (session, head) = connection::lock(&line, &town, lock).unwrap();
             let view = view::View::new(&line, &town, head);
-            let mut txn: Box<dyn crate::store::Txn + '_> =
-                Box::new(txn::PostgresTxn { view, backend: &backend, xid, mark: None, has_appended: false });
+            let mut txn: Box<dyn crate::store::Txn + '_> = Box::new(txn::PostgresTxn::new(view, &backend, session));
             beads.iter().for_each(|row| txn.put(row).unwrap());
             txn.append(std::slice::from_ref(&first)).unwrap();
             txn.commit().unwrap();

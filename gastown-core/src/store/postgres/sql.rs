@@ -139,8 +139,25 @@ pub(super) const APPEND: &str = "INSERT INTO event \
 /// The entries of the journal up to one go.
 pub(super) const TRUNCATE: &str = "DELETE FROM event WHERE town_id = $1 AND seq <= $2";
 
-/// Takes the town's lock and then says the transaction's number, under which the server can be asked what became of it.
-pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock($1), pg_current_xact_id()::text";
+/// Takes the town's lock, and says who has it.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock($1), pg_backend_pid()::bigint";
+
+/// The mark of a transaction; one that replaces another is its connection's.
+pub(super) const MARK: &str = "INSERT INTO commit_mark (town_id, writer, number, at) \
+     VALUES ($1, $2, $3, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) \
+     ON CONFLICT (town_id, writer) DO UPDATE SET number = excluded.number, at = excluded.at";
+
+/// The number of a connection's last transaction.
+pub(super) const MARKED: &str = "SELECT number FROM commit_mark WHERE town_id = $1 AND writer = $2";
+
+/// Marks go that nobody asks for any more: a day later.
+pub(super) const FORGET_MARKS: &str = "DELETE FROM commit_mark \
+     WHERE town_id = $1 AND at < ((extract(epoch FROM clock_timestamp()) - 86400) * 1000000)::bigint";
+
+/// Ends the session of this number while it has this lock: nobody is behind it any more.
+pub(super) const END_SESSION: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks \
+     WHERE locktype = 'advisory' AND granted AND pid = $1::bigint AND objsubid = 1 \
+         AND (classid::bigint << 32) | objid::bigint = $2";
 
 /// The town and a key's values.
 pub(super) fn key(town: &str, key: &Key) -> Vec<Parameter> {

@@ -8,30 +8,44 @@ use super::sql;
 use super::text::Parameter;
 use super::view::{Place, View};
 use crate::model::value::{ColumnType, Value};
-use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, WrittenEvent};
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 use crate::store::{Reader, Scan, Txn, Unreadable, check_order, check_truncation, check_values};
 
 /// One write transaction, under the town's lock.
 ///
 /// Changes answer nothing, so they are put off and sent together with what is asked next.
 pub(super) struct PostgresTxn<'c> {
-    pub(super) view: View<'c>,
-    pub(super) backend: &'c PostgresBackend,
-    /// The server's number of this transaction.
-    pub(super) xid: String,
-    pub(super) mark: Option<Mark>,
+    view: View<'c>,
+    backend: &'c PostgresBackend,
+    /// The server's number of this session.
+    session: i64,
+    savepoint: Option<Savepoint>,
     /// Also where that was undone.
-    pub(super) has_appended: bool,
+    has_appended: bool,
+}
+
+/// By what a commit is known whose answer was lost.
+#[derive(Debug)]
+pub(super) struct CommitMark {
+    pub(super) town: TownId,
+    /// The session that had the town's lock.
+    pub(super) session: i64,
+    /// The connection, and which of its transactions; none where the transaction had nothing to change.
+    pub(super) transaction: Option<(String, i64)>,
 }
 
 /// What to return to.
-pub(super) struct Mark {
+struct Savepoint {
     head: Head,
     /// Where the savepoint stands in what is put off, while it was not sent.
     place: Place,
 }
 
-impl PostgresTxn<'_> {
+impl<'c> PostgresTxn<'c> {
+    pub(super) const fn new(view: View<'c>, backend: &'c PostgresBackend, session: i64) -> Self {
+        Self { view, backend, session, savepoint: None, has_appended: false }
+    }
+
     fn town(&self) -> &str {
         self.view.town.as_str()
     }
@@ -149,23 +163,23 @@ impl Txn for PostgresTxn<'_> {
         let head = self.head()?;
         // What fails before the savepoint must not be taken for something behind it.
         self.view.flush()?;
-        if self.mark.is_some() {
+        if self.savepoint.is_some() {
             self.view.put_off(Step::plain("RELEASE SAVEPOINT command"))?;
         }
         self.view.put_off(Step::plain("SAVEPOINT command"))?;
-        self.mark = Some(Mark { head, place: self.view.place() });
+        self.savepoint = Some(Savepoint { head, place: self.view.place() });
         Ok(())
     }
 
     fn rollback_to_savepoint(&mut self) -> Result<()> {
-        let Some(mark) = &self.mark else {
+        let Some(savepoint) = &self.savepoint else {
             return Err(Error::internal("savepoint_missing", "there is no savepoint to return to"));
         };
-        if !self.view.cut(mark.place) {
+        if !self.view.cut(savepoint.place) {
             self.view.forget()?;
             self.view.put_off(Step::plain("ROLLBACK TO SAVEPOINT command"))?;
         }
-        self.view.set_head(mark.head.clone());
+        self.view.set_head(savepoint.head.clone());
         Ok(())
     }
 
@@ -178,13 +192,24 @@ impl Txn for PostgresTxn<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
-        let mut steps = Vec::with_capacity(2);
+        if let Some(error) = self.view.failed() {
+            return Err(error);
+        }
+        let (line, town) = (self.view.line, Parameter::text(self.town()));
+        let mut mark = CommitMark { town: self.view.town.clone(), session: self.session, transaction: None };
+        let mut steps = Vec::with_capacity(4);
+        if self.view.has_changed() {
+            let (writer, number) = line.next_transaction()?;
+            if number == 1 {
+                steps.push(Step::new(sql::FORGET_MARKS, vec![town.clone()]));
+            }
+            let by = [Parameter::text(&writer), Parameter(Value::Int(number))];
+            steps.push(Step::new(sql::MARK, std::iter::once(town.clone()).chain(by).collect()));
+            mark.transaction = Some((writer, number));
+        }
         if self.has_appended {
-            let parameters = vec![
-                Parameter::text(channel(&self.backend.place.schema)),
-                Parameter::text(self.town()),
-            ];
-            steps.push(Step::new("SELECT pg_notify($1, $2)", parameters));
+            let channel = Parameter::text(channel(&self.backend.place.schema));
+            steps.push(Step::new("SELECT pg_notify($1, $2)", vec![channel, town]));
         }
         steps.push(Step::plain("COMMIT"));
         match self.view.send(steps) {
@@ -193,7 +218,7 @@ impl Txn for PostgresTxn<'_> {
                 Ok(())
             }
             // The server may have got it all the same.
-            Err(error) if error.code() == LOST => self.backend.find_out(&self.view.town, &self.xid, error),
+            Err(error) if error.code() == LOST => self.backend.find_out(&mark, error),
             Err(error) => Err(error),
         }
     }

@@ -17,7 +17,7 @@ const INDEXES: &str = "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_am a
      WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'i' AND a.amname = 'btree'";
 
 fn tables() -> impl Iterator<Item = &'static str> {
-    ["migration", "event"].into_iter().chain(RowKind::ALL.iter().map(|kind| kind.table()))
+    ["migration", "commit_mark", "event"].into_iter().chain(RowKind::ALL.iter().map(|kind| kind.table()))
 }
 
 fn first<T: tokio_postgres::types::FromSqlOwned>(rows: &[tokio_postgres::Row]) -> Result<Option<T>> {

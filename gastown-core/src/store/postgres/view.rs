@@ -1,6 +1,6 @@
 //! One town in a connection's transaction, and what is still to be sent in it.
 
-use std::cell::RefCell;
+use std::cell::{self, RefCell};
 
 use tokio_postgres::Row as Columns;
 
@@ -24,6 +24,7 @@ pub(super) struct View<'c> {
     /// What ended the transaction before its time.
     failed: RefCell<Option<Error>>,
     unreadable: UnreadableRows,
+    has_changed: cell::Cell<bool>,
     pub(super) is_over: bool,
 }
 
@@ -59,6 +60,7 @@ impl<'c> View<'c> {
             queue: RefCell::default(),
             failed: RefCell::default(),
             unreadable: UnreadableRows::default(),
+            has_changed: cell::Cell::new(false),
             is_over: false,
         }
     }
@@ -66,6 +68,7 @@ impl<'c> View<'c> {
     /// Puts a change off until something is asked.
     pub(super) fn put_off(&self, step: Step) -> Result<()> {
         self.check()?;
+        self.has_changed.set(true);
         let mut queue = self.queue.borrow_mut();
         queue.bytes += step.weight();
         queue.steps.push(step);
@@ -100,6 +103,11 @@ impl<'c> View<'c> {
 
     fn ask(&self, step: Step) -> Result<Vec<Columns>> {
         Ok(self.send(vec![step])?.pop().unwrap_or_default())
+    }
+
+    /// Whether anything was put off, also where that was undone.
+    pub(super) fn has_changed(&self) -> bool {
+        self.has_changed.get()
     }
 
     /// The error that ended the transaction, where one did.

@@ -12,6 +12,15 @@ CREATE TABLE migration (
     applied_at BIGINT NOT NULL
 );
 
+-- The last transaction of each connection that writes: a commit whose answer was lost is found here, or was not done.
+CREATE TABLE commit_mark (
+    town_id TEXT COLLATE "C" NOT NULL,
+    writer TEXT COLLATE "C" NOT NULL,
+    number BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (town_id, writer)
+);
+
 -- The journal; data and changes are JSON, hash covers the entry and the one before.
 CREATE TABLE event (
     town_id TEXT COLLATE "C" NOT NULL,
