@@ -55,7 +55,7 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
     assert.deepEqual(await town.reviews.get(review.id), review)
   }
   await assert.rejects(town.convoys.land(convoy.id), { kind: 'conflict' })
-  assert.equal((await town.events.health()).engine.state, 'running')
+  assert.equal((await town.upkeep.health()).engine.state, 'running')
 
   const waits = await town.beads.create({ title: 'wait for the tide', rig: 'harbour' })
   await town.beads.sling({ bead: waits.id, to: 'toast' })

@@ -142,6 +142,23 @@ impl TownBuilder {
         Town::open(self).await
     }
 
+    /// Opens a town from a backup's folder ([`Upkeep::backup`](super::Upkeep::backup)) or from a file of its records
+    /// ([`Upkeep::export`](super::Upkeep::export)), which may come from another backend.
+    ///
+    /// Everything in the backup is compared with what was written before anything is taken from it. The town, its
+    /// journal and its settings are as they were; `town.restored` is journaled. Repositories are fetched again from
+    /// their remotes; a session that was running is found lost, and its bead is handed out anew.
+    ///
+    /// Killed in the middle, it leaves no town, and can be repeated.
+    ///
+    /// # Errors
+    /// `town_not_empty` where there is a town already, `town_mismatch` where the backup is of a town with another name,
+    /// `backup_missing`, `backup_damaged`, `backup_newer`, those of [`dump::read`](crate::store::dump::read), and those
+    /// of [`TownBuilder::open`].
+    pub async fn restore(self, from: impl AsRef<Path>) -> Result<Town> {
+        Town::restore(self, from.as_ref()).await
+    }
+
     pub(super) fn make_dir(&self) -> Result<()> {
         std::fs::create_dir_all(&self.dir).map_err(|source| {
             Error::unavailable("town_folder", format!("the town's folder {} cannot be made", self.dir.display()))

@@ -202,7 +202,7 @@ class Events(Group):
 
     async def health(self) -> t.Health:
         """Says how the town is: its engine, its queue, what waits and what was given up."""
-        return await self._call(t.Health, "events.health", {})
+        return await self._call(t.Health, "upkeep.health", {})
 
     def watch(self, since: int = 0) -> Watch:
         """Follows the journal: every event behind `since`, then each as it is journaled, until the town is closed."""
