@@ -12,6 +12,7 @@ mod guide;
 mod imports;
 mod input;
 mod parity;
+mod postgres;
 mod processes;
 mod refinery;
 mod runtime;

@@ -119,6 +119,7 @@ def open(
     dir: str | os.PathLike[str],
     *,
     id: str | None = None,
+    store: str | None = None,
     durability: Durability | None = None,
     seed: int | None = None,
     clock: _gastown.ManualClock | None = None,
@@ -127,12 +128,14 @@ def open(
     """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`.
 
     - `id`: the town's name.
+    - `store`: `sqlite` (also when left out) keeps the town in its folder, `memory` in this process alone, the
+      `postgres://` URL of a database in a schema that any number of processes may share.
     - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
     - `seed`, `clock`: where ids and the time come from; for runs that must repeat.
     - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
       without it sessions end with this process.
     """
-    options = {"id": id, "durability": durability, "seed": seed, "beside": str(PROGRAM.parent)}
+    options = {"id": id, "store": store, "durability": durability, "seed": seed, "beside": str(PROGRAM.parent)}
     if program is not None:
         options["program"] = os.fspath(program)
     return Opening(dir, options, clock)
