@@ -22,7 +22,9 @@ use clap::Parser as _;
 use gastown_core::git::{GitOptions, GitRunner};
 use gastown_core::model::{AgentName, RigName};
 use gastown_core::runtime::{Supervisor, session_main};
-use gastown_core::{AddRig, All, Error, EventsSince, NewSettings, RegisterAgent, Result, SlingConvoy, Town, TownOptions};
+use gastown_core::{
+    AddRig, All, Error, EventsSince, NewSettings, RegisterAgent, Result, SlingConvoy, Town, TownOptions,
+};
 use serde_json::json;
 
 use arguments::Arguments;
@@ -79,7 +81,10 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
         place.dir.display()
     ));
     if place.plan.town.is_some() != arguments.store.is_some() {
-        return Err(Error::invalid("store_settled", "a run keeps its town where it began: give --store as the first time"));
+        return Err(Error::invalid(
+            "store_settled",
+            "a run keeps its town where it began: give --store as the first time",
+        ));
     }
     let settled = arguments.settled();
     if place.resumed && !settled.is_empty() {
@@ -90,7 +95,8 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     options.env = origin::identity();
     let git = GitRunner::new(options).await?;
     let tasks = tasks::plan(place.plan.tasks);
-    let mut run = Run { place, git, tasks, story: Story::default(), progress, store: arguments.store.clone(), town: None };
+    let mut run =
+        Run { place, git, tasks, story: Story::default(), progress, store: arguments.store.clone(), town: None };
     let seconds = arguments.seconds(run.place.plan.tasks);
     let deadline = Duration::from_secs(seconds);
     let outcome = tokio::select! {

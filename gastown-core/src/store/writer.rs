@@ -339,7 +339,9 @@ impl Writer {
         match txn.commit() {
             Ok(()) => {}
             // It is one job's change that failed, which savepoints show.
-            Err(error) if !alone && !careful && error.fact("put_off").is_some() && !self.backend.is_transient(&error) => {
+            Err(error)
+                if !alone && !careful && error.fact("put_off").is_some() && !self.backend.is_transient(&error) =>
+            {
                 return Ok(Tried::Unsure);
             }
             Err(error) => return Err(error),

@@ -89,8 +89,11 @@ impl TownBuilder {
             }
             Some("sqlite") => return Err(left_out("SQLite")),
             Some(_) => {
-                return Err(Error::invalid("store_unknown", "the store is neither sqlite, memory nor a postgres:// URL")
-                    .with("allowed", "sqlite, memory, postgres://"));
+                return Err(Error::invalid(
+                    "store_unknown",
+                    "the store is neither sqlite, memory nor a postgres:// URL",
+                )
+                .with("allowed", "sqlite, memory, postgres://"));
             }
         }
         #[cfg(all(feature = "git", feature = "process"))]

@@ -76,8 +76,8 @@ impl Connection for PostgresConnection {
     fn read(&mut self, town: &TownId) -> Result<Box<dyn Reader + '_>> {
         let end = self.begin(|line| {
             // The server takes the snapshot at the first question, so there is one here.
-            let answers = line
-                .exchange(&[Step::plain("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), head_step(town)])?;
+            let answers =
+                line.exchange(&[Step::plain("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), head_step(town)])?;
             head(&answers[1])
         })?;
         Ok(Box::new(View::new(self.line(), town, end)))

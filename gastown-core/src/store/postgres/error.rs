@@ -24,9 +24,7 @@ pub(super) fn of_postgres(source: tokio_postgres::Error) -> Error {
     let error = match code.code() {
         "40001" | "40P01" => Error::unavailable("store_conflict", "the database asks to try the transaction again"),
         "55P03" => Error::unavailable("store_busy", "another process writes to this town"),
-        "57P01" | "57P02" | "57P05" | "25P03" => {
-            Error::unavailable(LOST, "the database ended the connection")
-        }
+        "57P01" | "57P02" | "57P05" | "25P03" => Error::unavailable(LOST, "the database ended the connection"),
         "57014" => Error::unavailable("store_timeout", "the database cancelled a statement"),
         "25006" => read_only(),
         "53100" => Error::exhausted("disk_full", "the disk of the database is full"),

@@ -249,7 +249,8 @@ async fn a_commit_of_which_nobody_tells_is_unknown_and_not_tried_again() {
 /// Ends every session of that name but the asking one.
 fn end_sessions(name: &str) {
     let line = PostgresBackend::new(TestServer::shared().url()).unwrap().open_bare().unwrap();
-    let sql = format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = '{name}'");
+    let sql =
+        format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = '{name}'");
     line.ask(Step::new(sql, vec![])).unwrap();
 }
 
@@ -269,7 +270,9 @@ async fn sessions_that_are_ended_between_commands_are_opened_again() {
     for round in 1..=3 {
         store.write(move |txn| count_once(txn, round)).await.unwrap();
         let name = name_of(&backend);
-        tokio::task::spawn_blocking(move || std::thread::spawn(move || end_sessions(&name)).join().unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(move || std::thread::spawn(move || end_sessions(&name)).join().unwrap())
+            .await
+            .unwrap();
         assert_eq!(counts(&store).await.1, u64::try_from(round).unwrap());
     }
     assert_eq!(counts(&store).await, (vec![1, 1, 1], 3));
@@ -422,9 +425,11 @@ async fn a_change_that_fails_late_fails_its_command_alone() {
         let waits = store.clone();
         sent.push(tokio::spawn(async move {
             store
-                .write(move |txn| {
-                    if number == 3 { txn.put_values(RowKind::Setting, &setting) } else { count_once(txn, number) }
-                })
+                .write(
+                    move |txn| {
+                        if number == 3 { txn.put_values(RowKind::Setting, &setting) } else { count_once(txn, number) }
+                    },
+                )
                 .await
         }));
         while waits.queue_depth() == depth {

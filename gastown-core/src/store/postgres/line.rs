@@ -85,11 +85,10 @@ impl Line {
     /// Connects. `hear` is called for each notification, and once the connection has ended.
     pub(super) fn open(place: &Place, hear: Option<Hear>) -> Result<Self> {
         refuse_async()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(|source| Error::unavailable("store_io", "a connection got no files of the system").because(source))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(|source| {
+                Error::unavailable("store_io", "a connection got no files of the system").because(source)
+            })?;
         let opened = runtime.block_on(async {
             let connecting = async {
                 match place.trust {
@@ -99,9 +98,8 @@ impl Line {
             };
             tokio::time::timeout(place.answer_timeout, connecting).await
         });
-        let opened = opened.unwrap_or_else(|_| {
-            Err(Error::unavailable("store_unreachable", "the database did not answer in time"))
-        });
+        let opened = opened
+            .unwrap_or_else(|_| Err(Error::unavailable("store_unreachable", "the database did not answer in time")));
         match opened {
             Ok(Opened { client, driver, version, encoding }) => Ok(Self {
                 runtime: Some(runtime),
@@ -158,10 +156,10 @@ impl Line {
     }
 
     /// Asks one thing that may take as long as it takes.
-    pub(super) fn ask_long(&self, step: Step) -> Result<Vec<Row>> {
+    pub(super) fn ask_long(&self, step: &Step) -> Result<Vec<Row>> {
         let at = Cell::new(0);
         let work = async {
-            let statements = self.prepare(std::slice::from_ref(&step), &at).await?;
+            let statements = self.prepare(std::slice::from_ref(step), &at).await?;
             self.client().query(&statements[0], &[]).await
         };
         self.block_for(Duration::MAX, work)

@@ -88,7 +88,7 @@ impl PostgresBackend {
     /// Opens a connection that is ready for use.
     fn open(&self, access: Access) -> Result<Line> {
         let line = self.open_bare()?;
-        self.check_server(&line, access)
+        check_server(&line, access)
             .and_then(|()| schema::settle(&line, &self.place.schema, lock_key(&self.place.schema, "")))
             .map_err(|error| self.named(error))?;
         Ok(line)
@@ -119,22 +119,6 @@ impl PostgresBackend {
             place.lock_timeout.as_millis(),
             place.idle_timeout.as_millis(),
         )
-    }
-
-    fn check_server(&self, line: &Line, access: Access) -> Result<()> {
-        if line.encoding != "UTF8" {
-            return Err(Error::unsupported(
-                "store_encoding",
-                format!("the database holds text in {}, not in UTF8", line.encoding),
-            )
-            .with("found", &line.encoding));
-        }
-        let rows = line.ask(Step::plain("SELECT current_setting('transaction_read_only')"))?;
-        let is_read_only = rows.first().and_then(|row| row.try_get::<_, String>(0).ok()).is_some_and(|it| it == "on");
-        if is_read_only && access == Access::Write {
-            return Err(error::read_only());
-        }
-        Ok(())
     }
 
     /// What becomes of a commit whose answer was lost: done, undone (then `lost` is the error), or unknown.
@@ -197,6 +181,22 @@ fn pause() {
 fn lock_key(schema: &str, town: &str) -> i64 {
     let digest = Sha256::digest(format!("gastown\0{schema}\0{town}"));
     i64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+fn check_server(line: &Line, access: Access) -> Result<()> {
+    if line.encoding != "UTF8" {
+        return Err(Error::unsupported(
+            "store_encoding",
+            format!("the database holds text in {}, not in UTF8", line.encoding),
+        )
+        .with("found", &line.encoding));
+    }
+    let rows = line.ask(Step::plain("SELECT current_setting('transaction_read_only')"))?;
+    let is_read_only = rows.first().and_then(|row| row.try_get::<_, String>(0).ok()).is_some_and(|it| it == "on");
+    if is_read_only && access == Access::Write {
+        return Err(error::read_only());
+    }
+    Ok(())
 }
 
 fn check_version(found: &str) -> Result<()> {

@@ -57,7 +57,10 @@ fn a_wrong_password_is_refused_and_never_told() {
         is("store_denied", ErrorKind::Forbidden)
     );
     assert_eq!(refused(&format!("{}{full}", of_user("guarded"))), is("store_denied", ErrorKind::Forbidden));
-    assert_eq!(refused(&format!("{}&sslmode=disable", of_user("guarded:open%20sesame"))), is("store_denied", ErrorKind::Forbidden));
+    assert_eq!(
+        refused(&format!("{}&sslmode=disable", of_user("guarded:open%20sesame"))),
+        is("store_denied", ErrorKind::Forbidden)
+    );
     assert_eq!(refused(&of_user("nobody_such")), is("store_denied", ErrorKind::Forbidden));
     // A schema that this user may not make.
     assert_eq!(refused(&of_user("stranger")), is("store_denied", ErrorKind::Forbidden));
@@ -131,9 +134,12 @@ fn alter(backend: &PostgresBackend, sql: &str) {
 
 #[test]
 fn a_schema_of_another_program_is_refused_and_left_alone() {
-    for theirs in ["CREATE TABLE orders (id int)", "CREATE TABLE migration (id int, note text)", "CREATE VIEW v AS SELECT 1",
-        "CREATE TABLE migration (version bigint, name text, sha256 text); INSERT INTO migration VALUES (1, 'begin', 'x')"]
-    {
+    for theirs in [
+        "CREATE TABLE orders (id int)",
+        "CREATE TABLE migration (id int, note text)",
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE TABLE migration (version bigint, name text, sha256 text); INSERT INTO migration VALUES (1, 'begin', 'x')",
+    ] {
         let backend = fresh();
         alter(&backend, &format!("CREATE SCHEMA {0}; SET search_path = {0}; {theirs}", backend.schema()));
         for access in [Access::Write, Access::Read] {
@@ -183,7 +189,9 @@ fn every_older_schema_is_migrated_with_its_rows_and_journal() {
             let (session, head) = connection::lock(&line, &town, lock).unwrap();
             let view = view::View::new(&line, &town, head);
             let mut txn: Box<dyn crate::store::Txn + '_> = Box::new(txn::PostgresTxn::new(view, &backend, session));
-            beads.iter().for_each(|row| txn.put(row).unwrap());
+            for row in &beads {
+                txn.put(row).unwrap();
+            }
             txn.append(std::slice::from_ref(&first)).unwrap();
             txn.commit().unwrap();
         }

@@ -59,8 +59,10 @@ fn take(line: &Line, schema: &str, lock: i64, step: &Migration) -> Result<()> {
     line.ask(Step::new("SELECT pg_advisory_xact_lock($1)", vec![Parameter(Value::Int(lock))]))?;
     // Looked up under the lock: another process may have taken it meanwhile.
     if identify(line, schema)? < step.version {
-        let there = line
-            .ask(Step::new("SELECT nspname::text FROM pg_namespace WHERE nspname = $1::text", vec![Parameter::text(schema)]))?;
+        let there = line.ask(Step::new(
+            "SELECT nspname::text FROM pg_namespace WHERE nspname = $1::text",
+            vec![Parameter::text(schema)],
+        ))?;
         if there.is_empty() {
             line.batch(&format!("CREATE SCHEMA {}", quoted(schema)))?;
         }
@@ -77,8 +79,7 @@ pub(super) fn identify(line: &Line, schema: &str) -> Result<i64> {
     let unreadable = |source| not_a_town("its list of steps cannot be read").because(source).with("schema", schema);
     let tables = line.ask(Step::new(TABLES, vec![Parameter::text(schema)]))?;
     let counts = tables.first().ok_or_else(|| Error::internal("store_postgres", "a count has no row"))?;
-    let (all, ours): (i64, i64) =
-        (counts.try_get(0).map_err(unreadable)?, counts.try_get(1).map_err(unreadable)?);
+    let (all, ours): (i64, i64) = (counts.try_get(0).map_err(unreadable)?, counts.try_get(1).map_err(unreadable)?);
     if ours == 0 {
         return if all == 0 { Ok(0) } else { Err(not_a_town("another program made it").with("schema", schema)) };
     }
@@ -103,15 +104,21 @@ fn check_steps(taken: &[(i64, String, String)]) -> Result<i64> {
     }
     for ((version, _, sum), known) in taken.iter().zip(MIGRATIONS) {
         if *version != known.version || *sum != sha256(known.sql) {
-            return Err(Error::corrupt("schema_altered", format!("step {version} of the schema is not the one that was published"))
-                .with("version", version));
+            return Err(Error::corrupt(
+                "schema_altered",
+                format!("step {version} of the schema is not the one that was published"),
+            )
+            .with("version", version));
         }
     }
     let found = taken.last().map_or(0, |(version, ..)| *version);
     if found > VERSION {
-        return Err(Error::unsupported("schema_newer", format!("the schema has version {found}, this build knows {VERSION}"))
-            .with("found", found)
-            .with("known", VERSION));
+        return Err(Error::unsupported(
+            "schema_newer",
+            format!("the schema has version {found}, this build knows {VERSION}"),
+        )
+        .with("found", found)
+        .with("known", VERSION));
     }
     Ok(found)
 }

@@ -130,10 +130,7 @@ fn every_scan_uses_its_index_without_sorting() {
                     let plan = plan.join("\n");
                     // Which of two indexes with the same order is right depends on what is in the table.
                     let is_indexed = plan.contains("Index Scan using") || plan.contains("Index Only Scan using");
-                    assert!(
-                        is_indexed && !plan.contains("Sort") && !plan.contains("Seq"),
-                        "{text}\n{plan}"
-                    );
+                    assert!(is_indexed && !plan.contains("Sort") && !plan.contains("Seq"), "{text}\n{plan}");
                 }
             }
         }

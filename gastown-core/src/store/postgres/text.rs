@@ -121,8 +121,23 @@ mod tests {
     #[test]
     fn what_is_escaped_comes_back_and_keeps_its_order() {
         let mut texts = vec![
-            "", "\0", "\0\0", "\0\u{1}", "\0a", "\u{1}", "\u{1}\0", "\u{1}\u{1}", "\u{1}\u{2}", "\u{2}", "a", "a\0",
-            "a\0b", "a\u{1}", "ab", "ä", "\u{10ffff}",
+            "",
+            "\0",
+            "\0\0",
+            "\0\u{1}",
+            "\0a",
+            "\u{1}",
+            "\u{1}\0",
+            "\u{1}\u{1}",
+            "\u{1}\u{2}",
+            "\u{2}",
+            "a",
+            "a\0",
+            "a\0b",
+            "a\u{1}",
+            "ab",
+            "ä",
+            "\u{10ffff}",
         ];
         texts.sort_unstable();
         let written: Vec<_> = texts.iter().map(|text| escaped(text).into_owned()).collect();

@@ -44,8 +44,10 @@ fn load(roots: &Roots) -> Result<RootCertStore> {
             store.add_parsable_certificates(found.certs);
         }
         Roots::File(path) => {
-            let refused =
-                || Error::invalid("store_tls", format!("{} holds no certificates", path.display())).with("path", path.display());
+            let refused = || {
+                Error::invalid("store_tls", format!("{} holds no certificates", path.display()))
+                    .with("path", path.display())
+            };
             let certificates = CertificateDer::pem_file_iter(path).map_err(|source| refused().because(source))?;
             for certificate in certificates {
                 let certificate = certificate.map_err(|source| refused().because(source))?;

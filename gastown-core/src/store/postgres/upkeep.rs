@@ -38,7 +38,7 @@ pub(super) fn describe(line: &Line, place: &Place) -> Result<Description> {
 /// Reads every page of every table, and holds the indexes against them where the server has what that needs.
 pub(super) fn check(line: &Line) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    let mut look = |sql: String, what: &str| match line.ask_long(Step::new(sql, Vec::new())) {
+    let mut look = |sql: String, what: &str| match line.ask_long(&Step::new(sql, Vec::new())) {
         Err(error) if error.code() == "store_corrupt" => {
             findings.push(format!("{what}: {}", error.chain()));
             Ok(())
@@ -65,5 +65,5 @@ pub(super) fn check(line: &Line) -> Result<Vec<String>> {
 
 /// Lets the server use the space again, and learn anew how the tables are filled.
 pub(super) fn vacuum(line: &Line) -> Result<()> {
-    tables().try_for_each(|table| line.ask_long(Step::new(format!("VACUUM (ANALYZE) {table}"), Vec::new())).map(drop))
+    tables().try_for_each(|table| line.ask_long(&Step::new(format!("VACUUM (ANALYZE) {table}"), Vec::new())).map(drop))
 }
