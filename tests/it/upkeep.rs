@@ -91,13 +91,13 @@ async fn a_backup_is_made_while_the_town_works_and_opens_as_it_was() {
     }
     let head = again.health().await.unwrap().head;
     assert_eq!(head, backup.head + 1, "only the restoring was journaled");
-    let had = town.operator().events().since(EventsSince { since: 0, limit: Some(1_000) }).await.unwrap().events;
-    let has = again.operator().events().since(EventsSince { since: 0, limit: Some(1_000) }).await.unwrap().events;
-    assert_eq!(has[..has.len() - 1], had[..has.len() - 1], "the journal is the same up to there");
-    assert_eq!(has.last().unwrap().kind, "town.restored");
+    let before = town.operator().events().since(EventsSince { since: 0, limit: Some(1_000) }).await.unwrap().events;
+    let after = again.operator().events().since(EventsSince { since: 0, limit: Some(1_000) }).await.unwrap().events;
+    assert_eq!(after[..after.len() - 1], before[..after.len() - 1], "the journal is the same up to there");
+    assert_eq!(after.last().unwrap().kind, "town.restored");
     for (n, id) in during.iter().enumerate() {
         let there = again.operator().beads().get(id).await.is_ok();
-        let created = had.iter().find(|event| event.subject == id.as_str()).unwrap().seq;
+        let created = before.iter().find(|event| event.subject == id.as_str()).unwrap().seq;
         assert_eq!(there, created <= backup.head, "plank {n}");
     }
     // A key that was used before is still known.

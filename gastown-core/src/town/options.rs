@@ -25,6 +25,8 @@ pub struct TownOptions {
     pub durability: Option<String>,
     /// Ids are made from this seed instead of a random one.
     pub seed: Option<u64>,
+    /// A backup or an export that the town is made from: see [`TownBuilder::restore`].
+    pub restore: Option<PathBuf>,
     /// The `gastown` program, which supervises sessions.
     pub program: Option<PathBuf>,
     /// Where `program` is left out, the folder to look for it in before the `PATH`.
@@ -33,7 +35,7 @@ pub struct TownOptions {
 
 impl fmt::Debug for TownOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, store, durability, seed, program, beside } = self;
+        let Self { id, store, durability, seed, restore, program, beside } = self;
         // A URL may hold a password.
         let store = store.as_deref().map(|store| store.split(':').next().unwrap_or_default());
         f.debug_struct("TownOptions")
@@ -41,6 +43,7 @@ impl fmt::Debug for TownOptions {
             .field("store", &store)
             .field("durability", durability)
             .field("seed", seed)
+            .field("restore", restore)
             .field("program", program)
             .field("beside", beside)
             .finish()
@@ -75,6 +78,7 @@ impl TownBuilder {
             self = self.seed(seed);
         }
         let is_full = options.durability.as_deref().map(is_full).transpose()?;
+        self.restore = options.restore.or(self.restore);
         #[cfg(feature = "sqlite")]
         if let Some(is_full) = is_full {
             self.sqlite.durability =

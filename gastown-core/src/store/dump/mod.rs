@@ -14,6 +14,8 @@
 //! `{"unreadable":{…}}`, which is not read back.
 
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::BTreeMap;

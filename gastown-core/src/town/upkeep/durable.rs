@@ -34,11 +34,11 @@ pub(super) fn new_path(path: &Path) -> Result<PathBuf> {
 }
 
 /// Writes a file that gets its name once it is whole and on disk.
-pub(super) fn write_file<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+pub(super) fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let draft = Draft(draft_of(path));
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(&draft.0);
     let mut out = BufWriter::with_capacity(1 << 18, file.map_err(|source| unwritable(path, source))?);
-    let value = fill(&mut out).map_err(|error| error.with("path", path.display()))?;
+    let value = write(&mut out).map_err(|error| error.with("path", path.display()))?;
     let file = out.into_inner().map_err(|error| unwritable(path, error.into_error()))?;
     file.sync_all().map_err(|source| unwritable(path, source))?;
     name(&draft.0, path)?;
