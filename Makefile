@@ -15,7 +15,9 @@ NPM_READY := gastown-node/node_modules/.ready
 STEP := tools/step
 # maturin sets variables that make cargo build pyo3 anew: a target directory of its own keeps both warm.
 PY_TARGET := $(CARGO_TARGET_DIR)/py
-FEATURES := gastown-core/testkit
+FEATURES := gastown-core/testkit,gastown-core/postgres
+# Starts a private Postgres that the tests share, and ends it behind them.
+WITH_POSTGRES := tools/test-postgres with
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 EXAMPLES_RUST = $(filter-out lib,$(notdir $(basename $(wildcard examples/*.rs)))) $(patsubst examples/%/main.rs,%,$(wildcard examples/*/main.rs))
 EXAMPLES_PYTHON = $(wildcard examples/*.py)
@@ -62,20 +64,20 @@ check-node: $(NPM_READY)
 test: test-rust test-python test-node test-examples ## Run every test, in Rust, Python and Node, and the examples
 
 .PHONY: test-rust
-test-rust: tools-rust
+test-rust: tools-rust tools-postgres
 ifneq ($(NEXTEST),)
-	@$(STEP) "rust tests" cargo nextest run --locked --features $(FEATURES)
+	@$(STEP) "rust tests" $(WITH_POSTGRES) cargo nextest run --locked --features $(FEATURES)
 else
-	@$(STEP) "rust tests" cargo test --locked --features $(FEATURES) --lib --bins --tests --examples
+	@$(STEP) "rust tests" $(WITH_POSTGRES) cargo test --locked --features $(FEATURES) --lib --bins --tests --examples
 endif
 	@$(STEP) "rust doctests" cargo test --quiet --locked --doc -p gastown-core --features testkit
 
 .PHONY: test-python
-test-python: build-python
+test-python: build-python tools-postgres
 	@cd gastown-py && $(ROOT)/$(STEP) "pytest" $(VENV)/bin/pytest -q
 
 .PHONY: test-node
-test-node: build-node $(NPM_READY)
+test-node: build-node tools-postgres $(NPM_READY)
 	@cd gastown-node && $(ROOT)/$(STEP) "node --test" node --test test/
 
 .PHONY: test-examples
@@ -122,7 +124,7 @@ bench: tools-rust ## Run the benchmarks (minutes; release build)
 	cargo bench -p gastown-benches
 
 .PHONY: soak
-soak: tools-rust ## Run the long forms of the seeded tests (GASTOWN_SOAK=1; an hour and more)
+soak: tools-rust tools-postgres ## Run the long forms of the seeded tests (GASTOWN_SOAK=1; an hour and more)
 	GASTOWN_SOAK=1 cargo test --release --features $(FEATURES) -- --include-ignored
 
 .PHONY: clean
@@ -132,9 +134,14 @@ clean: ## Remove what was built and installed here
 
 # ---- tools -------------------------------------------------------------------------------------------------------
 
-.PHONY: tools-rust tools-python tools-node
+.PHONY: tools-rust tools-python tools-node tools-postgres
 tools-rust:
 	@tools/need git:git gcc:gcc cargo:
+
+# Debian keeps the server's programs off the PATH, and starts a server of its own that the tests do not use.
+tools-postgres:
+	@[[ -n "$${GASTOWN_TEST_PG:-}" ]] || tools/test-postgres find >/dev/null 2>&1 || tools/need initdb:postgresql
+	@tools/need openssl:openssl
 
 tools-python:
 	@tools/need $(PYTHON):python3

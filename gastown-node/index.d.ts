@@ -778,6 +778,11 @@ export class ManualClock {
 export interface OpenOptions {
   /** The town's name; `town` where it is left out. */
   id?: string
+  /**
+   * Where the town is kept: `sqlite` (where it is left out) in its folder, `memory` in this process alone, the
+   * `postgres://` URL of a database in a schema that any number of processes may share.
+   */
+  store?: 'sqlite' | 'memory' | `postgres://${string}` | `postgresql://${string}`
   /** `full` (where it is left out) survives a loss of power, `normal` a kill. */
   durability?: Durability
   /** Ids are made from this seed; the same seed and the same calls give the same ids. */

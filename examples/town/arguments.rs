@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// The agents' program and its arguments, quoted as in a shell but run without one [default: a bundled script]
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     pub(crate) agent_command: Option<Words>,
+    /// Keeps the town in a database: postgres://… [default: a file in the folder]
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
     /// Writes the result as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

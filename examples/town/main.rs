@@ -22,7 +22,9 @@ use clap::Parser as _;
 use gastown_core::git::{GitOptions, GitRunner};
 use gastown_core::model::{AgentName, RigName};
 use gastown_core::runtime::{Supervisor, session_main};
-use gastown_core::{AddRig, All, Error, EventsSince, NewSettings, RegisterAgent, Result, SlingConvoy, Town};
+use gastown_core::{
+    AddRig, All, Error, EventsSince, NewSettings, RegisterAgent, Result, SlingConvoy, Town, TownOptions,
+};
 use serde_json::json;
 
 use arguments::Arguments;
@@ -78,6 +80,12 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
         if place.resumed { "going on in" } else { "everything is in" },
         place.dir.display()
     ));
+    if place.plan.town.is_some() != arguments.store.is_some() {
+        return Err(Error::invalid(
+            "store_settled",
+            "a run keeps its town where it began: give --store as the first time",
+        ));
+    }
     let settled = arguments.settled();
     if place.resumed && !settled.is_empty() {
         progress.say(&format!("{} of the first start holds", settled.join(", ")));
@@ -87,7 +95,8 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     options.env = origin::identity();
     let git = GitRunner::new(options).await?;
     let tasks = tasks::plan(place.plan.tasks);
-    let mut run = Run { place, git, tasks, story: Story::default(), progress, town: None };
+    let mut run =
+        Run { place, git, tasks, story: Story::default(), progress, store: arguments.store.clone(), town: None };
     let seconds = arguments.seconds(run.place.plan.tasks);
     let deadline = Duration::from_secs(seconds);
     let outcome = tokio::select! {
@@ -114,6 +123,8 @@ struct Run {
     tasks: Vec<Planned>,
     story: Story,
     progress: Progress,
+    /// The URL of the database, which the folder does not hold.
+    store: Option<String>,
     town: Option<Town>,
 }
 
@@ -126,7 +137,12 @@ impl Run {
         }
         let program = std::env::current_exe().map_err(io_fault(Path::new("/proc/self/exe")))?;
         let supervisor = Supervisor::program(program);
-        let town = Town::builder(self.place.dir.join("town")).from_env().supervisor(supervisor).open().await?;
+        let mut builder = Town::builder(self.place.dir.join("town")).from_env().supervisor(supervisor);
+        if let Some(id) = &self.place.plan.town {
+            let store = self.store.clone();
+            builder = builder.options(TownOptions { id: Some(id.clone()), store, ..TownOptions::default() })?;
+        }
+        let town = builder.open().await?;
         self.town = Some(town.clone());
         let known = town.operator().events().since(EventsSince { since: 0, limit: Some(1) }).await?.head;
         prepare(&town, &self.place, &origin, &self.tasks).await?;

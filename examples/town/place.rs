@@ -27,6 +27,9 @@ pub(crate) struct Plan {
     pub(crate) agents: usize,
     /// The agents' program; none for the bundled script.
     pub(crate) command: Option<Vec<String>>,
+    /// The town's name in a database that others share; none where it has a file of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) town: Option<String>,
     /// The longest run of an agent.
     pub(crate) session_timeout_ms: u64,
 }
@@ -116,9 +119,16 @@ impl Plan {
             tasks: arguments.tasks(),
             agents: arguments.agents.unwrap_or(4) as usize,
             command: arguments.agent_command.clone().map(|words| words.0),
+            town: arguments.store.is_some().then(unique_name),
             session_timeout_ms: arguments.seconds(arguments.tasks()) * 1_000,
         })
     }
+}
+
+/// A name that no other run has: when it began, and in which process.
+fn unique_name() -> String {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    format!("demo-{}-{}", now.as_micros(), std::process::id())
 }
 
 fn script(path: &Path) -> Vec<String> {

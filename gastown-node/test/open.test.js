@@ -5,8 +5,9 @@ const { spawnSync } = require('node:child_process')
 const { mkdirSync, readFileSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { test } = require('node:test')
+const { inspect } = require('node:util')
 const { ManualClock, Town, open } = require('..')
-const { folder, town: opened } = require('./parts.js')
+const { folder, postgres, town: opened } = require('./parts.js')
 
 test('a town keeps its beads from one opening to the next', async (t) => {
   const path = join(folder(t), 'a', 'town')
@@ -55,6 +56,9 @@ test('a wrong option is a typed error', async (t) => {
     [{ seed: -1 }, 'input_malformed'],
     [{ seed: 2 ** 60 }, 'value_range'],
     [{ durability: 'none' }, 'durability_unknown'],
+    [{ store: 'oracle' }, 'store_unknown'],
+    [{ store: 7 }, 'input_malformed'],
+    [{ store: 'postgres://m:s3cret@h/d?colour=red' }, 'store_url'],
     [{ program: '/no/such/program' }, 'program_missing'],
     [{ colour: 'red' }, 'input_malformed'],
   ]) {
@@ -62,6 +66,36 @@ test('a wrong option is a typed error', async (t) => {
   }
   await assert.rejects(open(7), { kind: 'invalid', code: 'value_type' })
   await assert.rejects(open(path, { clock: {} }), { kind: 'invalid', code: 'value_type' })
+})
+
+test('a town in memory is gone with its last handle', async (t) => {
+  const path = folder(t)
+  for (const title of ['soon forgotten', 'again']) {
+    const town = await open(path, { store: 'memory' })
+    assert.equal((await town.upkeep.health()).backend, 'memory')
+    await town.beads.create(title)
+    assert.deepEqual((await town.beads.list()).beads.map((bead) => bead.title), [title])
+    await town.close()
+  }
+})
+
+test('two towns share a postgres database', async (t) => {
+  const store = await postgres(t)
+  const [first, second] = [await open(folder(t), { store }), await open(folder(t), { store })]
+  const bead = await first.beads.create('shared')
+  assert.deepEqual(await second.beads.get(bead.id), bead)
+  assert.equal((await second.upkeep.health()).backend, 'postgres')
+  await first.close()
+  await second.close()
+})
+
+test('an unreachable database is a typed error without the password', async (t) => {
+  const store = 'postgres://m:s3cret@127.0.0.1:1/d?sslmode=disable'
+  await assert.rejects(open(folder(t), { store }), (error) => {
+    assert.equal(error.code, 'store_unreachable')
+    assert.ok(!inspect(error).includes('s3cret'))
+    return true
+  })
 })
 
 test('the same seed and clock give the same town', async (t) => {

@@ -1,7 +1,9 @@
 'use strict'
 
 // Shared parts of the tests: a town that is closed at the test's end, and a repository.
-const { execFileSync } = require('node:child_process')
+const { execFileSync, spawn } = require('node:child_process')
+const { randomUUID } = require('node:crypto')
+const { once } = require('node:events')
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
@@ -18,6 +20,16 @@ async function town(t, options) {
   const town = await open(join(path, 'town'), options)
   t.after(() => town.close())
   return { town, path }
+}
+
+/** A schema of a private Postgres that no other test has; the server is there while the test runs. */
+async function postgres(t) {
+  const program = join(__dirname, '..', '..', 'tools', 'test-postgres')
+  const held = spawn(program, ['hold'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  t.after(() => held.stdin.end())
+  const [line] = await Promise.race([once(held.stdout, 'data'), once(held, 'exit')])
+  if (typeof line !== 'object') throw new Error('there is no Postgres for the tests; see above')
+  return `${String(line).trim()}&schema=n${randomUUID().replaceAll('-', '')}`
 }
 
 const WHO = ['-c', 'user.name=Tess', '-c', 'user.email=tess@example.org', '-c', 'init.defaultBranch=main']
@@ -43,4 +55,4 @@ async function until(town, kind, subject) {
   }
 }
 
-module.exports = { folder, git, origin, town, until }
+module.exports = { folder, git, origin, postgres, town, until }

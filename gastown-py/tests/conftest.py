@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,24 @@ async def town(tmp_path: Path) -> AsyncIterator[gastown.Town]:
     """An open town without rigs."""
     async with gastown.open(tmp_path / "town") as town:
         yield town
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """A private Postgres, there while the tests run."""
+    program = Path(__file__).parents[2] / "tools" / "test-postgres"
+    with subprocess.Popen([program, "hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as held:
+        assert held.stdin is not None and held.stdout is not None
+        url = held.stdout.readline().strip()
+        assert url, "there is no Postgres for the tests; see above"
+        yield url
+        held.stdin.close()
+
+
+@pytest.fixture
+def postgres(server: str) -> str:
+    """A schema of that server which no other test has."""
+    return f"{server}&schema=p{uuid.uuid4().hex}"
 
 
 @pytest.fixture

@@ -71,6 +71,9 @@ async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         ({"seed": -1}, "input_malformed"),
         ({"seed": 2**64}, "value_range"),
         ({"durability": "none"}, "durability_unknown"),
+        ({"store": "oracle"}, "store_unknown"),
+        ({"store": 7}, "input_malformed"),
+        ({"store": "postgres://m:s3cret@h/d?colour=red"}, "store_url"),
         ({"program": "/no/such/program"}, "program_missing"),
     ],
 )
@@ -110,3 +113,28 @@ async def test_the_packaged_program_supervises(town: gastown.Town, tmp_path: Pat
     os.symlink(Path(gastown.__file__).parent / "bin" / "gastown", copy)
     async with gastown.open(tmp_path / "other", program=copy) as other:
         assert (await other.upkeep.health()).sessions_survive
+
+
+async def test_a_town_in_memory_is_gone_with_its_last_handle(tmp_path: Path) -> None:
+    async with gastown.open(tmp_path, store="memory") as town:
+        await town.beads.create("soon forgotten")
+        assert (await town.upkeep.health()).backend == "memory"
+    assert not (tmp_path / "town.db").exists()
+    async with gastown.open(tmp_path, store="memory") as town:
+        assert (await town.beads.list()).beads == []
+
+
+async def test_two_towns_share_a_postgres_database(tmp_path: Path, postgres: str) -> None:
+    async with gastown.open(tmp_path / "a", store=postgres) as first, gastown.open(tmp_path / "b", store=postgres) as second:
+        bead = await first.beads.create("shared")
+        assert await second.beads.get(bead.id) == bead
+        assert (await second.upkeep.health()).backend == "postgres"
+        async with gastown.open(tmp_path / "c", store=postgres, id="other") as other:
+            assert (await other.beads.list()).beads == []
+
+
+async def test_an_unreachable_database_is_a_typed_error_without_the_password(tmp_path: Path) -> None:
+    with pytest.raises(gastown.UnavailableError) as caught:
+        await gastown.open(tmp_path, store="postgres://m:s3cret@127.0.0.1:1/d?sslmode=disable")
+    assert caught.value.code == "store_unreachable"
+    assert "s3cret" not in f"{caught.value!r} {caught.value} {caught.value.facts}"

@@ -9,6 +9,7 @@ use gastown_core::model::{AgentName, Event, RigName};
 use gastown_core::runtime::Supervisor;
 use gastown_core::{
     AddRig, Convoy, ErrorKind, EventsSince, NewSettings, RegisterAgent, Result, SessionFilter, SlingConvoy, Task, Town,
+    TownOptions,
 };
 use serde_json::{Value as Json, json};
 
@@ -29,8 +30,9 @@ git commit -q -m "$GASTOWN_TITLE"
 if [ "$GASTOWN_TITLE/$GASTOWN_FAILURES" = mast/0 ]; then exit 3; fi
 "#;
 
-/// `run <dir> <origin> [--supervisor-kill NTH] [--shout]`: brings the convoy home, however often it has to begin
-/// again, and prints how it ended as one line of JSON. With `--shout` it prints a line for each event first.
+/// `run <dir> <origin> [--supervisor-kill NTH] [--shout] [--store URL] [--wait]`: brings the convoy home, however often it has to begin
+/// again, and prints how it ended as one line of JSON. With `--shout` it prints a line for each event first; with
+/// `--wait` it says `waits` and takes the engine over once nobody else leads it.
 pub(crate) async fn run(args: &[OsString]) -> Result<()> {
     let (dir, origin) = (Path::new(&args[0]), &args[1]);
     let flag = |name: &str| args.iter().position(|arg| arg == name);
@@ -43,11 +45,18 @@ pub(crate) async fn run(args: &[OsString]) -> Result<()> {
     let town = Town::builder(dir.join("town"))
         .from_env()
         .supervisor(Supervisor::Program { path: exe, args: supervisor_args })
+        .options(store_at(args))?
         .open()
         .await?;
     let convoy = prepare(&town, origin.to_str().expect("UTF-8")).await?;
     let mut watch = town.operator().events().watch(0)?;
-    town.start().await?;
+    if flag("--wait").is_some() {
+        println!("waits");
+        std::io::stdout().flush().expect("somebody listens");
+        lead(&town).await?;
+    } else {
+        town.start().await?;
+    }
     loop {
         let event = watch.next().await?;
         if flag("--shout").is_some() {
@@ -65,6 +74,25 @@ pub(crate) async fn run(args: &[OsString]) -> Result<()> {
     town.close().await?;
     println!("{end}");
     Ok(())
+}
+
+/// What follows `--store`, as options of a town.
+pub(crate) fn store_at(args: &[OsString]) -> TownOptions {
+    let at = args.iter().position(|arg| arg == "--store");
+    let store = at.map(|at| args[at + 1].to_str().expect("UTF-8").to_owned());
+    TownOptions { store, ..TownOptions::default() }
+}
+
+/// Starts the engine once nobody else leads it: a leader that dies tells nobody.
+async fn lead(town: &Town) -> Result<()> {
+    loop {
+        match town.start().await {
+            Err(error) if error.code() == "engine_running_elsewhere" => {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 /// What is there already stays.

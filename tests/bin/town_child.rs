@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use gastown_core::failpoint;
 use gastown_core::model::{RigName, SessionId};
 use gastown_core::runtime::{self, ContainerRuntime, ProcessOptions, ProcessRuntime, SessionSpec, Supervisor};
-use gastown_core::{NewBead, Result, Town};
+use gastown_core::{Claim, ErrorKind, NewBead, Result, Town};
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     match args.get(1).and_then(|arg| arg.to_str()) {
         Some("host") => host(&args[2..]),
         Some("run") => in_tokio(scenario::run(&args[2..])),
+        Some("claim") => in_tokio(claim(&args[2..])),
         Some("work") => in_tokio(commands::work(&args[2..])),
         Some("script") => in_tokio(commands::script(&args[2..])),
         Some("claims") => in_tokio(commands::claims(&args[2..])),
@@ -68,6 +69,27 @@ async fn create(town: &Path, title: &str) -> Result<()> {
     let beads = town.operator().beads();
     let bead = beads.create(NewBead::titled(title).in_rig(RigName::new("harbour")?)).await?;
     beads.sling(bead.id).await?;
+    town.close().await
+}
+
+/// `claim <dir> <name> <beads> --store URL`: makes so many beads, then claims what is ready until nothing is, and prints
+/// what it made and what it claimed.
+async fn claim(args: &[OsString]) -> Result<()> {
+    let text = |n: usize| args[n].to_str().expect("UTF-8");
+    let town = Town::builder(Path::new(&args[0])).options(scenario::store_at(args))?.open().await?;
+    let beads = town.operator().beads();
+    for n in 0..text(2).parse().expect("a number") {
+        let bead = beads.create(NewBead::titled(format!("{} {n}", text(1)))).await?;
+        println!("made {}", bead.id);
+    }
+    loop {
+        let by = text(1).to_owned();
+        match beads.claim(Claim { id: None, rig: None, by, lease_ms: None }).await {
+            Ok(bead) => println!("claimed {}", bead.id),
+            Err(error) if error.kind() == ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+    }
     town.close().await
 }
 

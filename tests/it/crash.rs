@@ -24,19 +24,21 @@ fn is_soak() -> bool {
 }
 
 /// Where one convoy is brought home, by one host after another.
-struct Scene {
+pub(crate) struct Scene {
     dir: TempDir,
     origin: PathBuf,
+    /// The URL of the database; none for a file.
+    store: Option<String>,
 }
 
 /// How one host ended.
-struct Run {
-    status: ExitStatus,
-    last_line: String,
+pub(crate) struct Run {
+    pub(crate) status: ExitStatus,
+    pub(crate) last_line: String,
 }
 
 impl Run {
-    fn was_killed(&self) -> bool {
+    pub(crate) fn was_killed(&self) -> bool {
         self.status.signal() == Some(9)
     }
 }
@@ -45,20 +47,26 @@ impl Scene {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let origin = origin(dir.path());
-        Self { dir, origin }
+        Self { dir, origin, store: None }
+    }
+
+    /// The same with the town in this database.
+    pub(crate) fn on(store: String) -> Self {
+        Self { store: Some(store), ..Self::new() }
+    }
+
+    /// The program that runs a host, with its arguments.
+    pub(crate) fn host(&self, before: &[String], after: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_town-child"));
+        command.args(before).arg("run").args([self.dir.path(), &self.origin]).args(after);
+        command.args(self.store.iter().flat_map(|store| ["--store", store]));
+        command.stdout(Stdio::piped()).kill_on_drop(true);
+        command
     }
 
     /// Runs a host until it ends or `shouts` events were journaled before its eyes; then it is killed.
-    async fn run(&self, before: &[String], after: &[&str], shouts: Option<usize>) -> Run {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_town-child"))
-            .args(before)
-            .arg("run")
-            .args([self.dir.path(), &self.origin])
-            .args(after)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+    pub(crate) async fn run(&self, before: &[String], after: &[&str], shouts: Option<usize>) -> Run {
+        let mut child = self.host(before, after).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (mut last_line, mut count) = (String::new(), 0);
         let reading = async {
@@ -75,16 +83,21 @@ impl Scene {
         Run { status, last_line }
     }
 
-    async fn killed_at(&self, name: &str, nth: usize) {
+    pub(crate) async fn killed_at(&self, name: &str, nth: usize) {
         let run = self.run(&["--kill-at".to_owned(), format!("{name}:{nth}")], &[], None).await;
         assert!(run.was_killed(), "{name}:{nth} was not reached: {:?} {}", run.status, run.last_line);
     }
 
     /// Runs a host to the end and holds what it left against what must be.
-    async fn ends_well(&self, after: &[&str]) -> Json {
+    pub(crate) async fn ends_well(&self, after: &[&str]) -> Json {
         let run = self.run(&[], after, None).await;
         assert!(run.status.success(), "{:?}", run.status);
-        let end: Json = serde_json::from_str(&run.last_line).unwrap();
+        self.ended_well(&run.last_line).await
+    }
+
+    /// Holds what a host said last, and what is there, against what must be.
+    pub(crate) async fn ended_well(&self, last_line: &str) -> Json {
+        let end: Json = serde_json::from_str(last_line).unwrap();
         assert_eq!(end["same"], expected(), "{end:#}");
         self.repository_holds_each_change_once(&end);
         self.nothing_is_left_behind().await;

@@ -19,6 +19,7 @@ mod kills;
 mod output;
 mod parity;
 mod places;
+mod postgres;
 mod power;
 mod processes;
 mod refinery;

@@ -94,7 +94,7 @@ impl Context {
     /// Reads as the town itself.
     pub(crate) async fn read<O: Send + 'static>(
         &self,
-        read: impl FnOnce(View<'_>) -> Result<O> + Send + 'static,
+        mut read: impl FnMut(View<'_>) -> Result<O> + Send + 'static,
     ) -> Result<O> {
         let now = self.now();
         self.store.read(move |reader: &dyn Reader| read(View::new(reader, &crate::model::Scope::Town, now))).await

@@ -41,6 +41,20 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn changes(&self) -> Result<Option<Box<dyn Changes>>> {
         Ok(None)
     }
+
+    /// How many connections the place of the backend asks for that read, before
+    /// [`StoreOptions::readers`](super::StoreOptions::readers); none where it says nothing.
+    fn readers(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether an error of a connection or a transaction may be gone when the whole is tried again soon.
+    ///
+    /// # Contract
+    /// It is true only where nothing of the transaction is there, and none of it will be.
+    fn is_transient(&self, error: &Error) -> bool {
+        matches!(error.code(), "store_conflict" | "connection_lost")
+    }
 }
 
 /// A watch for commits, by whichever connection, store or process.
@@ -337,11 +351,31 @@ pub trait Txn: Reader {
     /// Undoes everything since the mark, the journal's end included; the mark stays.
     fn rollback_to_savepoint(&mut self) -> Result<()>;
 
+    /// Carries out what was put off.
+    ///
+    /// # Contract
+    /// A backend may put changes off until something is read, marked, flushed or committed; then their error is that
+    /// call's. What was carried out by a flush cannot fail later, except with the whole transaction.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The error that ended the transaction before its time, where one did: it can only be rolled back, whole or to its
+    /// savepoint.
+    ///
+    /// # Contract
+    /// After a rollback to a savepoint that succeeded there is none.
+    fn spoilt(&self) -> Option<Error> {
+        None
+    }
+
     /// Makes everything durable, in the backend's mode, and ends the transaction.
     ///
     /// # Contract
-    /// When it returns `Ok`, the changes survive a crash (`full`: also of the machine). When it returns an error, none
-    /// of them is there.
+    /// - When it returns `Ok`, the changes survive a crash (`full`: also of the machine). When it returns an error, none
+    ///   of them is there; the one exception is `commit_unknown` ([`Unavailable`](crate::ErrorKind::Unavailable)), by
+    ///   which a backend says that it could not find out.
+    /// - An error with the fact `put_off` is of a change that was put off, not of the commit.
     fn commit(self: Box<Self>) -> Result<()>;
 
     /// The transaction as a reader.

@@ -13,6 +13,8 @@ pub mod dump;
 pub mod index;
 mod listener;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod quarantine;
 mod readers;
 #[cfg(feature = "sqlite")]
@@ -30,6 +32,8 @@ pub use contract::{
     UnreadableRows, check_order, check_truncation, check_values,
 };
 pub use memory::MemoryBackend;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresBackend;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};
 pub use store::{Store, StoreOptions};

@@ -1,9 +1,15 @@
 //! The threads that read: each with a connection of its own, a fresh snapshot for each job.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a connection that was lost has a real deadline, and nothing announces when the place is back"
+)]
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -11,6 +17,10 @@ use super::quarantine::Quarantine;
 use super::store::panicked;
 use super::{Access, Backend, Connection, Reader};
 use crate::model::{Error, Result, TownId};
+
+/// The first pause and the longest before another try.
+const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// What a reader thread is asked.
 pub(super) enum ReadCommand {
@@ -29,53 +39,56 @@ impl fmt::Debug for ReadCommand {
     }
 }
 
-/// A read and the place for its answer.
+/// A read, its result, and the place for its answer.
 pub(super) trait ReadJob: Send {
     /// Whether nobody waits for it any more.
     fn is_abandoned(&self) -> bool;
-    /// Runs it and answers; the error is for whoever must mend the connection.
-    fn run(self: Box<Self>, reader: Result<&dyn Reader>) -> Result<(), Failed>;
+    /// Runs it and keeps its result, of which this is the error; a second run replaces the first.
+    fn run(&mut self, reader: &dyn Reader) -> Option<&Error>;
+    /// Answers what was kept.
+    fn finish(self: Box<Self>);
+    /// Answers an error.
+    fn fail(self: Box<Self>, error: Error);
 }
-
-/// The connection should be opened anew.
-pub(super) struct Failed;
 
 struct Job<T, F> {
     run: F,
+    result: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
 }
 
 /// A command that runs `job`, and where its answer comes.
 pub(super) fn command<T, F>(job: F) -> (ReadCommand, oneshot::Receiver<Result<T>>)
 where
-    F: FnOnce(&dyn Reader) -> Result<T> + Send + 'static,
+    F: FnMut(&dyn Reader) -> Result<T> + Send + 'static,
     T: Send + 'static,
 {
     let (answer, answered) = oneshot::channel();
-    (ReadCommand::Read(Box::new(Job { run: job, answer })), answered)
+    (ReadCommand::Read(Box::new(Job { run: job, result: None, answer })), answered)
 }
 
 impl<T, F> ReadJob for Job<T, F>
 where
-    F: FnOnce(&dyn Reader) -> Result<T> + Send + 'static,
+    F: FnMut(&dyn Reader) -> Result<T> + Send + 'static,
     T: Send + 'static,
 {
     fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
     }
 
-    fn run(self: Box<Self>, reader: Result<&dyn Reader>) -> Result<(), Failed> {
-        let Self { run: job, answer } = *self;
-        let (result, outcome) = match reader {
-            Err(error) => (Err(error), Err(Failed)),
-            Ok(reader) => match catch_unwind(AssertUnwindSafe(|| job(reader))) {
-                Ok(result) => (result, Ok(())),
-                Err(payload) => (Err(panicked(&*payload)), Err(Failed)),
-            },
-        };
+    fn run(&mut self, reader: &dyn Reader) -> Option<&Error> {
+        let result = catch_unwind(AssertUnwindSafe(|| (self.run)(reader)));
+        self.result.insert(result.unwrap_or_else(|payload| Err(panicked(&*payload)))).as_ref().err()
+    }
+
+    fn finish(self: Box<Self>) {
+        let unrun = || Err(Error::internal("command_unrun", "a read was answered before it ran"));
         // A caller that went away needs no answer.
-        let _ = answer.send(result);
-        outcome
+        let _ = self.answer.send(self.result.unwrap_or_else(unrun));
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        let _ = self.answer.send(Err(error));
     }
 }
 
@@ -84,6 +97,8 @@ pub(super) struct Start {
     pub(super) number: usize,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) town: TownId,
+    /// How long a read is tried again that failed by what may pass.
+    pub(super) busy: Duration,
     pub(super) commands: Arc<Mutex<mpsc::Receiver<ReadCommand>>>,
     pub(super) quarantine: Arc<Quarantine>,
     /// Dropped last.
@@ -95,11 +110,13 @@ pub(super) fn start(start: Start, ready: oneshot::Sender<Result<()>>) -> Result<
     thread::Builder::new()
         .name(format!("gastown-read-{}", start.number))
         .spawn(move || {
-            let Start { backend, town, commands, quarantine, alive, .. } = start;
+            let Start { backend, town, busy, commands, quarantine, alive, .. } = start;
             match backend.connect(Access::Read) {
                 Ok(connection) => {
                     if ready.send(Ok(())).is_ok() {
-                        serve(&*backend, &town, &commands, &quarantine, connection);
+                        let connection = Some(connection);
+                        let quarantine = &*quarantine;
+                        Readers { backend: &*backend, town: &town, busy, quarantine, connection }.serve(&commands);
                     }
                 }
                 Err(error) => drop(ready.send(Err(error))),
@@ -110,51 +127,71 @@ pub(super) fn start(start: Start, ready: oneshot::Sender<Result<()>>) -> Result<
         .map_err(|source| Error::unavailable("thread_refused", "a reader thread could not be started").because(source))
 }
 
-fn serve(
-    backend: &dyn Backend,
-    town: &TownId,
-    commands: &Mutex<mpsc::Receiver<ReadCommand>>,
-    quarantine: &Quarantine,
-    connection: Box<dyn Connection>,
-) {
-    let mut connection = Some(connection);
-    loop {
-        let command = {
-            let mut commands = commands.lock().unwrap_or_else(PoisonError::into_inner);
-            match commands.blocking_recv() {
-                Some(ReadCommand::Stop) => {
-                    commands.close();
-                    continue;
+struct Readers<'a> {
+    backend: &'a dyn Backend,
+    town: &'a TownId,
+    busy: Duration,
+    quarantine: &'a Quarantine,
+    connection: Option<Box<dyn Connection>>,
+}
+
+impl Readers<'_> {
+    fn serve(&mut self, commands: &Mutex<mpsc::Receiver<ReadCommand>>) {
+        loop {
+            let job = {
+                let mut commands = commands.lock().unwrap_or_else(PoisonError::into_inner);
+                match commands.blocking_recv() {
+                    Some(ReadCommand::Stop) => {
+                        commands.close();
+                        continue;
+                    }
+                    Some(ReadCommand::Read(job)) => job,
+                    None => return,
                 }
-                Some(ReadCommand::Read(job)) => job,
-                None => return,
-            }
-        };
-        if command.is_abandoned() {
-            continue;
+            };
+            self.answer(job);
         }
-        if connection.is_none() {
-            match backend.connect(Access::Read) {
-                Ok(opened) => connection = Some(opened),
+    }
+
+    /// Runs a read until it has an answer.
+    fn answer(&mut self, mut job: Box<dyn ReadJob>) {
+        let deadline = Instant::now() + self.busy;
+        let mut pause = PAUSE;
+        while !job.is_abandoned() {
+            match self.attempt(&mut *job) {
+                Ok(()) => return job.finish(),
                 Err(error) => {
-                    let _ = command.run(Err(error));
-                    continue;
+                    self.connection = None;
+                    if !self.backend.is_transient(&error) || Instant::now() + pause >= deadline {
+                        return job.fail(error);
+                    }
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
         }
-        let outcome = {
-            let line = connection.as_mut().expect("it was opened above");
-            match line.read(town) {
-                Ok(reader) => {
-                    let outcome = command.run(Ok(&*reader));
-                    quarantine.collect(&*reader);
-                    outcome
-                }
-                Err(error) => command.run(Err(error)),
-            }
+    }
+
+    /// One snapshot for the job; an error is of the connection, or one of the job that may pass.
+    fn attempt(&mut self, job: &mut dyn ReadJob) -> Result<()> {
+        if self.connection.is_none() {
+            self.connection = Some(self.backend.connect(Access::Read)?);
+        }
+        let line = self.connection.as_mut().expect("it was opened above");
+        let error = {
+            let reader = line.read(self.town)?;
+            let error = job.run(&*reader).cloned();
+            self.quarantine.collect(&*reader);
+            error
         };
-        if outcome.is_err() {
-            connection = None;
+        match error {
+            Some(error) if self.backend.is_transient(&error) => Err(error),
+            Some(error) if error.code() == "command_panicked" => {
+                // Whatever it left in the middle.
+                self.connection = None;
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 }

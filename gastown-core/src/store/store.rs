@@ -25,7 +25,8 @@ pub struct StoreOptions {
     pub queue: usize,
     /// The most commands of one transaction; at least 1.
     pub batch: usize,
-    /// How long a batch tries to begin while another process writes, in milliseconds.
+    /// How long a batch tries to begin while another process writes, and how long a batch or a read is tried again
+    /// whose connection was lost, in milliseconds.
     pub busy_ms: u64,
     /// How often to look for commits of other stores and processes that were not heard of, in milliseconds.
     pub check_ms: u64,
@@ -110,13 +111,14 @@ impl Store {
         is_open.await.map_err(|_| thread_lost("writer"))??;
 
         let read_commands = Arc::new(Mutex::new(read_commands));
-        for number in 0..options.readers {
+        for number in 0..backend.readers().unwrap_or(options.readers).max(1) {
             let (opened, is_open) = oneshot::channel();
             readers::start(
                 readers::Start {
                     number,
                     backend: Arc::clone(&backend),
                     town: town.clone(),
+                    busy: options.busy(),
                     commands: Arc::clone(&read_commands),
                     quarantine: Arc::clone(&quarantine),
                     alive: readers_guard.clone(),
@@ -157,7 +159,7 @@ impl Store {
     ///
     /// - A job that answers an error leaves nothing; the other commands of its transaction are not touched.
     /// - `job` may be run again from its beginning (when another command of its transaction panics, or fails after it
-    ///   wrote), on a transaction that holds nothing of the earlier run, so it must not change anything but the
+    ///   wrote; when the connection was lost, or the database asks for another try), on a transaction that holds nothing of the earlier run, so it must not change anything but the
     ///   transaction.
     /// - Dropped before the job began, the job may be left out; once begun it is done whole, as if it had been awaited.
     /// - Waits where [`StoreOptions::queue`] commands wait already.
@@ -177,12 +179,13 @@ impl Store {
     /// Runs `job` on a fresh snapshot, beside the writer.
     ///
     /// What a write answered before this was called is seen by it. Dropped before the job began, the job is left out.
+    /// `job` may be run again from its beginning, on a later snapshot, where the connection was lost under it.
     ///
     /// # Errors
     /// The job's own, `command_panicked`, `store_closed`, and what the backend answers.
     pub async fn read<T, F>(&self, job: F) -> Result<T>
     where
-        F: FnOnce(&dyn Reader) -> Result<T> + Send + 'static,
+        F: FnMut(&dyn Reader) -> Result<T> + Send + 'static,
         T: Send + 'static,
     {
         let (command, answer) = readers::command(job);

@@ -650,6 +650,20 @@ async fn for_each_backend(test: impl AsyncFn(Store)) {
         let directory = tempfile::tempdir().unwrap();
         test(open(sqlite(&directory)).await).await;
     }
+    #[cfg(feature = "postgres")]
+    test(open(postgres()).await).await;
+}
+
+#[cfg(feature = "postgres")]
+fn postgres() -> super::PostgresBackend {
+    super::PostgresBackend::new(&super::postgres::testing::TestServer::shared().fresh_url()).unwrap()
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_of_one_schema_lose_no_update() {
+    let backend = postgres();
+    two_stores_lose_no_update(open(backend.clone()).await, open(backend).await).await;
 }
 
 #[cfg(feature = "sqlite")]

@@ -22,6 +22,8 @@ use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, Writte
 
 /// The pause before another try where a backend answers `store_busy` at once.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause before another try where a transaction failed by what may pass.
+const AGAIN_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// How many batches have savepoints after a command had to be undone.
 const CAREFUL_BATCHES: u32 = 16;
 
@@ -223,12 +225,14 @@ impl Writer {
 
     /// Runs a batch until everybody in it is answered; leaves it empty.
     fn run(&mut self, batch: &mut Batch) {
+        let deadline = Instant::now() + self.options.busy();
+        let mut pause = BUSY_PAUSE;
         loop {
             batch.retain(|job| !job.is_abandoned());
             if batch.is_empty() {
                 return;
             }
-            match self.attempt(batch) {
+            match self.attempt(batch, deadline) {
                 Ok(Tried::Done) => {
                     self.careful = self.careful.saturating_sub(1);
                     return;
@@ -239,6 +243,13 @@ impl Writer {
                 Ok(Tried::Spoilt(place, error)) => {
                     self.connection = None;
                     batch.remove(place).fail(error);
+                }
+                // A connection that was lost, or a transaction that met another: nothing of it is there.
+                Err(error) if self.backend.is_transient(&error) && Instant::now() + pause < deadline => {
+                    tracing::info!(town = %self.town, code = error.code(), "a write transaction is tried again: {}", error.chain());
+                    self.connection = None;
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(AGAIN_PAUSE_MAX);
                 }
                 Err(error) => {
                     self.connection = None;
@@ -261,10 +272,9 @@ impl Writer {
     }
 
     /// One transaction with every job of the batch; an error is of the transaction, not of a job.
-    fn attempt(&mut self, batch: &mut Batch) -> Result<Tried> {
+    fn attempt(&mut self, batch: &mut Batch, deadline: Instant) -> Result<Tried> {
         self.connected()?;
         let connection = self.connection.as_mut().expect("it was opened above");
-        let deadline = Instant::now() + self.options.busy();
         let mut txn = loop {
             match connection.write(&self.town) {
                 Ok(txn) => break txn,
@@ -287,8 +297,23 @@ impl Writer {
                 txn.savepoint()?;
             }
             let mut watched = Watched { txn: &mut *txn, wrote: false };
-            let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut watched)));
+            let mut outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut watched)));
             let wrote = watched.wrote;
+            if careful && matches!(outcome, Ok(Ok(()))) {
+                // What the job put off fails here and not in another.
+                outcome = Ok(txn.flush());
+            }
+            // Whatever the job made of the error that ended the transaction.
+            let spoilt = txn.spoilt();
+            if let Some(error) = &spoilt {
+                if self.backend.is_transient(error) {
+                    return Err(error.clone());
+                }
+                if let Ok(Ok(())) = outcome {
+                    outcome = Ok(Err(error.clone()));
+                }
+            }
+            let wrote = wrote || spoilt.is_some();
             match outcome {
                 Ok(Ok(())) => results.push(Some(Ok(()))),
                 Ok(Err(error)) if alone => {
@@ -311,7 +336,16 @@ impl Writer {
 
         self.quarantine.collect(txn.as_reader());
         let seq = txn.head()?.seq;
-        txn.commit()?;
+        match txn.commit() {
+            Ok(()) => {}
+            // It is one job's change that failed, which savepoints show.
+            Err(error)
+                if !alone && !careful && error.fact("put_off").is_some() && !self.backend.is_transient(&error) =>
+            {
+                return Ok(Tried::Unsure);
+            }
+            Err(error) => return Err(error),
+        }
         raise(&self.commits, seq);
         for (job, result) in batch.drain(..).zip(results) {
             match result {
@@ -385,6 +419,12 @@ impl Txn for Watched<'_> {
     }
     fn rollback_to_savepoint(&mut self) -> Result<()> {
         self.writing().rollback_to_savepoint()
+    }
+    fn flush(&mut self) -> Result<()> {
+        self.txn.flush()
+    }
+    fn spoilt(&self) -> Option<Error> {
+        self.txn.spoilt()
     }
     fn commit(self: Box<Self>) -> Result<()> {
         Err(Error::internal("commit_in_command", "the writer commits, not a command"))

@@ -1,20 +1,27 @@
 //! What a town is opened with, as data.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::builder::TownBuilder;
 use crate::model::{Error, Result};
+use crate::store::MemoryBackend;
 
 /// What a town is opened with, where that is data: from a configuration, or from a caller in another language.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TownOptions {
     /// The town's name; `town` where it is left out.
     pub id: Option<String>,
-    /// `full` (where it is left out): what was answered survives a loss of power. `normal`: it survives a kill.
+    /// Where the town is kept: `sqlite` (where it is left out) for `town.db` in its folder, `memory`, or the `postgres://`
+    /// URL of a database (with the feature `postgres`), which may hold a password and is told to nobody.
+    pub store: Option<String>,
+    /// `full` (where it is left out): what was answered survives a loss of power. `normal`: it survives a kill; with
+    /// Postgres, one of the town's process, not of the server.
     pub durability: Option<String>,
     /// Ids are made from this seed instead of a random one.
     pub seed: Option<u64>,
@@ -24,6 +31,23 @@ pub struct TownOptions {
     pub program: Option<PathBuf>,
     /// Where `program` is left out, the folder to look for it in before the `PATH`.
     pub beside: Option<PathBuf>,
+}
+
+impl fmt::Debug for TownOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, store, durability, seed, restore, program, beside } = self;
+        // A URL may hold a password.
+        let store = store.as_deref().map(|store| store.split(':').next().unwrap_or_default());
+        f.debug_struct("TownOptions")
+            .field("id", id)
+            .field("store", &store)
+            .field("durability", durability)
+            .field("seed", seed)
+            .field("restore", restore)
+            .field("program", program)
+            .field("beside", beside)
+            .finish()
+    }
 }
 
 impl TownOptions {
@@ -44,7 +68,8 @@ impl TownBuilder {
     /// Takes what is given in `options` and leaves the rest.
     ///
     /// # Errors
-    /// `durability_unknown`; `program_missing` where `program` is no file.
+    /// `durability_unknown`; `program_missing` where `program` is no file; `store_unknown`, `store_url` and
+    /// `store_unsupported` for a store that there is not, cannot be read, or was left out of this build.
     pub fn options(mut self, options: TownOptions) -> Result<Self> {
         if let Some(id) = &options.id {
             self = self.id(id);
@@ -52,19 +77,28 @@ impl TownBuilder {
         if let Some(seed) = options.seed {
             self = self.seed(seed);
         }
+        let is_full = options.durability.as_deref().map(is_full).transpose()?;
         self.restore = options.restore.or(self.restore);
         #[cfg(feature = "sqlite")]
-        if let Some(durability) = &options.durability {
-            self.sqlite.durability = match durability.as_str() {
-                "full" => crate::store::Durability::Full,
-                "normal" => crate::store::Durability::Normal,
-                other => {
-                    let found = crate::model::id::excerpt(other);
-                    return Err(Error::invalid("durability_unknown", format!("{found} is no durability"))
-                        .with("found", found)
-                        .with("allowed", "full, normal"));
-                }
-            };
+        if let Some(is_full) = is_full {
+            self.sqlite.durability =
+                if is_full { crate::store::Durability::Full } else { crate::store::Durability::Normal };
+        }
+        match options.store.as_deref() {
+            None => {}
+            Some("sqlite") if cfg!(feature = "sqlite") => self.backend = None,
+            Some("memory") => self = self.backend(Arc::new(MemoryBackend::new())),
+            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                self = self.postgres(url, is_full)?;
+            }
+            Some("sqlite") => return Err(left_out("SQLite")),
+            Some(_) => {
+                return Err(Error::invalid(
+                    "store_unknown",
+                    "the store is neither sqlite, memory nor a postgres:// URL",
+                )
+                .with("allowed", "sqlite, memory, postgres://"));
+            }
         }
         #[cfg(all(feature = "git", feature = "process"))]
         {
@@ -81,6 +115,38 @@ impl TownBuilder {
             }
         }
         Ok(self)
+    }
+
+    #[cfg(feature = "postgres")]
+    fn postgres(self, url: &str, is_full: Option<bool>) -> Result<Self> {
+        let mut backend = crate::store::PostgresBackend::new(url)?;
+        if let Some(is_full) = is_full {
+            backend = backend.with_full_durability(is_full);
+        }
+        Ok(self.backend(Arc::new(backend)))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_self, reason = "with the feature it is used")]
+    fn postgres(self, _url: &str, _is_full: Option<bool>) -> Result<Self> {
+        Err(left_out("Postgres"))
+    }
+}
+
+fn left_out(name: &str) -> Error {
+    Error::unsupported("store_unsupported", format!("this build knows no {name}"))
+}
+
+fn is_full(durability: &str) -> Result<bool> {
+    match durability {
+        "full" => Ok(true),
+        "normal" => Ok(false),
+        other => {
+            let found = crate::model::id::excerpt(other);
+            Err(Error::invalid("durability_unknown", format!("{found} is no durability"))
+                .with("found", found)
+                .with("allowed", "full, normal"))
+        }
     }
 }
 
@@ -103,11 +169,29 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused() {
         let builder = |options: Json| Town::builder("x").options(TownOptions::from_json(options).unwrap());
-        #[cfg(feature = "sqlite")]
+        assert_eq!(builder(json!({ "store": "oracle" })).unwrap_err().code(), "store_unknown");
+        #[cfg(feature = "postgres")]
+        assert_eq!(builder(json!({ "store": "postgres://x?y=z" })).unwrap_err().code(), "store_url");
+        #[cfg(not(feature = "postgres"))]
+        assert_eq!(builder(json!({ "store": "postgres://m@h/d" })).unwrap_err().code(), "store_unsupported");
         assert_eq!(builder(json!({ "durability": "none" })).unwrap_err().code(), "durability_unknown");
         #[cfg(all(feature = "git", feature = "process"))]
         assert_eq!(builder(json!({ "program": "/no/such/program" })).unwrap_err().code(), "program_missing");
         let legal = builder(json!({ "durability": "normal", "id": "t" })).unwrap();
         assert_eq!(legal.id.unwrap().as_str(), "t");
+    }
+
+    #[test]
+    fn a_store_is_chosen_by_its_name_or_url_and_its_password_is_told_to_nobody() {
+        let options = |store: &str| TownOptions::from_json(json!({ "store": store })).unwrap();
+        let chosen = |store: &str| Town::builder("x").options(options(store)).unwrap().backend.map(|b| b.name());
+        assert_eq!(chosen("memory"), Some("memory"));
+        #[cfg(feature = "sqlite")]
+        assert_eq!(chosen("sqlite"), None);
+        let url = "postgres://mayor:s3cret@h/d";
+        #[cfg(feature = "postgres")]
+        assert_eq!(chosen(url), Some("postgres"));
+        let told = format!("{:?} {:?}", options(url), Town::builder("x").options(options(url)).map_err(|e| e.chain()));
+        assert!(!told.contains("s3cret"), "{told}");
     }
 }

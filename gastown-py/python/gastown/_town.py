@@ -132,6 +132,8 @@ class OpenOptions(TypedDict, total=False):
     """How a town is opened.
 
     - `id`: the town's name.
+    - `store`: `sqlite` (also when left out) keeps the town in its folder, `memory` in this process alone, the
+      `postgres://` URL of a database in a schema that any number of processes may share.
     - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
     - `seed`, `clock`: where ids and the time come from; for runs that must repeat.
     - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
@@ -141,6 +143,7 @@ class OpenOptions(TypedDict, total=False):
     """
 
     id: str | None
+    store: str | None
     durability: Durability | None
     seed: int | None
     clock: _gastown.ManualClock | None

@@ -212,10 +212,12 @@ pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
 
 /// A store that is told of others' commits, or looks often where nobody tells it.
 pub(super) async fn store(backend: Arc<dyn Backend>) -> Store {
-    let can_hear = {
+    // A backend may want a thread that is no async runtime's.
+    let can_hear = || {
         drop(backend.connect(Access::Write).unwrap());
         backend.changes().unwrap().is_some()
     };
+    let can_hear = std::thread::scope(|scope| scope.spawn(can_hear).join().unwrap());
     // The slow check does not come while a case runs, except where there is nothing else.
     let options = StoreOptions { check_ms: if can_hear { 3_600_000 } else { 10 }, ..StoreOptions::default() };
     Store::open(backend, town(), options).await.unwrap()

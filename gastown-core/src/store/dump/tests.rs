@@ -5,7 +5,7 @@ use std::io::BufReader;
 use super::*;
 use crate::model::{Event, Head, Result, Row, RowKind, TownId};
 use crate::store::conformance::sample::{self, Draw};
-use crate::store::{Access, Backend, MemoryBackend, Position, Reader as _, Scan, index};
+use crate::store::{Access, Backend, MemoryBackend, Position, Scan, index};
 
 fn town() -> TownId {
     TownId::new("town").unwrap()

@@ -65,7 +65,29 @@ pub(super) fn identify(db: &Connection) -> Result<i32> {
         .with("found", version)
         .with("known", VERSION));
     }
+    check_steps(db, version)?;
     Ok(version)
+}
+
+/// Holds the steps that made the file against those that were published.
+fn check_steps(db: &Connection, version: i32) -> Result<()> {
+    let altered = |step: i32| {
+        Error::corrupt("schema_altered", format!("step {step} of the schema is not the one that was published"))
+            .with("version", step)
+    };
+    let mut statement =
+        db.prepare("SELECT version, sha256 FROM migration ORDER BY version").map_err(|e| altered(1).because(e))?;
+    let taken = statement
+        .query_map([], |row| Ok((row.get::<_, i32>(0)?, row.get::<_, String>(1)?)))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+        .map_err(of_sqlite)?;
+    let known = MIGRATIONS.iter().take_while(|step| step.version <= version);
+    for (place, step) in known.enumerate() {
+        if taken.get(place).is_none_or(|(number, sum)| *number != step.version || *sum != sha256(step.sql)) {
+            return Err(altered(step.version));
+        }
+    }
+    Ok(())
 }
 
 /// Puts the file into write-ahead mode, where it is not yet.

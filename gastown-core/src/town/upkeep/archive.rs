@@ -61,7 +61,7 @@ pub(in crate::town) async fn retain(town: &Town) -> Result<()> {
             let view = View::new(reader, &Scope::Town, now);
             let before = |name| {
                 let kept: Option<u64> = settings::resolve(view, None, name)?;
-                Ok(kept.map(|kept| now.before(Duration::from_millis(kept))))
+                Ok::<_, Error>(kept.map(|kept| now.before(Duration::from_millis(kept))))
             };
             Ok(Archive { closed_before: before("beads.keep_ms")?, events_before: before("events.keep_ms")? })
         })

@@ -141,10 +141,17 @@ fn of_whole_town(handle: &Handle) -> Result<()> {
     }
 }
 
-/// Runs what blocks on files.
+/// Runs what blocks on files and databases, on a thread that is no async runtime's.
+///
+/// Dropped before it answers, the work goes on to its end.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|source| Error::internal("upkeep_panicked", "work on the town's files panicked").because(source))?
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    // A caller that went away needs no answer.
+    let run = move || drop(answer.send(work()));
+    std::thread::Builder::new().name("gastown-upkeep".to_owned()).spawn(run).map_err(|source| {
+        Error::unavailable("thread_refused", "a thread for the town's files could not be started").because(source)
+    })?;
+    answered.await.map_err(|_| Error::internal("upkeep_panicked", "work on the town's files panicked"))?
 }
 
 /// What was exported.

@@ -1,0 +1,155 @@
+//! Values as the server holds them.
+//!
+//! Text of the server cannot hold a NUL, so two characters are written as two: 0 as 1 1, and 1 as 1 2. Order by bytes
+//! and equality stay what they were, and every other text is written as it is.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+
+use crate::model::value::Value;
+
+/// The text without a NUL that stands for `text`.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\0', '\u{1}']) {
+        return Cow::Borrowed(text);
+    }
+    let mut written = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match character {
+            '\0' => written.push_str("\u{1}\u{1}"),
+            '\u{1}' => written.push_str("\u{1}\u{2}"),
+            other => written.push(other),
+        }
+    }
+    Cow::Owned(written)
+}
+
+/// The text that [`escaped`] wrote; none where nothing can have been written so.
+pub(super) fn unescaped(written: &str) -> Option<Cow<'_, str>> {
+    if !written.contains('\u{1}') {
+        return Some(Cow::Borrowed(written));
+    }
+    let mut text = String::with_capacity(written.len());
+    let mut characters = written.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1}' => match characters.next()? {
+                '\u{1}' => text.push('\0'),
+                '\u{2}' => text.push('\u{1}'),
+                _ => return None,
+            },
+            other => text.push(other),
+        }
+    }
+    Some(Cow::Owned(text))
+}
+
+/// A value as a parameter.
+#[derive(Clone, Debug)]
+pub(super) struct Parameter(pub(super) Value);
+
+impl Parameter {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self(Value::Text(text.into()))
+    }
+
+    /// A number as the server holds it; more than it can hold is as good as all.
+    pub(super) fn count(n: u64) -> Self {
+        Self(Value::Int(i64::try_from(n).unwrap_or(i64::MAX)))
+    }
+
+    /// About how many bytes it is.
+    pub(super) fn weight(&self) -> usize {
+        match &self.0 {
+            Value::Text(text) => text.len(),
+            Value::Null | Value::Int(_) => 8,
+        }
+    }
+}
+
+impl From<&Value> for Parameter {
+    fn from(value: &Value) -> Self {
+        Self(value.clone())
+    }
+}
+
+impl ToSql for Parameter {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        match &self.0 {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Int(n) if *ty == Type::INT8 => n.to_sql(ty, out),
+            Value::Text(text) if *ty == Type::TEXT => (&*escaped(text)).to_sql(ty, out),
+            other => Err(format!("a parameter of type {ty} cannot be {other:?}").into()),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::INT8 || *ty == Type::TEXT
+    }
+
+    to_sql_checked!();
+}
+
+/// A value as a column.
+pub(super) struct Cell(pub(super) Value);
+
+impl<'a> FromSql<'a> for Cell {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        if *ty == Type::INT8 {
+            return Ok(Self(Value::Int(i64::from_sql(ty, raw)?)));
+        }
+        let text = unescaped(<&str>::from_sql(ty, raw)?).ok_or("a text is escaped as nobody escapes it")?;
+        Ok(Self(Value::Text(text.into_owned())))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        Ok(Self(Value::Null))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::INT8 || *ty == Type::TEXT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_escaped_comes_back_and_keeps_its_order() {
+        let mut texts = vec![
+            "",
+            "\0",
+            "\0\0",
+            "\0\u{1}",
+            "\0a",
+            "\u{1}",
+            "\u{1}\0",
+            "\u{1}\u{1}",
+            "\u{1}\u{2}",
+            "\u{2}",
+            "a",
+            "a\0",
+            "a\0b",
+            "a\u{1}",
+            "ab",
+            "ä",
+            "\u{10ffff}",
+        ];
+        texts.sort_unstable();
+        let written: Vec<_> = texts.iter().map(|text| escaped(text).into_owned()).collect();
+        assert!(written.is_sorted() && written.iter().all(|text| !text.contains('\0')));
+        let back: Vec<_> = written.iter().map(|text| unescaped(text).unwrap()).collect();
+        assert_eq!(back, texts);
+    }
+
+    #[test]
+    fn what_nobody_wrote_is_not_read() {
+        for wrong in ["\u{1}", "a\u{1}b", "\u{1}\u{3}"] {
+            assert_eq!(unescaped(wrong), None, "{wrong:?}");
+        }
+    }
+}

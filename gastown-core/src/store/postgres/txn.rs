@@ -1,0 +1,229 @@
+//! The write transaction.
+
+use super::PostgresBackend;
+use super::changes::channel;
+use super::error::LOST;
+use super::line::Step;
+use super::sql;
+use super::text::Parameter;
+use super::view::{Place, View};
+use crate::model::value::{ColumnType, Value};
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
+use crate::store::{Reader, Scan, Txn, Unreadable, check_order, check_truncation, check_values};
+
+/// One write transaction, under the town's lock.
+///
+/// Changes answer nothing, so they are put off and sent together with what is asked next.
+pub(super) struct PostgresTxn<'c> {
+    view: View<'c>,
+    backend: &'c PostgresBackend,
+    /// The server's number of this session.
+    session: i64,
+    savepoint: Option<Savepoint>,
+    /// Also where that was undone.
+    has_appended: bool,
+}
+
+/// By what a commit is known whose answer was lost.
+#[derive(Debug)]
+pub(super) struct CommitMark {
+    pub(super) town: TownId,
+    /// The session that had the town's lock.
+    pub(super) session: i64,
+    /// The connection, and which of its transactions; none where the transaction had nothing to change.
+    pub(super) transaction: Option<(String, i64)>,
+}
+
+/// What to return to.
+struct Savepoint {
+    head: Head,
+    /// Where the savepoint stands in what is put off, while it was not sent.
+    place: Place,
+}
+
+impl<'c> PostgresTxn<'c> {
+    pub(super) const fn new(view: View<'c>, backend: &'c PostgresBackend, session: i64) -> Self {
+        Self { view, backend, session, savepoint: None, has_appended: false }
+    }
+
+    fn town(&self) -> &str {
+        self.view.town.as_str()
+    }
+
+    fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
+        let int = |n: i64| Parameter(Value::Int(n));
+        let parameters = vec![
+            Parameter::text(self.town()),
+            Parameter::count(event.seq),
+            int(event.at.as_micros()),
+            Parameter::text(&event.actor),
+            Parameter(event.session.as_ref().map_or(Value::Null, |id| Value::Text(id.as_str().to_owned()))),
+            Parameter(event.epoch.map_or(Value::Null, Value::Int)),
+            Parameter::text(&event.kind),
+            Parameter::text(&event.subject),
+            Parameter::text(data),
+            Parameter::text(changes),
+            int(event.schema.into()),
+            Parameter::text(&event.hash),
+        ];
+        self.view.put_off(Step::new(sql::APPEND, parameters))?;
+        self.view.set_head(event.head());
+        Ok(())
+    }
+}
+
+impl Reader for PostgresTxn<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Row>> {
+        self.view.get(key)
+    }
+    fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
+        self.view.scan(scan)
+    }
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.view.unreadable()
+    }
+    fn head(&self) -> Result<Head> {
+        self.view.head()
+    }
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.view.events(after, limit)
+    }
+    fn count(&self, scan: &Scan) -> Result<u64> {
+        self.view.count(scan)
+    }
+}
+
+impl Txn for PostgresTxn<'_> {
+    fn put(&mut self, row: &Row) -> Result<()> {
+        let parameters = sql::with_town(self.town(), &row.to_values());
+        self.view.put_off(Step::new(&*sql::statements(row.kind()).put, parameters))
+    }
+
+    fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
+        let (kind, key_len) = (after.kind(), after.kind().key_len());
+        if before.kind() != kind || before.to_values()[..key_len] != after.to_values()[..key_len] {
+            return Err(
+                Error::internal("replace_key", "a row is replaced by one of its key").with("table", kind.table())
+            );
+        }
+        self.put(after)
+    }
+
+    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
+        check_values(kind, values)?;
+        // What the table cannot hold is refused here: the server would end the transaction.
+        for (column, value) in kind.columns().iter().zip(values) {
+            let fits = match value {
+                Value::Null => column.nullable,
+                Value::Int(_) => column.column_type == ColumnType::Int,
+                Value::Text(_) => column.column_type == ColumnType::Text,
+            };
+            if !fits {
+                let words = format!("the column {} of {} cannot hold that", column.name, kind.table());
+                return Err(Error::invalid("values_refused", words)
+                    .with("table", kind.table())
+                    .with("column", column.name));
+            }
+        }
+        let parameters = sql::with_town(self.town(), values);
+        self.view.put_off(Step::new(&*sql::statements(kind).put, parameters))
+    }
+
+    fn delete(&mut self, key: &Key) -> Result<()> {
+        self.view.put_off(Step::new(&*sql::statements(key.kind).delete, sql::key(self.town(), key)))
+    }
+
+    fn append(&mut self, events: &[Event]) -> Result<()> {
+        check_order(&self.head()?, events)?;
+        for event in events {
+            let changes = serde_json::to_string(&event.changes)
+                .map_err(|source| Error::internal("event_unwritable", "an event cannot be written").because(source))?;
+            self.insert(event, &event.data.to_string(), &changes)?;
+        }
+        self.has_appended |= !events.is_empty();
+        Ok(())
+    }
+
+    fn append_written(&mut self, events: &[WrittenEvent]) -> Result<()> {
+        check_order(&self.head()?, events.iter().map(|written| &written.event))?;
+        for WrittenEvent { event, data, changes } in events {
+            self.insert(event, data, changes)?;
+        }
+        self.has_appended |= !events.is_empty();
+        Ok(())
+    }
+
+    fn truncate_events(&mut self, through: u64) -> Result<()> {
+        check_truncation(&self.head()?, through)?;
+        let parameters = vec![Parameter::text(self.town()), Parameter::count(through)];
+        self.view.put_off(Step::new(sql::TRUNCATE, parameters))
+    }
+
+    fn savepoint(&mut self) -> Result<()> {
+        let head = self.head()?;
+        // What fails before the savepoint must not be taken for something behind it.
+        self.view.flush()?;
+        if self.savepoint.is_some() {
+            self.view.put_off(Step::plain("RELEASE SAVEPOINT command"))?;
+        }
+        self.view.put_off(Step::plain("SAVEPOINT command"))?;
+        self.savepoint = Some(Savepoint { head, place: self.view.place() });
+        Ok(())
+    }
+
+    fn rollback_to_savepoint(&mut self) -> Result<()> {
+        let Some(savepoint) = &self.savepoint else {
+            return Err(Error::internal("savepoint_missing", "there is no savepoint to return to"));
+        };
+        if !self.view.cut(savepoint.place) {
+            self.view.forget()?;
+            self.view.put_off(Step::plain("ROLLBACK TO SAVEPOINT command"))?;
+        }
+        self.view.set_head(savepoint.head.clone());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.view.flush()
+    }
+
+    fn spoilt(&self) -> Option<Error> {
+        self.view.failed()
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<()> {
+        if let Some(error) = self.view.failed() {
+            return Err(error);
+        }
+        let (line, town) = (self.view.line, Parameter::text(self.town()));
+        let mut mark = CommitMark { town: self.view.town.clone(), session: self.session, transaction: None };
+        let mut steps = Vec::with_capacity(4);
+        if self.view.has_changed() {
+            let (writer, number) = line.next_transaction()?;
+            if number == 1 {
+                steps.push(Step::new(sql::FORGET_MARKS, vec![town.clone()]));
+            }
+            let by = [Parameter::text(&writer), Parameter(Value::Int(number))];
+            steps.push(Step::new(sql::MARK, std::iter::once(town.clone()).chain(by).collect()));
+            mark.transaction = Some((writer, number));
+        }
+        if self.has_appended {
+            let channel = Parameter::text(channel(&self.backend.place.schema));
+            steps.push(Step::new("SELECT pg_notify($1, $2)", vec![channel, town]));
+        }
+        steps.push(Step::plain("COMMIT"));
+        match self.view.send(steps) {
+            Ok(_) => {
+                self.view.is_over = true;
+                Ok(())
+            }
+            // The server may have got it all the same.
+            Err(error) if error.code() == LOST => self.backend.find_out(&mark, error),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn as_reader(&self) -> &dyn Reader {
+        self
+    }
+}
