@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use sha2::{Digest as _, Sha256};
 
 use super::record::ColumnRole;
-use super::value::Value;
+use super::value::{Cell, Value};
 use super::{Error, Key, Result, RowKind, SessionId, Timestamp};
 
 /// The version of the form that events are written in.
@@ -122,8 +122,8 @@ impl WrittenEvent {
 
 /// Writes a [`Change`] as the JSON that serde writes of it.
 ///
-/// `values` are all columns of the row; none where it was deleted.
-pub(crate) fn write_change(out: &mut String, key: &Key, values: Option<&[Value]>) {
+/// `cells` are all columns of the row; none where it was deleted.
+pub(crate) fn write_change(out: &mut String, key: &Key, cells: Option<&[Cell<'_>]>) {
     out.push_str("{\"table\":");
     write_text(out, key.kind.table());
     out.push_str(",\"key\":[");
@@ -131,18 +131,20 @@ pub(crate) fn write_change(out: &mut String, key: &Key, values: Option<&[Value]>
         if n > 0 {
             out.push(',');
         }
-        write_value(out, value);
+        write_cell(out, &value.into());
     }
     out.push_str("],\"row\":");
-    match values {
+    match cells {
         None => out.push_str("null"),
-        Some(values) => {
+        Some(cells) => {
             let columns = key.kind.columns();
             for (n, &place) in journaled_by_name(key.kind).iter().enumerate() {
                 out.push(if n == 0 { '{' } else { ',' });
-                write_text(out, columns[place].name);
-                out.push(':');
-                write_value(out, &values[place]);
+                // A column's name needs no escaping.
+                out.push('"');
+                out.push_str(columns[place].name);
+                out.push_str("\":");
+                write_cell(out, &cells[place]);
             }
             out.push('}');
         }
@@ -164,11 +166,12 @@ fn journaled_by_name(kind: RowKind) -> &'static [usize] {
     &ALL.get_or_init(|| RowKind::ALL.iter().map(places).collect())[kind as usize]
 }
 
-fn write_value(out: &mut String, value: &Value) {
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Int(n) => write!(out, "{n}").expect("a text takes everything"),
-        Value::Text(text) => write_text(out, text),
+fn write_cell(out: &mut String, cell: &Cell<'_>) {
+    match cell {
+        Cell::Null => out.push_str("null"),
+        Cell::Int(n @ 0..=9) => out.push(char::from(b'0' + n.to_le_bytes()[0])),
+        Cell::Int(n) => write!(out, "{n}").expect("a text takes everything"),
+        Cell::Text(text) => write_text(out, text),
     }
 }
 

@@ -7,7 +7,7 @@ use super::ids::Ids;
 use super::view::View;
 use crate::model::event::write_change;
 use crate::model::record::ColumnRole;
-use crate::model::value::Value;
+use crate::model::value::{Cell, Value};
 use crate::model::{
     BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp, WrittenEvent,
 };
@@ -124,7 +124,7 @@ impl<'a> ScopedTxn<'a> {
         let row = record.into_row();
         let key = row.key();
         self.check(&key, &row)?;
-        let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_values())));
+        let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
         self.raw.put(key.clone(), row)?;
         if let Some(change) = change {
             self.note(key, change);
@@ -231,9 +231,9 @@ impl<'a> ScopedTxn<'a> {
     }
 }
 
-fn change_text(key: &Key, values: Option<&[Value]>) -> String {
+fn change_text(key: &Key, cells: Option<&[Cell<'_>]>) -> String {
     let mut text = String::with_capacity(1_024);
-    write_change(&mut text, key, values);
+    write_change(&mut text, key, cells);
     text
 }
 
