@@ -3,6 +3,7 @@
 mod agent;
 mod bead;
 mod convoy;
+mod delivery;
 mod dependency;
 mod effect;
 pub(crate) mod error;
@@ -22,6 +23,7 @@ pub mod value;
 pub use agent::{AgentRow, AgentState, Role};
 pub use bead::{BeadKind, BeadRow, BeadStatus, BeadTextRow, LabelRow, Resolution};
 pub use convoy::{ConvoyMode, ConvoyRow, ConvoyState, FailurePolicy};
+pub use delivery::{DeliveryRow, DeliveryState};
 pub use dependency::{DependencyKind, DependencyRow};
 pub use effect::{EffectRow, EffectState, Order};
 pub use error::{Error, ErrorKind, Result};

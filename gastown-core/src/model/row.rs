@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use super::event::Change;
 #[cfg(any(test, feature = "testkit"))]
 use super::event::key_json;
+use super::id::excerpt;
 use super::record::{Column, ColumnRole, Record};
 use super::value::{Cell, Value};
 use super::{
-    AgentRow, BeadId, BeadRow, BeadTextRow, ConvoyRow, DependencyKind, DependencyRow, EffectId, EffectRow, Error,
-    IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Result, RigName, RigRow, SessionId, SessionRow, SettingRow,
-    TownId, TownRow,
+    AgentRow, BeadId, BeadRow, BeadTextRow, ConvoyRow, DeliveryRow, DependencyKind, DependencyRow, EffectId, EffectRow,
+    Error, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Result, RigName, RigRow, SessionId, SessionRow,
+    SettingRow, TownId, TownRow,
 };
 
 /// A record that has a variant in [`Row`].
@@ -116,6 +117,8 @@ rows! {
     Convoy(ConvoyRow),
     /// [`MergeRequestRow`]
     MergeRequest(MergeRequestRow),
+    /// [`DeliveryRow`]
+    Delivery(DeliveryRow),
     /// [`EffectRow`]
     Effect(EffectRow),
     /// [`SettingRow`]
@@ -216,6 +219,18 @@ pub struct Key {
     pub values: Vec<Value>,
 }
 
+impl std::fmt::Display for Key {
+    /// The table and the key's columns, as a person reads them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind.table())?;
+        self.values.iter().try_for_each(|value| match value {
+            Value::Null => f.write_str(" null"),
+            Value::Int(n) => write!(f, " {n}"),
+            Value::Text(text) => write!(f, " {}", excerpt(text)),
+        })
+    }
+}
+
 impl Key {
     fn text<const N: usize>(kind: RowKind, parts: [&str; N]) -> Self {
         Self { kind, values: parts.into_iter().map(|part| Value::Text(part.to_owned())).collect() }
@@ -259,6 +274,11 @@ impl Key {
     /// A merge request's detail.
     pub fn merge_request(id: &BeadId) -> Self {
         Self::text(RowKind::MergeRequest, [id.as_str()])
+    }
+
+    /// A message on its way to one recipient.
+    pub fn delivery(message: &BeadId, recipient: &str) -> Self {
+        Self::text(RowKind::Delivery, [message.as_str(), recipient])
     }
 
     /// An effect.

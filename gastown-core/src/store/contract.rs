@@ -1,12 +1,14 @@
 //! The traits a backend implements.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::path::Path;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::index::Index;
 use crate::model::value::{ColumnType, Value};
-use crate::model::{Error, Event, Head, Key, Result, Row, TownId, WrittenEvent};
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,66 @@ pub trait Connection: Send {
     /// - It sees everything that was committed before it began, and its own changes.
     /// - Dropped without a commit it leaves nothing.
     fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>>;
+
+    /// Says how the database is kept.
+    fn describe(&mut self) -> Result<Description> {
+        Ok(Description::default())
+    }
+
+    /// Looks for damage in the backend's own structures: each finding is a sentence, none means that all is well.
+    ///
+    /// # Contract
+    /// It sees every town of the database, changes nothing, and may take as long as reading all of it. What the rows
+    /// say is not its subject.
+    fn check(&mut self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Gives back the space of what was deleted.
+    ///
+    /// # Contract
+    /// Only asked of a writer's connection. Others may have to wait; nothing that can be read changes.
+    fn vacuum(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Copies the database as it is at one moment into a new file; false where the backend has no such file.
+    ///
+    /// # Contract
+    /// - Nobody waits for it: commands and reads go on.
+    /// - When it returns true, `path` is durable and whole and opens as a database of this backend; when it fails,
+    ///   nothing is at `path`. A file that is there already is refused with `backup_exists`
+    ///   ([`Conflict`](crate::ErrorKind::Conflict)).
+    fn copy_to(&mut self, path: &Path) -> Result<bool> {
+        let _ = path;
+        Ok(false)
+    }
+}
+
+/// How a database is kept, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// The version of its schema; 0 where it has none.
+    pub schema: u32,
+    /// What survives a commit: `full`, `normal`, or `none` where nothing does.
+    pub durability: &'static str,
+    /// Its size in bytes, where that is known.
+    pub bytes: Option<u64>,
+}
+
+impl Description {
+    /// A description without a size.
+    pub const fn new(schema: u32, durability: &'static str) -> Self {
+        Self { schema, durability, bytes: None }
+    }
+
+    /// The same with a size in bytes.
+    #[must_use]
+    pub const fn with_bytes(mut self, bytes: u64) -> Self {
+        self.bytes = Some(bytes);
+        self
+    }
 }
 
 /// What a scan asks for.
@@ -168,6 +230,9 @@ impl Position {
 /// One town at one moment.
 pub trait Reader {
     /// The row of this key.
+    ///
+    /// # Contract
+    /// A row that is there and cannot be read as its kind is the error of [`Unreadable::into_error`].
     fn get(&self, key: &Key) -> Result<Option<Row>>;
 
     /// Rows of one index, in its order.
@@ -176,12 +241,23 @@ pub trait Reader {
     /// - Order: by the order columns, null before numbers before text, text by its UTF-8 bytes.
     /// - `after` need not be a row that is there still; entries behind it are returned, each once.
     /// - The cost follows the rows returned, not the table.
+    /// - A row that cannot be read as its kind stops nobody: it is left out, takes nothing of the limit, and is told by
+    ///   [`Reader::unreadable`].
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>>;
+
+    /// Tells which rows the scans of this reader left out because they cannot be read, and forgets them.
+    ///
+    /// # Contract
+    /// Each once, at most [`UNREADABLE_MAX`]; [`UnreadableRows`] does that.
+    fn unreadable(&self) -> Vec<Unreadable>;
 
     /// Where the journal ends.
     fn head(&self) -> Result<Head>;
 
     /// Events with a `seq` greater than `after`, in order, at most `limit`.
+    ///
+    /// # Contract
+    /// What [`Txn::truncate_events`] removed is left out; the others have no gap.
     fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>>;
 
     /// How many rows a scan without its limit would give.
@@ -216,7 +292,18 @@ pub trait Txn: Reader {
         self.put(after)
     }
 
-    /// Removes the row of this key; nothing where there is none.
+    /// Stores columns under their key as they are, also where they make no row of the kind.
+    ///
+    /// # Contract
+    /// `values` has a value for each column, the key's first and not null; another number is refused with
+    /// `values_malformed` ([`Internal`](crate::ErrorKind::Internal)). What makes a row is as if it had been put. What
+    /// makes none is stored where the backend can hold it at all, else refused with `values_refused`
+    /// ([`Invalid`](crate::ErrorKind::Invalid)), and stands in every index whose conditions hold.
+    ///
+    /// Nothing but restoring and the conformance kit, which plants damage with it, asks this.
+    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()>;
+
+    /// Removes the row of this key, readable or not; nothing where there is none.
     fn delete(&mut self, key: &Key) -> Result<()>;
 
     /// Appends entries to the journal.
@@ -236,6 +323,13 @@ pub trait Txn: Reader {
         self.append(&events)
     }
 
+    /// Removes the entries of the journal up to this `seq`, which were kept elsewhere before.
+    ///
+    /// # Contract
+    /// The last entry stays, so that [`Reader::head`] does: a `through` that is not before it is refused with
+    /// `event_order` ([`Internal`](crate::ErrorKind::Internal)). Savepoints undo it.
+    fn truncate_events(&mut self, through: u64) -> Result<()>;
+
     /// Marks a place to return to, replacing an earlier mark.
     fn savepoint(&mut self) -> Result<()>;
 
@@ -251,6 +345,83 @@ pub trait Txn: Reader {
 
     /// The transaction as a reader.
     fn as_reader(&self) -> &dyn Reader;
+}
+
+/// The most rows that one reader tells to be unreadable.
+pub const UNREADABLE_MAX: usize = 100;
+
+/// A stored row that cannot be read as its kind.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Unreadable {
+    /// Which row, as far as its key can be read.
+    pub key: Key,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+impl Unreadable {
+    /// A row and what is wrong with it.
+    pub const fn new(key: Key, error: Error) -> Self {
+        Self { key, error }
+    }
+
+    /// The error of whoever wants this very row: `row_unreadable` ([`Corrupt`](crate::ErrorKind::Corrupt)).
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        let (table, key) = (self.key.kind.table(), self.key.to_string());
+        Error::corrupt("row_unreadable", format!("{key} cannot be read"))
+            .with("table", table)
+            .with("key", key)
+            .because(self.error)
+    }
+}
+
+/// The rows that a reader could not read, for backends to keep.
+#[derive(Debug, Default)]
+pub struct UnreadableRows(RefCell<Vec<Unreadable>>);
+
+impl UnreadableRows {
+    /// Remembers one, where it is new and there is room.
+    pub fn note(&self, row: Unreadable) {
+        let mut rows = self.0.borrow_mut();
+        if rows.len() < UNREADABLE_MAX && !rows.iter().any(|known| known.key == row.key) {
+            rows.push(row);
+        }
+    }
+
+    /// What [`Reader::unreadable`] answers.
+    pub fn take(&self) -> Vec<Unreadable> {
+        self.0.take()
+    }
+}
+
+/// Refuses columns that are not of a kind's number or lack a key; every backend asks this before [`Txn::put_values`].
+///
+/// # Errors
+/// `values_malformed` ([`Internal`](crate::ErrorKind::Internal)).
+pub fn check_values(kind: RowKind, values: &[Value]) -> Result<()> {
+    if values.len() == kind.columns().len() && !values[..kind.key_len()].contains(&Value::Null) {
+        return Ok(());
+    }
+    Err(Error::internal("values_malformed", format!("these are not the columns of {}", kind.table()))
+        .with("table", kind.table()))
+}
+
+/// Refuses a truncation that would take the journal's end; every backend asks this before [`Txn::truncate_events`].
+///
+/// # Errors
+/// `event_order` ([`Internal`](crate::ErrorKind::Internal)).
+pub fn check_truncation(head: &Head, through: u64) -> Result<()> {
+    if through < head.seq || through == 0 {
+        return Ok(());
+    }
+    Err(Error::internal(
+        "event_order",
+        format!("the journal keeps its last event, {}, so {through} is too far", head.seq),
+    )
+    .with("seq", through)
+    .with("head", head.seq))
 }
 
 /// Refuses entries that do not follow `head` without a gap; every backend asks this before it appends.

@@ -80,6 +80,8 @@ macro_rules! indexes {
 use Condition::{Int, Present, Text};
 
 indexes! {
+    /// Towns by id.
+    TOWNS = Town where [] prefix [] order ["id"];
     /// All beads by id.
     BEADS = Bead where [] prefix [] order ["id"];
     /// Beads of one kind, oldest first.
@@ -100,10 +102,16 @@ indexes! {
     BEADS_BY_CONVOY = Bead where [Present("convoy")] prefix ["convoy"] order ["id"];
     /// Beads that one agent or person holds.
     BEADS_BY_ASSIGNEE = Bead where [Present("assignee")] prefix ["assignee"] order ["id"];
+    /// All texts by bead.
+    BEAD_TEXTS = BeadText where [] prefix [] order ["id"];
+    /// All labels by bead.
+    LABELS_ALL = Label where [] prefix [] order ["bead", "label"];
     /// Labels of one bead.
     LABELS = Label where [] prefix ["bead"] order ["label"];
     /// Beads with one label.
     LABELS_BY_NAME = Label where [] prefix ["label"] order ["bead"];
+    /// All edges by bead.
+    DEPENDENCIES_ALL = Dependency where [] prefix [] order ["bead", "on_bead", "kind"];
     /// What one bead depends on.
     DEPENDENCIES = Dependency where [] prefix ["bead"] order ["on_bead", "kind"];
     /// What depends on one bead.
@@ -114,6 +122,8 @@ indexes! {
     AGENTS_BY_NAME = Agent where [] prefix ["name"] order ["id"];
     /// Agents of one rig, role and state, longest in it first.
     AGENTS_BY_STATE = Agent where [] prefix ["rig", "role", "state"] order ["since", "id"];
+    /// All sessions by id.
+    SESSIONS = Session where [] prefix [] order ["id"];
     /// Sessions of one state, oldest first.
     SESSIONS_BY_STATE = Session where [] prefix ["state"] order ["created_at", "id"];
     /// Sessions of one bead, by epoch.
@@ -126,20 +136,48 @@ indexes! {
     CONVOYS = Convoy where [] prefix [] order ["id"];
     /// Convoys of one state.
     CONVOYS_BY_STATE = Convoy where [] prefix ["state"] order ["id"];
+    /// All merge requests by id.
+    REVIEWS = MergeRequest where [] prefix [] order ["id"];
     /// The queue of one target: merge requests of one state, in order.
     REVIEWS_BY_TARGET = MergeRequest where [] prefix ["rig", "target", "state"] order ["position", "id"];
     /// Merge requests of one state.
     REVIEWS_BY_STATE = MergeRequest where [] prefix ["state"] order ["position", "id"];
     /// Merge requests of one bead or convoy.
     REVIEWS_BY_SOURCE = MergeRequest where [] prefix ["source"] order ["position", "id"];
+    /// All deliveries by message.
+    DELIVERIES = Delivery where [] prefix [] order ["message", "recipient"];
+    /// Deliveries of one message.
+    DELIVERIES_BY_MESSAGE = Delivery where [] prefix ["message"] order ["recipient"];
+    /// One recipient's deliveries of one state: most urgent first, then oldest.
+    DELIVERIES_BY_RECIPIENT = Delivery where [] prefix ["recipient", "state"] order ["priority", "stored_at", "message"];
+    /// Deliveries of one conversation, oldest first.
+    DELIVERIES_BY_THREAD = Delivery where [] prefix ["thread"] order ["stored_at", "message", "recipient"];
+    /// Deliveries the engine should look at later, by when.
+    DELIVERIES_DUE = Delivery where [Present("wake_at")] prefix [] order ["wake_at", "message", "recipient"];
+    /// All effects by id.
+    EFFECTS = Effect where [] prefix [] order ["id"];
     /// Effects of one state, by when they may be issued.
     EFFECTS_BY_STATE = Effect where [] prefix ["state"] order ["next_at", "id"];
     /// All rigs.
     RIGS = Rig where [] prefix [] order ["name"];
+    /// All remembered answers by who asked what.
+    ANSWERS = Idempotency where [] prefix [] order ["principal", "operation", "idempotency_key"];
     /// Remembered answers, oldest first.
     ANSWERS_BY_AGE = Idempotency where [] prefix [] order ["created_at", "principal", "operation", "idempotency_key"];
+    /// All settings by scope.
+    SETTINGS_ALL = Setting where [] prefix [] order ["scope", "name"];
+    /// The leader.
+    LEADERS = Leader where [] prefix [] order ["name"];
     /// Settings of one scope.
     SETTINGS = Setting where [] prefix ["scope"] order ["name"];
+}
+
+/// The index over every row of a kind, in the order of its key.
+pub fn of_key(kind: RowKind) -> &'static Index {
+    INDEXES
+        .iter()
+        .find(|index| index.kind == kind && index.prefix.is_empty() && index.is_key())
+        .expect("every kind has one: a test looks")
 }
 
 #[cfg(test)]
@@ -163,6 +201,13 @@ mod tests {
                 "{} does not hold its key, so two entries could be equal",
                 index.name
             );
+        }
+    }
+
+    #[test]
+    fn every_kind_has_an_index_over_all_its_rows() {
+        for &kind in RowKind::ALL {
+            assert_eq!(of_key(kind).kind, kind);
         }
     }
 

@@ -14,7 +14,10 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::index::{INDEXES, Index};
-use super::{Access, Backend, Changes, Connection, Reader, Scan, Txn, check_order};
+use super::{
+    Access, Backend, Changes, Connection, Description, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order,
+    check_truncation, check_values,
+};
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId};
 
@@ -127,7 +130,7 @@ impl Connection for MemoryConnection {
     fn read(&mut self, town: &TownId) -> Result<Box<dyn Reader + '_>> {
         let town = self.backend.town(town);
         let state = Arc::clone(&lock(&town.slot).published);
-        Ok(Box::new(MemoryReader { state }))
+        Ok(Box::new(MemoryReader { state, unreadable: UnreadableRows::default() }))
     }
 
     fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>> {
@@ -137,7 +140,19 @@ impl Connection for MemoryConnection {
         let town = self.backend.town(town);
         let working = town.begin(self.backend.busy.unwrap_or(BUSY))?;
         let bell = Arc::clone(&self.backend.bell);
-        Ok(Box::new(MemoryTxn { town, bell, working: Some(working), done: Vec::new(), undo: Vec::new(), mark: None }))
+        Ok(Box::new(MemoryTxn {
+            town,
+            bell,
+            working: Some(working),
+            done: Vec::new(),
+            undo: Vec::new(),
+            mark: None,
+            unreadable: UnreadableRows::default(),
+        }))
+    }
+
+    fn describe(&mut self) -> Result<Description> {
+        Ok(Description::new(0, "none"))
     }
 }
 
@@ -192,35 +207,71 @@ impl Town {
     }
 }
 
+/// What is stored under a key.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are rows, and each is behind a pointer already")]
+enum Held {
+    Row(Row),
+    /// Columns that make no row.
+    Values(Key, Vec<Value>),
+}
+
+impl Held {
+    fn key(&self) -> Key {
+        match self {
+            Self::Row(row) => row.key(),
+            Self::Values(key, _) => key.clone(),
+        }
+    }
+
+    fn to_values(&self) -> Vec<Value> {
+        match self {
+            Self::Row(row) => row.to_values(),
+            Self::Values(_, values) => values.clone(),
+        }
+    }
+
+    fn row(&self) -> Result<Row, Unreadable> {
+        match self {
+            Self::Row(row) => Ok(row.clone()),
+            Self::Values(key, values) => key.kind.decode(values).map_err(|error| Unreadable::new(key.clone(), error)),
+        }
+    }
+}
+
 /// The rows and the journal of one town.
 #[derive(Clone, Debug, Default)]
 struct State {
-    rows: BTreeMap<Key, Arc<Row>>,
-    /// By the index's name and the entry.
-    entries: BTreeMap<&'static str, BTreeMap<Vec<Value>, Arc<Row>>>,
+    rows: BTreeMap<Key, Arc<Held>>,
+    /// By the index's name and the entry; the rows themselves serve indexes that are keys.
+    entries: BTreeMap<&'static str, BTreeMap<Vec<Value>, Arc<Held>>>,
     events: Vec<Arc<Event>>,
 }
 
 /// A step from one state to another.
 #[derive(Clone, Debug)]
 enum Change {
-    Put(Key, Arc<Row>),
+    Put(Key, Arc<Held>),
     Delete(Key),
     Append(Arc<Event>),
-    /// The journal ends after so many entries.
-    Truncate(usize),
+    /// The journal loses its last entry.
+    Withdraw,
+    /// The journal loses its entries up to this `seq`.
+    Forget(u64),
+    /// The journal begins with these again.
+    Recall(Vec<Arc<Event>>),
 }
 
 impl State {
     /// Takes the step and answers the one back.
     fn apply(&mut self, change: Change) -> Change {
         match change {
-            Change::Put(key, row) => {
-                let old = self.rows.insert(key.clone(), Arc::clone(&row));
+            Change::Put(key, held) => {
+                let old = self.rows.insert(key.clone(), Arc::clone(&held));
                 if let Some(old) = &old {
                     self.unindex(old);
                 }
-                self.index(&row);
+                self.index(&held);
                 old.map_or_else(|| Change::Delete(key.clone()), |old| Change::Put(key.clone(), old))
             }
             Change::Delete(key) => match self.rows.remove(&key) {
@@ -232,29 +283,34 @@ impl State {
             },
             Change::Append(event) => {
                 self.events.push(event);
-                Change::Truncate(self.events.len() - 1)
+                Change::Withdraw
             }
-            Change::Truncate(len) => {
-                self.events.truncate(len);
-                // Nothing undoes an undoing.
-                Change::Truncate(len)
+            Change::Withdraw => Change::Append(self.events.pop().expect("an entry was appended")),
+            Change::Forget(through) => {
+                let kept = self.events.partition_point(|event| event.seq <= through);
+                Change::Recall(self.events.drain(..kept).collect())
+            }
+            Change::Recall(events) => {
+                let through = events.last().map_or(0, |event| event.seq);
+                self.events.splice(..0, events);
+                Change::Forget(through)
             }
         }
     }
 
-    fn index(&mut self, row: &Arc<Row>) {
-        let values = row.to_values();
-        for index in indexes_of(row.kind()) {
+    fn index(&mut self, held: &Arc<Held>) {
+        let values = held.to_values();
+        for index in indexes_of(held.key().kind) {
             if let Some(entry) = index.entry(&values) {
-                let replaced = self.entries.entry(index.name).or_default().insert(entry, Arc::clone(row));
+                let replaced = self.entries.entry(index.name).or_default().insert(entry, Arc::clone(held));
                 debug_assert!(replaced.is_none(), "{} holds two rows at one place", index.name);
             }
         }
     }
 
-    fn unindex(&mut self, row: &Row) {
-        let values = row.to_values();
-        for index in indexes_of(row.kind()) {
+    fn unindex(&mut self, held: &Held) {
+        let values = held.to_values();
+        for index in indexes_of(held.key().kind) {
             if let Some(entry) = index.entry(&values) {
                 let removed = self.entries.entry(index.name).or_default().remove(&entry);
                 debug_assert!(removed.is_some(), "{} lacks a row", index.name);
@@ -262,56 +318,63 @@ impl State {
         }
     }
 
-    fn range(&self, scan: &Scan) -> Result<impl Iterator<Item = &Arc<Row>>> {
+    fn range<'s>(&'s self, scan: &'s Scan) -> Result<Box<dyn Iterator<Item = &'s Arc<Held>> + 's>> {
         scan.check()?;
-        let from = match &scan.after {
-            Some(after) => Bound::Excluded(scan.prefix.iter().chain(&after.0).cloned().collect()),
-            None => Bound::Included(scan.prefix.clone()),
+        let from: Vec<Value> =
+            scan.prefix.iter().chain(scan.after.iter().flat_map(|after| &after.0)).cloned().collect();
+        let fits = move |entry: &[Value]| {
+            entry.starts_with(&scan.prefix) && scan.upto.as_ref().is_none_or(|upto| entry[scan.prefix.len()] <= *upto)
         };
-        let prefix = scan.prefix.clone();
-        let upto = scan.upto.clone();
-        Ok(self
-            .entries
-            .get(scan.index.name)
-            .into_iter()
-            .flat_map(move |entries| entries.range::<Vec<Value>, _>((from.clone(), Bound::Unbounded)))
-            .take_while(move |(entry, _)| {
-                entry.starts_with(&prefix) && upto.as_ref().is_none_or(|upto| entry[prefix.len()] <= *upto)
-            })
-            .map(|(_, row)| row))
+        let is_behind = scan.after.is_some();
+        if scan.index.is_key() {
+            let kind = scan.index.kind;
+            let from = Key { kind, values: from };
+            let from = if is_behind { Bound::Excluded(from) } else { Bound::Included(from) };
+            return Ok(Box::new(
+                self.rows
+                    .range((from, Bound::Unbounded))
+                    .take_while(move |(key, _)| key.kind == kind && fits(&key.values))
+                    .map(|(_, held)| held),
+            ));
+        }
+        let entries = self.entries.get(scan.index.name);
+        let from = if is_behind { Bound::Excluded(from) } else { Bound::Included(from) };
+        Ok(Box::new(
+            entries
+                .into_iter()
+                .flat_map(move |entries| entries.range::<Vec<Value>, _>((from.clone(), Bound::Unbounded)))
+                .take_while(move |(entry, _)| fits(entry))
+                .map(|(_, held)| held),
+        ))
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Row>> {
+        debug_assert_eq!(key.values.len(), key.kind.key_len(), "a key has a value for each key column");
+        self.rows.get(key).map(|held| held.row().map_err(Unreadable::into_error)).transpose()
+    }
+
+    fn scan(&self, scan: &Scan, unreadable: &UnreadableRows) -> Result<Vec<Row>> {
+        let readable = self.range(scan)?.filter_map(|held| held.row().map_err(|row| unreadable.note(row)).ok());
+        Ok(readable.take(scan.limit).collect())
+    }
+
+    fn head(&self) -> Head {
+        self.events.last().map(|event| event.head()).unwrap_or_default()
+    }
+
+    fn events(&self, after: u64, limit: usize) -> Vec<Event> {
+        let skip = self.events.partition_point(|event| event.seq <= after);
+        self.events[skip..].iter().take(limit).map(|event| Event::clone(event)).collect()
     }
 }
 
 fn indexes_of(kind: RowKind) -> impl Iterator<Item = &'static Index> {
-    INDEXES.iter().copied().filter(move |index| index.kind == kind)
-}
-
-impl Reader for State {
-    fn get(&self, key: &Key) -> Result<Option<Row>> {
-        debug_assert_eq!(key.values.len(), key.kind.key_len(), "a key has a value for each key column");
-        Ok(self.rows.get(key).map(|row| Row::clone(row)))
-    }
-
-    fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
-        Ok(self.range(scan)?.take(scan.limit).map(|row| Row::clone(row)).collect())
-    }
-
-    fn head(&self) -> Result<Head> {
-        Ok(self.events.last().map(|event| event.head()).unwrap_or_default())
-    }
-
-    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
-        let skip = usize::try_from(after).unwrap_or(usize::MAX);
-        Ok(self.events.iter().skip(skip).take(limit).map(|event| Event::clone(event)).collect())
-    }
-
-    fn count(&self, scan: &Scan) -> Result<u64> {
-        Ok(self.range(scan)?.count() as u64)
-    }
+    INDEXES.iter().copied().filter(move |index| index.kind == kind && !index.is_key())
 }
 
 struct MemoryReader {
     state: Arc<State>,
+    unreadable: UnreadableRows,
 }
 
 /// Passes a reader's methods on to a state.
@@ -322,16 +385,19 @@ macro_rules! reads_state {
                 $state.get(key)
             }
             fn scan(&$self, scan: &Scan) -> Result<Vec<Row>> {
-                $state.scan(scan)
+                $state.scan(scan, &$self.unreadable)
+            }
+            fn unreadable(&$self) -> Vec<Unreadable> {
+                $self.unreadable.take()
             }
             fn head(&$self) -> Result<Head> {
-                $state.head()
+                Ok($state.head())
             }
             fn events(&$self, after: u64, limit: usize) -> Result<Vec<Event>> {
-                $state.events(after, limit)
+                Ok($state.events(after, limit))
             }
             fn count(&$self, scan: &Scan) -> Result<u64> {
-                $state.count(scan)
+                Ok($state.range(scan)?.count() as u64)
             }
         }
     };
@@ -348,6 +414,7 @@ struct MemoryTxn {
     done: Vec<Change>,
     undo: Vec<Change>,
     mark: Option<usize>,
+    unreadable: UnreadableRows,
 }
 
 impl MemoryTxn {
@@ -374,7 +441,15 @@ impl MemoryTxn {
 
 impl Txn for MemoryTxn {
     fn put(&mut self, row: &Row) -> Result<()> {
-        self.apply(Change::Put(row.key(), Arc::new(row.clone())));
+        self.apply(Change::Put(row.key(), Arc::new(Held::Row(row.clone()))));
+        Ok(())
+    }
+
+    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
+        check_values(kind, values)?;
+        let key = Key { kind, values: values[..kind.key_len()].to_vec() };
+        let held = kind.decode(values).map_or_else(|_| Held::Values(key.clone(), values.to_vec()), Held::Row);
+        self.apply(Change::Put(key, Arc::new(held)));
         Ok(())
     }
 
@@ -389,6 +464,12 @@ impl Txn for MemoryTxn {
         for event in events {
             self.apply(Change::Append(Arc::new(event.clone())));
         }
+        Ok(())
+    }
+
+    fn truncate_events(&mut self, through: u64) -> Result<()> {
+        check_truncation(&self.head()?, through)?;
+        self.apply(Change::Forget(through));
         Ok(())
     }
 

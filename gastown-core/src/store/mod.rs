@@ -12,6 +12,7 @@ mod contract;
 pub mod index;
 mod listener;
 mod memory;
+mod quarantine;
 mod readers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -23,7 +24,10 @@ mod writer;
 #[cfg(test)]
 mod written_tests;
 
-pub use contract::{Access, Backend, Changes, Connection, Position, Reader, Scan, Txn, check_order};
+pub use contract::{
+    Access, Backend, Changes, Connection, Description, Position, Reader, Scan, Txn, UNREADABLE_MAX, Unreadable,
+    UnreadableRows, check_order, check_truncation, check_values,
+};
 pub use memory::MemoryBackend;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};

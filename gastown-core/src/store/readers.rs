@@ -7,6 +7,7 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::quarantine::Quarantine;
 use super::store::panicked;
 use super::{Access, Backend, Connection, Reader};
 use crate::model::{Error, Result, TownId};
@@ -84,6 +85,7 @@ pub(super) struct Start {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) town: TownId,
     pub(super) commands: Arc<Mutex<mpsc::Receiver<ReadCommand>>>,
+    pub(super) quarantine: Arc<Quarantine>,
     /// Dropped last.
     pub(super) alive: watch::Sender<()>,
 }
@@ -93,11 +95,11 @@ pub(super) fn start(start: Start, ready: oneshot::Sender<Result<()>>) -> Result<
     thread::Builder::new()
         .name(format!("gastown-read-{}", start.number))
         .spawn(move || {
-            let Start { backend, town, commands, alive, .. } = start;
+            let Start { backend, town, commands, quarantine, alive, .. } = start;
             match backend.connect(Access::Read) {
                 Ok(connection) => {
                     if ready.send(Ok(())).is_ok() {
-                        serve(&*backend, &town, &commands, connection);
+                        serve(&*backend, &town, &commands, &quarantine, connection);
                     }
                 }
                 Err(error) => drop(ready.send(Err(error))),
@@ -112,6 +114,7 @@ fn serve(
     backend: &dyn Backend,
     town: &TownId,
     commands: &Mutex<mpsc::Receiver<ReadCommand>>,
+    quarantine: &Quarantine,
     connection: Box<dyn Connection>,
 ) {
     let mut connection = Some(connection);
@@ -142,7 +145,11 @@ fn serve(
         let outcome = {
             let line = connection.as_mut().expect("it was opened above");
             match line.read(town) {
-                Ok(reader) => command.run(Ok(&*reader)),
+                Ok(reader) => {
+                    let outcome = command.run(Ok(&*reader));
+                    quarantine.collect(&*reader);
+                    outcome
+                }
                 Err(error) => command.run(Err(error)),
             }
         };

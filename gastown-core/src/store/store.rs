@@ -1,15 +1,18 @@
 //! The async handle over one town of one backend.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::listener::{self, Listener};
+use super::quarantine::Quarantine;
 use super::readers::{self, ReadCommand};
 use super::writer::{self, WriteCommand};
-use super::{Backend, Reader, Txn};
+use super::{Access, Backend, Connection, Description, Reader, Txn, Unreadable};
 use crate::model::{Error, Result, TownId};
 
 /// How a [`Store`] uses its backend.
@@ -71,6 +74,8 @@ struct Shared {
     readers_alive: watch::Receiver<()>,
     writer: Mutex<Option<JoinHandle<()>>>,
     listener: Listener,
+    backend: Arc<dyn Backend>,
+    quarantine: Arc<Quarantine>,
 }
 
 impl Store {
@@ -86,6 +91,7 @@ impl Store {
         let (writer_guard, writer_alive) = watch::channel(());
         let (readers_guard, readers_alive) = watch::channel(());
         let (seq, commits) = watch::channel(0);
+        let quarantine = Arc::new(Quarantine::default());
 
         let (opened, is_open) = oneshot::channel();
         let thread = writer::start(
@@ -95,6 +101,7 @@ impl Store {
                 options: options.clone(),
                 commands,
                 commits: seq.clone(),
+                quarantine: Arc::clone(&quarantine),
                 alive: writer_guard,
                 readers: readers_alive.clone(),
             },
@@ -111,6 +118,7 @@ impl Store {
                     backend: Arc::clone(&backend),
                     town: town.clone(),
                     commands: Arc::clone(&read_commands),
+                    quarantine: Arc::clone(&quarantine),
                     alive: readers_guard.clone(),
                 },
                 opened,
@@ -120,7 +128,7 @@ impl Store {
         let (opened, is_open) = oneshot::channel();
         // It reads as well, so the writer's connection outlives it.
         let start = listener::Start {
-            backend,
+            backend: Arc::clone(&backend),
             town: town.clone(),
             check: Duration::from_millis(options.check_ms),
             commits: seq,
@@ -130,7 +138,18 @@ impl Store {
         is_open.await.map_err(|_| thread_lost("listening"))?;
 
         let ending = Mutex::new(Some(thread));
-        let shared = Shared { town, writes, reads, commits, writer_alive, readers_alive, writer: ending, listener };
+        let shared = Shared {
+            town,
+            writes,
+            reads,
+            commits,
+            writer_alive,
+            readers_alive,
+            writer: ending,
+            listener,
+            backend,
+            quarantine,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -187,6 +206,69 @@ impl Store {
     /// The town.
     pub fn town(&self) -> &TownId {
         &self.shared.town
+    }
+
+    /// The backend's name.
+    pub fn backend_name(&self) -> &'static str {
+        self.shared.backend.name()
+    }
+
+    /// The rows that were met and cannot be read, as far as they still are there; at most [`super::UNREADABLE_MAX`].
+    pub async fn unreadable(&self) -> Result<Vec<Unreadable>> {
+        let quarantine = Arc::clone(&self.shared.quarantine);
+        self.read(move |reader| Ok(quarantine.still(reader))).await
+    }
+
+    /// Says how the database is kept.
+    pub async fn describe(&self) -> Result<Description> {
+        self.aside(|connection| connection.describe()).await
+    }
+
+    /// Looks for damage in the backend's own structures; see [`Connection::check`].
+    pub async fn check(&self) -> Result<Vec<String>> {
+        self.aside(|connection| connection.check()).await
+    }
+
+    /// Copies the database as it is at one moment into a new file; see [`Connection::copy_to`].
+    pub async fn copy_to(&self, path: PathBuf) -> Result<bool> {
+        self.aside(move |connection| connection.copy_to(&path)).await
+    }
+
+    /// Gives back the space of what was deleted. Commands wait meanwhile; reads go on.
+    pub async fn vacuum(&self) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        let job = move |connection: Result<&mut dyn Connection>| {
+            let done = catch_unwind(AssertUnwindSafe(|| connection.and_then(Connection::vacuum)));
+            // A caller that went away needs no answer.
+            let _ = answer.send(done.unwrap_or_else(|payload| Err(panicked(&*payload))));
+        };
+        let closed = || closed(&self.shared.town);
+        self.shared.writes.send(WriteCommand::Apart(Box::new(job))).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Runs `job` with a read connection and a thread of its own, so that nobody waits for it.
+    ///
+    /// Dropped before it answers, the job goes on to its end.
+    async fn aside<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if self.shared.writes.is_closed() {
+            return Err(closed(&self.shared.town));
+        }
+        let backend = Arc::clone(&self.shared.backend);
+        let (answer, answered) = oneshot::channel();
+        let run = move || {
+            let run = || job(&mut *backend.connect(Access::Read)?);
+            let done = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(panicked(&*payload)));
+            // A caller that went away needs no answer.
+            let _ = answer.send(done);
+        };
+        thread::Builder::new().name("gastown-aside".to_owned()).spawn(run).map_err(|source| {
+            Error::unavailable("thread_refused", "a thread for the whole database could not be started").because(source)
+        })?;
+        answered.await.map_err(|_| thread_lost("aside"))?
     }
 
     /// How many commands wait for the writer.

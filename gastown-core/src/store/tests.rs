@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::conformance::sample::{self, Draw};
 use super::index::BEADS;
-use super::{Access, Backend, Connection, MemoryBackend, Reader, Scan, Store, StoreOptions, Txn};
-use crate::model::{BeadId, BeadRow, Error, ErrorKind, Event, Head, Key, Result, Row, TownId};
+use super::{Access, Backend, Connection, MemoryBackend, Reader, Scan, Store, StoreOptions, Txn, Unreadable};
+use crate::model::value::Value;
+use crate::model::{BeadId, BeadRow, Error, ErrorKind, Event, Head, Key, Result, Row, RowKind, TownId};
 
 fn town() -> TownId {
     TownId::new("town").unwrap()
@@ -145,6 +146,9 @@ impl Reader for FaultyTxn<'_> {
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.inner.scan(scan)
     }
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.inner.unreadable()
+    }
     fn head(&self) -> Result<Head> {
         self.inner.head()
     }
@@ -157,11 +161,17 @@ impl Txn for FaultyTxn<'_> {
     fn put(&mut self, row: &Row) -> Result<()> {
         self.inner.put(row)
     }
+    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
+        self.inner.put_values(kind, values)
+    }
     fn delete(&mut self, key: &Key) -> Result<()> {
         self.inner.delete(key)
     }
     fn append(&mut self, events: &[Event]) -> Result<()> {
         self.inner.append(events)
+    }
+    fn truncate_events(&mut self, through: u64) -> Result<()> {
+        self.inner.truncate_events(through)
     }
     fn savepoint(&mut self) -> Result<()> {
         self.faults.savepoints.fetch_add(1, Ordering::SeqCst);

@@ -14,9 +14,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::listener::raise;
+use super::quarantine::Quarantine;
 use super::store::panicked;
-use super::{Access, Backend, Connection, Reader, Scan, StoreOptions, Txn};
-use crate::model::{Error, Event, Head, Key, Result, Row, TownId, WrittenEvent};
+use super::{Access, Backend, Connection, Reader, Scan, StoreOptions, Txn, Unreadable};
+use crate::model::value::Value;
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
 /// The pause before another try where a backend answers `store_busy` at once.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
@@ -27,6 +29,8 @@ const CAREFUL_BATCHES: u32 = 16;
 pub(super) enum WriteCommand {
     /// Run this.
     Write(Box<dyn WriteJob>),
+    /// Do this with the connection, outside any transaction.
+    Apart(ApartJob),
     /// Take no more, answer what waits, and end.
     Stop,
 }
@@ -35,10 +39,14 @@ impl fmt::Debug for WriteCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Write(_) => "Write",
+            Self::Apart(_) => "Apart",
             Self::Stop => "Stop",
         })
     }
 }
+
+/// What is done with the writer's connection between two transactions.
+pub(super) type ApartJob = Box<dyn FnOnce(Result<&mut dyn Connection>) + Send>;
 
 /// A command, its result until the commit, and the place for its answer.
 pub(super) trait WriteJob: Send {
@@ -101,6 +109,7 @@ pub(super) struct Start {
     pub(super) options: StoreOptions,
     pub(super) commands: mpsc::Receiver<WriteCommand>,
     pub(super) commits: watch::Sender<u64>,
+    pub(super) quarantine: Arc<Quarantine>,
     /// Dropped last.
     pub(super) alive: watch::Sender<()>,
     /// Ends when the readers have.
@@ -112,8 +121,8 @@ pub(super) fn start(start: Start, ready: oneshot::Sender<Result<()>>) -> Result<
     thread::Builder::new()
         .name("gastown-writer".to_owned())
         .spawn(move || {
-            let Start { backend, town, options, mut commands, commits, alive, readers } = start;
-            let mut writer = Writer { backend, town, options, commits, connection: None, careful: 0 };
+            let Start { backend, town, options, mut commands, commits, quarantine, alive, readers } = start;
+            let mut writer = Writer { backend, town, options, commits, quarantine, connection: None, careful: 0 };
             match writer.open() {
                 Ok(()) => {
                     if ready.send(Ok(())).is_ok() {
@@ -169,6 +178,7 @@ struct Writer {
     town: TownId,
     options: StoreOptions,
     commits: watch::Sender<u64>,
+    quarantine: Arc<Quarantine>,
     connection: Option<Box<dyn Connection>>,
     /// How many batches are still to have savepoints.
     ///
@@ -190,9 +200,14 @@ impl Writer {
         let mut batch = Batch::with_capacity(self.options.batch);
         while let Some(first) = commands.blocking_recv() {
             let mut next = Some(first);
+            let mut apart = None;
             while let Some(command) = next.take() {
                 match command {
                     WriteCommand::Write(job) => batch.push(job),
+                    WriteCommand::Apart(job) => {
+                        apart = Some(job);
+                        break;
+                    }
                     WriteCommand::Stop => commands.close(),
                 }
                 if batch.len() < self.options.batch {
@@ -200,6 +215,9 @@ impl Writer {
                 }
             }
             self.run(&mut batch);
+            if let Some(job) = apart {
+                job(self.connected());
+            }
         }
     }
 
@@ -234,11 +252,17 @@ impl Writer {
         }
     }
 
+    /// The connection, opened anew where the last one was given up.
+    fn connected(&mut self) -> Result<&mut dyn Connection> {
+        match &mut self.connection {
+            Some(connection) => Ok(&mut **connection),
+            none => Ok(&mut **none.insert(self.backend.connect(Access::Write)?)),
+        }
+    }
+
     /// One transaction with every job of the batch; an error is of the transaction, not of a job.
     fn attempt(&mut self, batch: &mut Batch) -> Result<Tried> {
-        if self.connection.is_none() {
-            self.connection = Some(self.backend.connect(Access::Write)?);
-        }
+        self.connected()?;
         let connection = self.connection.as_mut().expect("it was opened above");
         let deadline = Instant::now() + self.options.busy();
         let mut txn = loop {
@@ -285,6 +309,7 @@ impl Writer {
             }
         }
 
+        self.quarantine.collect(txn.as_reader());
         let seq = txn.head()?.seq;
         txn.commit()?;
         raise(&self.commits, seq);
@@ -319,6 +344,9 @@ impl Reader for Watched<'_> {
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.txn.scan(scan)
     }
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.txn.unreadable()
+    }
     fn head(&self) -> Result<Head> {
         self.txn.head()
     }
@@ -337,6 +365,9 @@ impl Txn for Watched<'_> {
     fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
         self.writing().replace(before, after)
     }
+    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
+        self.writing().put_values(kind, values)
+    }
     fn delete(&mut self, key: &Key) -> Result<()> {
         self.writing().delete(key)
     }
@@ -345,6 +376,9 @@ impl Txn for Watched<'_> {
     }
     fn append_written(&mut self, events: &[WrittenEvent]) -> Result<()> {
         self.writing().append_written(events)
+    }
+    fn truncate_events(&mut self, through: u64) -> Result<()> {
+        self.writing().truncate_events(through)
     }
     fn savepoint(&mut self) -> Result<()> {
         self.writing().savepoint()

@@ -11,7 +11,7 @@ use crate::model::value::{Cell, Value};
 use crate::model::{
     BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp, WrittenEvent,
 };
-use crate::store::{Reader, Scan, Txn};
+use crate::store::{Reader, Scan, Txn, Unreadable};
 
 /// What comes into a command from outside: the time, the random choices, the caller's key.
 #[derive(Clone, Debug)]
@@ -292,6 +292,10 @@ impl Reader for Remembering<'_> {
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.raw.scan(scan)
+    }
+
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.raw.unreadable()
     }
 
     fn head(&self) -> Result<Head> {

@@ -109,6 +109,7 @@ impl<'a> View<'a> {
             Row::Bead(bead) => Ok(bead.rig.as_ref() == Some(rig)),
             Row::BeadText(text) => self.sees_bead(&text.id, rig),
             Row::Label(label) => self.sees_bead(&label.bead, rig),
+            Row::Delivery(delivery) => self.sees_bead(&delivery.message, rig),
             Row::Dependency(edge) => Ok(self.sees_bead(&edge.bead, rig)? && self.sees_bead(&edge.on_bead, rig)?),
             Row::Agent(agent) => Ok(agent.rig.as_ref() == Some(rig)),
             Row::Session(session) => Ok(session.rig == *rig),

@@ -19,6 +19,8 @@ mod rows;
 pub mod sample;
 mod scans;
 mod transactions;
+mod unreadable;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -50,6 +52,7 @@ macro_rules! __store_cases {
             rows_of_session_round_trip
             rows_of_convoy_round_trip
             rows_of_merge_request_round_trip
+            rows_of_delivery_round_trip
             rows_of_effect_round_trip
             rows_of_setting_round_trip
             rows_of_leader_round_trip
@@ -63,6 +66,7 @@ macro_rules! __store_cases {
             the_extremes_of_integers_are_kept
             keys_that_differ_by_case_or_form_are_apart
             every_index_has_a_case
+            scans_of_towns
             scans_of_beads
             scans_of_beads_by_kind
             scans_of_beads_by_status
@@ -73,25 +77,40 @@ macro_rules! __store_cases {
             scans_of_beads_by_parent
             scans_of_beads_by_convoy
             scans_of_beads_by_assignee
+            scans_of_bead_texts
+            scans_of_labels_all
             scans_of_labels
             scans_of_labels_by_name
+            scans_of_dependencies_all
             scans_of_dependencies
             scans_of_dependents
             scans_of_agents
             scans_of_agents_by_name
             scans_of_agents_by_state
+            scans_of_sessions
             scans_of_sessions_by_state
             scans_of_sessions_by_bead
             scans_of_sessions_by_agent
             scans_of_sessions_due
             scans_of_convoys
             scans_of_convoys_by_state
+            scans_of_reviews
             scans_of_reviews_by_target
             scans_of_reviews_by_state
             scans_of_reviews_by_source
+            scans_of_deliveries
+            scans_of_deliveries_by_message
+            scans_of_deliveries_by_recipient
+            scans_of_deliveries_by_thread
+            scans_of_deliveries_due
+            scans_of_effects
             scans_of_effects_by_state
             scans_of_rigs
-            scans_of_answers_by_age scans_of_settings
+            scans_of_answers
+            scans_of_answers_by_age
+            scans_of_settings_all
+            scans_of_leaders
+            scans_of_settings
             pages_give_every_row_once_while_rows_change
             a_position_of_a_row_that_is_gone_still_holds
             text_is_ordered_by_its_bytes
@@ -99,6 +118,15 @@ macro_rules! __store_cases {
             a_row_leaves_an_index_when_its_condition_ends
             a_position_of_another_index_is_refused
             a_count_is_not_bound_by_the_limit
+            a_row_that_cannot_be_read_stops_no_scan
+            a_row_that_cannot_be_read_takes_nothing_of_a_limit
+            a_row_that_cannot_be_read_is_told_once
+            wanting_a_row_that_cannot_be_read_is_an_error
+            a_row_that_cannot_be_read_can_be_replaced
+            a_row_that_cannot_be_read_can_be_deleted
+            columns_that_make_a_row_are_a_row
+            columns_of_another_number_are_refused
+            a_savepoint_undoes_columns
             an_empty_journal_ends_at_zero
             events_come_back_as_they_were
             events_are_read_by_pages
@@ -109,6 +137,10 @@ macro_rules! __store_cases {
             a_transaction_sees_its_own_events
             written_events_are_as_appended_ones
             written_events_that_leave_a_gap_are_refused
+            the_old_entries_of_a_journal_can_be_removed
+            the_last_entry_of_a_journal_stays
+            a_savepoint_undoes_the_removal_of_entries
+            a_dropped_transaction_removes_no_entries
             journals_of_towns_are_apart
             an_event_of_a_megabyte_is_kept
             rows_and_events_are_committed_together
@@ -135,6 +167,8 @@ macro_rules! __store_cases {
             writers_at_once_lose_no_update
             a_connection_serves_many_towns_in_turn
             an_empty_transaction_may_be_committed
+            a_sound_database_has_no_findings
+            a_vacuum_changes_nothing
             every_watch_hears_a_commit_that_appended
             an_interrupted_watch_stays_awake
             a_store_hears_what_another_commits
@@ -158,6 +192,8 @@ mod all {
     pub(super) use super::rows::*;
     pub(super) use super::scans::*;
     pub(super) use super::transactions::*;
+    pub(super) use super::unreadable::*;
+    pub(super) use super::upkeep::*;
 }
 
 __store_cases!(list, []);

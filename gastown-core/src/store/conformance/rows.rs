@@ -69,6 +69,7 @@ kinds! {
     rows_of_session_round_trip = Session;
     rows_of_convoy_round_trip = Convoy;
     rows_of_merge_request_round_trip = MergeRequest;
+    rows_of_delivery_round_trip = Delivery;
     rows_of_effect_round_trip = Effect;
     rows_of_setting_round_trip = Setting;
     rows_of_leader_round_trip = Leader;

@@ -3,9 +3,9 @@
 use crate::model::value::Value;
 use crate::model::{
     AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, ConvoyMode, ConvoyRow,
-    ConvoyState, DependencyKind, DependencyRow, EffectId, EffectRow, EffectState, Event, FailurePolicy, Head,
-    IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Oid, ReviewState, RigName, RigRow, RigState, Role, Row,
-    RowKind, SessionExit, SessionId, SessionRow, SessionState, SettingRow, Timestamp, TownRow,
+    ConvoyState, DeliveryRow, DeliveryState, DependencyKind, DependencyRow, EffectId, EffectRow, EffectState, Event,
+    FailurePolicy, Head, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Oid, ReviewState, RigName, RigRow,
+    RigState, Role, Row, RowKind, SessionExit, SessionId, SessionRow, SessionState, SettingRow, Timestamp, TownRow,
 };
 
 /// A stream of numbers that a seed determines (xorshift).
@@ -156,6 +156,23 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
             problem: draw.maybe(Draw::json),
             position: draw.int(),
             created_at: draw.at(),
+        }),
+        RowKind::Delivery => Row::Delivery(DeliveryRow {
+            message: draw.bead(),
+            recipient: draw.text(),
+            sender: draw.text(),
+            thread: draw.bead(),
+            state: draw.of(DeliveryState::ALL),
+            priority: draw.count(),
+            session: draw.maybe(Draw::session),
+            attempts: draw.count(),
+            problem: draw.maybe(Draw::text),
+            stored_at: draw.at(),
+            offered_at: draw.maybe(Draw::at),
+            seen_at: draw.maybe(Draw::at),
+            ended_at: draw.maybe(Draw::at),
+            expires_at: draw.maybe(Draw::at),
+            wake_at: draw.maybe(Draw::at),
         }),
         RowKind::Effect => Row::Effect(EffectRow {
             id: EffectId::new(format!("start#s-{}", draw.below(40))).expect("it is an id"),

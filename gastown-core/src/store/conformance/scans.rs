@@ -107,6 +107,7 @@ macro_rules! indexes {
 }
 
 indexes! {
+    scans_of_towns = TOWNS;
     scans_of_beads = BEADS;
     scans_of_beads_by_kind = BEADS_BY_KIND;
     scans_of_beads_by_status = BEADS_BY_STATUS;
@@ -117,25 +118,39 @@ indexes! {
     scans_of_beads_by_parent = BEADS_BY_PARENT;
     scans_of_beads_by_convoy = BEADS_BY_CONVOY;
     scans_of_beads_by_assignee = BEADS_BY_ASSIGNEE;
+    scans_of_bead_texts = BEAD_TEXTS;
+    scans_of_labels_all = LABELS_ALL;
     scans_of_labels = LABELS;
     scans_of_labels_by_name = LABELS_BY_NAME;
+    scans_of_dependencies_all = DEPENDENCIES_ALL;
     scans_of_dependencies = DEPENDENCIES;
     scans_of_dependents = DEPENDENTS;
     scans_of_agents = AGENTS;
     scans_of_agents_by_name = AGENTS_BY_NAME;
     scans_of_agents_by_state = AGENTS_BY_STATE;
+    scans_of_sessions = SESSIONS;
     scans_of_sessions_by_state = SESSIONS_BY_STATE;
     scans_of_sessions_by_bead = SESSIONS_BY_BEAD;
     scans_of_sessions_by_agent = SESSIONS_BY_AGENT;
     scans_of_sessions_due = SESSIONS_DUE;
     scans_of_convoys = CONVOYS;
     scans_of_convoys_by_state = CONVOYS_BY_STATE;
+    scans_of_reviews = REVIEWS;
     scans_of_reviews_by_target = REVIEWS_BY_TARGET;
     scans_of_reviews_by_state = REVIEWS_BY_STATE;
     scans_of_reviews_by_source = REVIEWS_BY_SOURCE;
+    scans_of_deliveries = DELIVERIES;
+    scans_of_deliveries_by_message = DELIVERIES_BY_MESSAGE;
+    scans_of_deliveries_by_recipient = DELIVERIES_BY_RECIPIENT;
+    scans_of_deliveries_by_thread = DELIVERIES_BY_THREAD;
+    scans_of_deliveries_due = DELIVERIES_DUE;
+    scans_of_effects = EFFECTS;
     scans_of_effects_by_state = EFFECTS_BY_STATE;
     scans_of_rigs = RIGS;
+    scans_of_answers = ANSWERS;
     scans_of_answers_by_age = ANSWERS_BY_AGE;
+    scans_of_settings_all = SETTINGS_ALL;
+    scans_of_leaders = LEADERS;
     scans_of_settings = SETTINGS;
 }
 

@@ -10,9 +10,13 @@ use rusqlite::{CachedStatement, ToSql};
 use super::changes;
 use super::error::of_sqlite;
 use super::sql::{self, Select};
+use super::upkeep;
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
-use crate::store::{Access, Connection, Reader, Scan, Txn, check_order};
+use crate::store::{
+    Access, Connection, Description, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order, check_truncation,
+    check_values,
+};
 
 /// One connection to the file.
 pub(super) struct SqliteConnection {
@@ -33,7 +37,7 @@ impl SqliteConnection {
             run(&self.db, "ROLLBACK")?;
         }
         run(&self.db, how)?;
-        Ok(View { db: &self.db, town: town.clone(), head: RefCell::new(None) })
+        Ok(View { db: &self.db, town: town.clone(), head: RefCell::new(None), unreadable: UnreadableRows::default() })
     }
 }
 
@@ -52,6 +56,22 @@ impl Connection for SqliteConnection {
         let path = Arc::clone(&self.path);
         let view = self.begin(town, "BEGIN IMMEDIATE")?;
         Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
+    }
+
+    fn describe(&mut self) -> Result<Description> {
+        upkeep::describe(&self.db)
+    }
+
+    fn check(&mut self) -> Result<Vec<String>> {
+        upkeep::check(&self.db)
+    }
+
+    fn vacuum(&mut self) -> Result<()> {
+        upkeep::vacuum(&self.db)
+    }
+
+    fn copy_to(&mut self, path: &Path) -> Result<bool> {
+        upkeep::copy_to(&self.db, path).map(|()| true)
     }
 }
 
@@ -79,6 +99,7 @@ struct View<'c> {
     town: TownId,
     /// The journal's end, once it was looked up.
     head: RefCell<Option<Head>>,
+    unreadable: UnreadableRows,
 }
 
 impl View<'_> {
@@ -140,21 +161,37 @@ impl Drop for View<'_> {
     }
 }
 
-/// The values of a row, as the columns of its kind.
-fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Row> {
+/// The values of a row, as the columns of its kind; or what is wrong with it. The outer error is SQLite's.
+fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Result<Row, Unreadable>> {
     let columns = kind.columns();
     let mut values = Vec::with_capacity(columns.len());
     for (place, column) in columns.iter().enumerate() {
         values.push(match row.get_ref(place).map_err(of_sqlite)? {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(n) => Value::Int(n),
-            ValueRef::Text(bytes) => Value::Text(text(bytes, kind.table(), column.name)?),
+            ValueRef::Text(bytes) => match text(bytes, kind.table(), column.name) {
+                Ok(text) => Value::Text(text),
+                Err(error) => return Ok(Err(unreadable_row(kind, row, error))),
+            },
             ValueRef::Real(_) | ValueRef::Blob(_) => {
-                return Err(unreadable(kind.table(), column.name));
+                return Ok(Err(unreadable_row(kind, row, unreadable(kind.table(), column.name))));
             }
         });
     }
-    kind.decode(&values)
+    Ok(kind.decode(&values).map_err(|error| {
+        values.truncate(kind.key_len());
+        Unreadable::new(Key { kind, values }, error)
+    }))
+}
+
+/// The row with as much of its key as can be read.
+fn unreadable_row(kind: RowKind, row: &rusqlite::Row<'_>, error: Error) -> Unreadable {
+    let value = |place| match row.get_ref(place) {
+        Ok(ValueRef::Integer(n)) => Value::Int(n),
+        Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+        Ok(ValueRef::Real(_) | ValueRef::Null) | Err(_) => Value::Null,
+    };
+    Unreadable::new(Key { kind, values: (0..kind.key_len()).map(value).collect() }, error)
 }
 
 fn text(bytes: &[u8], table: &'static str, column: &'static str) -> Result<String> {
@@ -176,20 +213,32 @@ impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         let mut statement = self.bound(&sql::statements(key.kind).get, sql::key_values(key))?;
         let mut rows = statement.raw_query();
-        rows.next().map_err(of_sqlite)?.map(|row| decode(key.kind, row)).transpose()
+        match rows.next().map_err(of_sqlite)? {
+            Some(row) => decode(key.kind, row)?.map(Some).map_err(Unreadable::into_error),
+            None => Ok(None),
+        }
     }
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         scan.check()?;
         let (sql, parameters) = sql::scan(scan, Select::Rows);
-        let limit = Value::Int(sqlite_int(scan.limit as u64));
-        let mut statement = self.bound(&sql, parameters.into_iter().chain([&limit]))?;
+        let mut statement = self.bound(&sql, parameters)?;
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(of_sqlite)? {
-            found.push(decode(scan.index.kind, row)?);
+        // SQLite makes the rows one by one, so what is behind the limit costs nothing.
+        while found.len() < scan.limit
+            && let Some(row) = rows.next().map_err(of_sqlite)?
+        {
+            match decode(scan.index.kind, row)? {
+                Ok(row) => found.push(row),
+                Err(row) => self.unreadable.note(row),
+            }
         }
         Ok(found)
+    }
+
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.unreadable.take()
     }
 
     fn head(&self) -> Result<Head> {
@@ -291,6 +340,10 @@ impl Reader for SqliteTxn<'_> {
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
     }
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.view.unreadable()
+    }
+
     fn head(&self) -> Result<Head> {
         self.view.head()
     }
@@ -331,6 +384,21 @@ impl Txn for SqliteTxn<'_> {
         Ok(())
     }
 
+    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
+        check_values(kind, values)?;
+        self.view.check_open()?;
+        let refused = |source| {
+            let error = of_sqlite(source);
+            if error.code() != "row_refused" {
+                return error;
+            }
+            Error::invalid("values_refused", format!("the table {} cannot hold these columns", kind.table()))
+                .with("table", kind.table())
+                .because(error)
+        };
+        self.view.bound(&sql::statements(kind).put, values)?.raw_execute().map(drop).map_err(refused)
+    }
+
     fn delete(&mut self, key: &Key) -> Result<()> {
         self.view.check_open()?;
         self.view.execute(&sql::statements(key.kind).delete, sql::key_values(key))
@@ -354,6 +422,12 @@ impl Txn for SqliteTxn<'_> {
         }
         self.end_append(events.last().map(|written| &written.event));
         Ok(())
+    }
+
+    fn truncate_events(&mut self, through: u64) -> Result<()> {
+        self.view.check_open()?;
+        check_truncation(&self.head()?, through)?;
+        self.view.execute(sql::TRUNCATE, [&Value::Int(sqlite_int(through))])
     }
 
     fn savepoint(&mut self) -> Result<()> {

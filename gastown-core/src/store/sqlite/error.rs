@@ -20,6 +20,7 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         }
         Some(ErrorCode::OutOfMemory) => Error::exhausted("out_of_memory", "SQLite got no memory"),
         Some(ErrorCode::TooBig) => Error::exhausted("row_too_big", "a row is longer than SQLite can hold"),
+        Some(ErrorCode::ConstraintViolation) => Error::internal("row_refused", "the database refused a row"),
         _ => Error::internal("store_sqlite", "SQLite refused a statement"),
     };
     match source.sqlite_error() {

@@ -9,6 +9,7 @@ mod schema;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,16 +110,14 @@ impl SqliteBackend {
         // Negative means KiB.
         db.pragma_update(None, "cache_size", -i64::from(self.options.cache_kib))?;
         db.pragma_update(None, "temp_store", "MEMORY")?;
+        let synchronous = match self.options.durability {
+            Durability::Full => "FULL",
+            Durability::Normal => "NORMAL",
+        };
+        db.pragma_update(None, "synchronous", synchronous)?;
         match access {
             Access::Read => db.pragma_update(None, "query_only", true),
-            Access::Write => db.pragma_update(
-                None,
-                "synchronous",
-                match self.options.durability {
-                    Durability::Full => "FULL",
-                    Durability::Normal => "NORMAL",
-                },
-            ),
+            Access::Write => Ok(()),
         }
     }
 

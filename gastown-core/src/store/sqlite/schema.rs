@@ -29,8 +29,10 @@ pub(super) struct Migration {
 }
 
 /// Every step, in order.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") },
+    Migration { version: 2, name: "deliveries", sql: include_str!("migrations/0002.sql") },
+];
 
 /// The schema that this build reads and writes.
 pub(super) const VERSION: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
@@ -77,7 +79,12 @@ pub(super) fn use_wal(db: &Connection, timeout: Duration) -> Result<()> {
 
 /// Takes every step that the file lacks, each in a transaction of its own.
 pub(super) fn migrate(db: &mut Connection) -> Result<()> {
-    for step in MIGRATIONS {
+    migrate_through(db, MIGRATIONS)
+}
+
+/// Takes those of these steps that the file lacks.
+pub(super) fn migrate_through(db: &mut Connection, steps: &[Migration]) -> Result<()> {
+    for step in steps {
         let txn = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(of_sqlite)?;
         // Looked up under the lock: another process may have taken it meanwhile.
         if identify(&txn)? < step.version {

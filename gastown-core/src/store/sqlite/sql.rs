@@ -140,7 +140,7 @@ pub(super) fn scan<'a>(scan: &'a Scan, select: Select) -> (String, Vec<&'a Value
         parameter(&mut sql, upto);
     }
     if matches!(select, Select::Rows) {
-        let _ = write!(sql, " ORDER BY {order} LIMIT ?{}", parameters.len() + 2);
+        let _ = write!(sql, " ORDER BY {order}");
     }
     (sql, parameters)
 }
@@ -156,6 +156,9 @@ pub(super) const EVENTS: &str = "SELECT seq, at, actor, session, epoch, kind, su
 pub(super) const APPEND: &str = "INSERT INTO event \
      (town_id, seq, at, actor, session, epoch, kind, subject, data, changes, schema, hash) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
+/// The entries of the journal up to one.
+pub(super) const TRUNCATE: &str = "DELETE FROM event WHERE town_id = ?1 AND seq <= ?2";
 
 /// A key's values behind the town.
 pub(super) fn key_values(key: &Key) -> &[Value] {

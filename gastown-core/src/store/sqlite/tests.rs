@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::model::RowKind;
 use crate::model::record::ColumnRole;
 use crate::model::value::{ColumnType, Value};
+use crate::model::{Row, RowKind};
 use crate::store::conformance::sample;
 use crate::store::index::INDEXES;
 use crate::store::{Position, Reader, Scan};
@@ -109,7 +109,11 @@ fn a_new_file_has_the_columns_and_indexes_that_the_model_names() {
 #[test]
 fn a_published_migration_does_not_change() {
     let sums: Vec<_> = schema::MIGRATIONS.iter().map(|step| (step.version, schema::sha256(step.sql))).collect();
-    assert_eq!(sums, [(1, "6bc3229ae160de6357ee86d61a8516e68280ebdefd7abf148c1e1db9f651a616".to_owned())]);
+    let published = [
+        (1, "6bc3229ae160de6357ee86d61a8516e68280ebdefd7abf148c1e1db9f651a616".to_owned()),
+        (2, "5d8964b0137498dac6c69625d55b54a80f41afb1d762b1082b79fbf022e498a0".to_owned()),
+    ];
+    assert_eq!(sums, published);
 }
 
 #[test]
@@ -256,9 +260,135 @@ fn a_newer_schema_is_refused_with_both_versions() {
     for access in [Access::Write, Access::Read] {
         let error = refusal(&backend, access);
         assert_eq!((error.code(), error.kind()), ("schema_newer", crate::ErrorKind::Unsupported));
-        assert_eq!((error.fact("found"), error.fact("known")), (Some("99"), Some("1")));
+        assert_eq!((error.fact("found"), error.fact("known")), (Some("99"), Some(&*schema::VERSION.to_string())));
         assert!(error.fact("path").is_some());
     }
+}
+
+/// Rows of every kind that has a table already, as the values SQLite stores.
+fn fill(db: &rusqlite::Connection) -> Vec<Row> {
+    let town = crate::model::TownId::new("town").unwrap();
+    let mut draw = sample::Draw::new(11);
+    let mut rows: Vec<Row> = Vec::new();
+    for &kind in RowKind::ALL {
+        let found = db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = ?1", [kind.table()], |row| {
+            row.get::<_, i64>(0)
+        });
+        if found.unwrap() == 0 {
+            continue;
+        }
+        for _ in 0..8 {
+            let row = sample::row(kind, &town, &mut draw);
+            if rows.iter().any(|there| there.key() == row.key()) {
+                continue;
+            }
+            let values = row.to_values().into_iter().map(|value| match value {
+                Value::Null => rusqlite::types::Value::Null,
+                Value::Int(n) => n.into(),
+                Value::Text(text) => text.into(),
+            });
+            let values: Vec<_> = std::iter::once("town".to_owned().into()).chain(values).collect();
+            db.execute(&sql::statements(kind).put, rusqlite::params_from_iter(values)).unwrap();
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+#[test]
+fn every_older_schema_is_migrated_with_its_rows_and_journal() {
+    for have in 1..schema::MIGRATIONS.len() {
+        let directory = tempfile::tempdir().unwrap();
+        let backend = backend(&directory);
+        let mut db = raw(&backend);
+        schema::migrate_through(&mut db, &schema::MIGRATIONS[..have]).unwrap();
+        let rows = fill(&db);
+        assert!(rows.len() > 50, "{} rows", rows.len());
+        let first = sample::event(&crate::model::Head::default(), rows.first(), &mut sample::Draw::new(3));
+        db.execute(
+            "INSERT INTO event VALUES ('town', 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            rusqlite::params![
+                first.at.as_micros(),
+                first.actor,
+                first.session.as_ref().map(crate::model::SessionId::as_str),
+                first.epoch,
+                first.kind,
+                first.subject,
+                first.data.to_string(),
+                serde_json::to_string(&first.changes).unwrap(),
+                first.schema,
+                first.hash,
+            ],
+        )
+        .unwrap();
+        drop(db);
+
+        // A reader comes first, and has the file migrated.
+        let mut connection = backend.connect(Access::Read).unwrap();
+        let reader = connection.read(&crate::model::TownId::new("town").unwrap()).unwrap();
+        for row in &rows {
+            assert_eq!(reader.get(&row.key()).unwrap().as_ref(), Some(row), "from schema {have}");
+        }
+        assert_eq!(reader.events(0, 10).unwrap(), [first]);
+        drop(reader);
+        let db = raw(&backend);
+        let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, schema::VERSION);
+        assert_eq!(
+            shape(&db),
+            shape(&raw(&{
+                let fresh = SqliteBackend::new(directory.path().join("fresh.db"), SqliteOptions::default());
+                fresh.connect(Access::Write).unwrap();
+                fresh
+            }))
+        );
+    }
+}
+
+#[test]
+fn a_copy_is_of_one_moment_and_opens_as_a_town() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    backend.connect(Access::Write).unwrap();
+    let rows = fill(&raw(&backend));
+    let to = directory.path().join("copy.db");
+    std::fs::write(directory.path().join("copy.db.part"), "what a killed copy left").unwrap();
+    for access in [Access::Read, Access::Write] {
+        assert!(backend.connect(access).unwrap().copy_to(&to).unwrap());
+        let copy = SqliteBackend::new(&to, SqliteOptions::default());
+        let mut connection = copy.connect(Access::Write).unwrap();
+        assert_eq!(connection.check().unwrap(), Vec::<String>::new());
+        let reader = connection.read(&crate::model::TownId::new("town").unwrap()).unwrap();
+        assert!(rows.iter().all(|row| reader.get(&row.key()).unwrap().as_ref() == Some(row)));
+        drop(reader);
+        drop(connection);
+        let error = backend.connect(access).unwrap().copy_to(&to).unwrap_err();
+        assert_eq!(error.code(), "backup_exists");
+        std::fs::remove_file(&to).unwrap();
+    }
+    let error = backend.connect(Access::Read).unwrap().copy_to(&directory.path().join("no/copy.db")).unwrap_err();
+    assert_eq!(error.code(), "store_unreachable");
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_str().unwrap().contains("part")), "{left:?}");
+}
+
+#[test]
+fn a_vacuum_gives_space_back_and_keeps_every_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    let mut connection = backend.connect(Access::Write).unwrap();
+    let rows = fill(&raw(&backend));
+    raw(&backend)
+        .execute_batch(
+            "CREATE TABLE ballast (a TEXT); INSERT INTO ballast VALUES (hex(zeroblob(2000000))); DROP TABLE ballast",
+        )
+        .unwrap();
+    let before = connection.describe().unwrap().bytes.unwrap();
+    connection.vacuum().unwrap();
+    assert!(connection.describe().unwrap().bytes.unwrap() + 3_000_000 < before);
+    assert!(std::fs::metadata(backend.path()).unwrap().len() + 3_000_000 < before);
+    let reader = connection.read(&crate::model::TownId::new("town").unwrap()).unwrap();
+    assert!(rows.iter().all(|row| reader.get(&row.key()).unwrap().as_ref() == Some(row)));
 }
 
 #[test]
