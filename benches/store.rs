@@ -164,6 +164,7 @@ impl Case {
             (_, false) => (7, 2_048, 256),
             (_, true) => (3, 2_048, 128),
         };
+        let turns = if options.is_alone { 2 } else { turns };
         let (turns, count, few) = (options.pick(turns, 1), options.pick(count, 8), options.pick(few, 4));
         Self { name, place, callers, turns, count, few }
     }

@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 use sha2::{Digest as _, Sha256};
 
 use super::record::ColumnRole;
-use super::value::{Cell, Value};
+use super::value::Cell;
+#[cfg(any(test, feature = "testkit"))]
+use super::value::Value;
 use super::{Error, Key, Result, RowKind, SessionId, Timestamp};
 
 /// The version of the form that events are written in.
@@ -137,14 +139,9 @@ pub(crate) fn write_change(out: &mut String, key: &Key, cells: Option<&[Cell<'_>
     match cells {
         None => out.push_str("null"),
         Some(cells) => {
-            let columns = key.kind.columns();
-            for (n, &place) in journaled_by_name(key.kind).iter().enumerate() {
-                out.push(if n == 0 { '{' } else { ',' });
-                // A column's name needs no escaping.
-                out.push('"');
-                out.push_str(columns[place].name);
-                out.push_str("\":");
-                write_cell(out, &cells[place]);
+            for (name, place) in journaled_by_name(key.kind) {
+                out.push_str(name);
+                write_cell(out, &cells[*place]);
             }
             out.push('}');
         }
@@ -152,18 +149,22 @@ pub(crate) fn write_change(out: &mut String, key: &Key, cells: Option<&[Cell<'_>
     out.push('}');
 }
 
-/// Where a table's journaled columns stand, in the order of their names.
-fn journaled_by_name(kind: RowKind) -> &'static [usize] {
-    static ALL: OnceLock<Vec<Vec<usize>>> = OnceLock::new();
-    let places = |kind: &RowKind| {
+/// A table's journaled columns in the order of their names: what stands before each, and its place in a row.
+fn journaled_by_name(kind: RowKind) -> &'static [(String, usize)] {
+    static ALL: OnceLock<Vec<Vec<(String, usize)>>> = OnceLock::new();
+    let of = |kind: &RowKind| {
         let columns = kind.columns();
         let mut places: Vec<usize> =
             (0..columns.len()).filter(|&place| columns[place].role != ColumnRole::Volatile).collect();
         places.sort_unstable_by_key(|&place| columns[place].name);
-        places
+        // A column's name needs no escaping.
+        let before = |(n, place): (usize, usize)| {
+            (format!("{}\"{}\":", if n == 0 { '{' } else { ',' }, columns[place].name), place)
+        };
+        places.into_iter().enumerate().map(before).collect()
     };
     // `ALL` has the order of declaration, which is what the cast counts.
-    &ALL.get_or_init(|| RowKind::ALL.iter().map(places).collect())[kind as usize]
+    &ALL.get_or_init(|| RowKind::ALL.iter().map(of).collect())[kind as usize]
 }
 
 fn write_cell(out: &mut String, cell: &Cell<'_>) {
@@ -176,7 +177,9 @@ fn write_cell(out: &mut String, cell: &Cell<'_>) {
 }
 
 fn write_text(out: &mut String, text: &str) {
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    // Without an early end, so that it looks at many bytes at a time.
+    let is_odd = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    if !text.bytes().fold(false, |odd, byte| odd | is_odd(byte)) {
         out.push('"');
         out.push_str(text);
         out.push('"');

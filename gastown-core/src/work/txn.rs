@@ -254,13 +254,21 @@ impl Remembering<'_> {
     fn put(&mut self, key: Key, row: Row) -> Result<()> {
         // Where a table has many indexes, reading a row is cheaper than writing all of them anew.
         if matches!(key.kind, RowKind::Bead | RowKind::Session | RowKind::MergeRequest) {
-            self.get(&key)?;
+            self.learn(&key)?;
         }
         match self.rows.get_mut().iter().find(|(known, _)| *known == key) {
             Some((_, Some(before))) => self.raw.replace(before, &row)?,
             _ => self.raw.put(&row)?,
         }
         self.remember(key, Some(row));
+        Ok(())
+    }
+
+    /// Reads a row, where it is not remembered.
+    fn learn(&self, key: &Key) -> Result<()> {
+        if !self.rows.borrow().iter().any(|(known, _)| known == key) {
+            self.remember(key.clone(), self.raw.get(key)?);
+        }
         Ok(())
     }
 
