@@ -35,7 +35,8 @@ function convertIn(value, path, opaque) {
       if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))) {
         throw refused('value_range', path, 'is not a finite number whose integers are exact; use a BigInt')
       }
-      return value
+      // The native side takes a whole number beyond 32 bits for a fraction; a time in microseconds is one.
+      return Number.isInteger(value) && Math.abs(value) > 0x7fff_ffff ? BigInt(value) : value
     case 'bigint':
       if (value < INT_MIN || value > INT_MAX) {
         throw refused('value_range', path, 'is not a 64-bit integer')

@@ -17,6 +17,7 @@ const ALONE = {
   RigRef: 'name',
   SessionRef: 'id',
   Sling: 'bead',
+  WriteTo: 'path',
 }
 
 /** A town through one scope: a group for each noun, a method for each operation of the core's table. */
@@ -55,6 +56,10 @@ class Town extends Handle {
     return new Town(await settle(translating(() => native.open(dir, given, clock))))
   }
 
+  static restore(source, dir, options = {}) {
+    return Town.open(dir, { ...options, restore: source })
+  }
+
   get id() {
     return this.#town.id
   }
@@ -86,6 +91,14 @@ class Town extends Handle {
   async replay() {
     return fromNative(await settle(this.#town.replay()))
   }
+
+  health() {
+    return this.upkeep.health()
+  }
+
+  backup(path) {
+    return this.upkeep.backup(path)
+  }
 }
 
 if (Symbol.asyncDispose !== undefined) {
@@ -110,8 +123,8 @@ async function unlessAborted(answer, signal) {
 async function* watch(handle, options = {}) {
   const { signal, ...input } = options
   signal?.throwIfAborted()
-  const { since = 0 } = toNative(input)
-  const events = translating(() => handle.watch(since))
+  toNative(input)
+  const events = translating(() => handle.watch(input.since ?? 0))
   const close = () => events.close()
   signal?.addEventListener('abort', close, { once: true })
   try {

@@ -21,7 +21,10 @@ pub mod town;
 pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
-pub use town::{Clock, Handle, ManualClock, Operation, SystemClock, Town, TownBuilder, TownOptions, Watch, operations};
+pub use town::{
+    Archive, Archived, Backup, Checked, Clock, Exported, Finding, Handle, Health, ManualClock, Operation, SystemClock,
+    Town, TownBuilder, TownOptions, Vacuumed, Watch, WriteTo, operations,
+};
 pub use work::{
     AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,
     Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EventPage, EventsSince, Link, NewBead, NewSettings,

@@ -68,7 +68,7 @@ async def test_a_convoy_lands_and_every_answer_has_its_type(town: gastown.Town, 
         assert await town.reviews.get(review.id) == review
     with pytest.raises(gastown.GastownError):
         await town.convoys.land(convoy.id)
-    health = await town.events.health()
+    health = await town.upkeep.health()
     assert (health.engine, health.effects_refused) == (gastown.EngineState("running"), [])
 
     # Every event has its type.

@@ -17,3 +17,4 @@ mod refinery;
 mod runtime;
 mod support;
 mod town;
+mod upkeep;

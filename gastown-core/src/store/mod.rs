@@ -9,6 +9,7 @@
 #[cfg(any(test, feature = "testkit"))]
 pub mod conformance;
 mod contract;
+pub mod dump;
 pub mod index;
 mod listener;
 mod memory;

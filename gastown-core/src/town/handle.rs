@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::operation::{Agents, Beads, Convoys, Events, Operation, Reviews, Rigs, Sessions};
+use super::operation::{Agents, Beads, Convoys, Events, Operation, Reviews, Rigs, Sessions, Upkeep};
 use super::town::Town;
 use crate::failpoint;
 use crate::model::{Error, Result, Scope, refusal};
@@ -76,6 +76,11 @@ impl Handle {
     /// Merge requests: list.
     pub fn reviews(&self) -> Reviews {
         Reviews(self.clone())
+    }
+
+    /// The whole town: health, backup, check, archive.
+    pub fn upkeep(&self) -> Upkeep {
+        Upkeep(self.clone())
     }
 
     /// The journal: read, watch.

@@ -14,6 +14,7 @@ pub(crate) mod graph;
 pub(crate) mod ids;
 pub(crate) mod leader;
 pub(crate) mod ready;
+pub(crate) mod retention;
 pub(crate) mod reviews;
 pub(crate) mod rigs;
 pub(crate) mod sessions;

@@ -10,14 +10,14 @@ from typing import Any
 from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
-from gastown._operations import Agents, Beads, Convoys, Events, Reviews, Rigs, Sessions
-from gastown._types import Durability, Replay
+from gastown._operations import Agents, Beads, Convoys, Events, Reviews, Rigs, Sessions, Upkeep
+from gastown._types import Backup, Durability, Health, Replay
 
 
 class Handle:
     """A town through one scope: the operations of every noun."""
 
-    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reviews", "rigs", "sessions")
+    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reviews", "rigs", "sessions", "upkeep")
 
     def __init__(self, native: _gastown.Handle) -> None:
         self._native = native
@@ -28,6 +28,7 @@ class Handle:
         self.reviews = Reviews(native)
         self.rigs = Rigs(native)
         self.sessions = Sessions(native)
+        self.upkeep = Upkeep(native)
 
     async def call(self, name: str, input: dict[str, Any], *, key: str | None = None) -> Any:
         """Runs an operation by its name, from JSON to JSON: for protocols; programs use the typed methods."""
@@ -79,6 +80,14 @@ class Town(Handle):
     async def replay(self) -> Replay:
         """Plays the journal, checks its chain of hashes, and compares what it gives with what is stored."""
         return decode(Replay, await self._town.replay())
+
+    async def health(self) -> Health:
+        """How the town is; the same as `upkeep.health`."""
+        return await self.upkeep.health()
+
+    async def backup(self, path: str | os.PathLike[str]) -> Backup:
+        """Copies the town to a new folder while it works on; the same as `upkeep.backup`."""
+        return await self.upkeep.backup(path)
 
     async def __aenter__(self) -> Town:
         return self
@@ -132,7 +141,31 @@ def open(
     - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
       without it sessions end with this process.
     """
+    return Opening(dir, _options(id, durability, seed, program), clock)
+
+
+def restore(
+    source: str | os.PathLike[str],
+    dir: str | os.PathLike[str],
+    *,
+    id: str | None = None,
+    durability: Durability | None = None,
+    seed: int | None = None,
+    clock: _gastown.ManualClock | None = None,
+    program: str | os.PathLike[str] | None = None,
+) -> Opening:
+    """Opens a town in `dir`, where none is yet, from the folder of a backup or the file of an export.
+
+    All of it is compared with what was written before anything is taken. Takes the options of `open`.
+    """
+    options = _options(id, durability, seed, program)
+    return Opening(dir, {**options, "restore": os.fspath(source)}, clock)
+
+
+def _options(
+    id: str | None, durability: Durability | None, seed: int | None, program: str | os.PathLike[str] | None
+) -> dict[str, Any]:
     options = {"id": id, "durability": durability, "seed": seed, "beside": str(PROGRAM.parent)}
     if program is not None:
         options["program"] = os.fspath(program)
-    return Opening(dir, options, clock)
+    return options

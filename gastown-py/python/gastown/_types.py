@@ -254,12 +254,89 @@ class RefusedEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableRow:
+    """A row that cannot be read; it is left out of every list and stops nothing else."""
+
+    row: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was made; `head` is where the journal ends in it."""
+
+    path: str
+    head: int
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was exported; `unreadable` rows could not be."""
+
+    rows: int
+    events: int
+    unreadable: int
+    bytes: int
+    head: int
+
+
+class Archive(TypedDict, total=False):
+    """What may be put away; times are microseconds since 1970 UTC."""
+
+    closed_before: int | None
+    events_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What was put away, and the files that hold it."""
+
+    beads: int
+    effects: int
+    events: int
+    files: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuumed:
+    """The database's size before and after, where the backend knows it."""
+
+    bytes_before: int | None
+    bytes_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a town."""
+
+    subject: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at the whole town found; no `findings` where all is well."""
+
+    rows: int
+    events: int
+    findings: list[Finding]
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How a town is, at one moment."""
 
     engine: EngineState
     sessions_survive: bool
     queue_depth: int
+    backend: str
+    durability: str
+    schema: int
+    database_bytes: int | None
+    unreadable: list[UnreadableRow]
+    first: int
     head: int
     effects_planned: int
     effects_issued: int
