@@ -5,7 +5,7 @@
 //! nothing, check nothing, and make neither JSON nor hashes.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
@@ -235,29 +235,40 @@ impl Bare {
         Turn { all: begun.elapsed(), ..turn }
     }
 
-    /// Commits `count` commands from a thread and a connection of its own for each caller.
-    pub fn one_each(&self, callers: usize, script: &Script, verb: Verb, first: usize, count: usize) -> Turn {
+    /// Commits at most `count` commands for so long, from a thread and a connection of its own for each caller.
+    pub fn one_each(
+        &self,
+        callers: usize,
+        script: &Script,
+        verb: Verb,
+        first: usize,
+        count: usize,
+        how_long: Duration,
+    ) -> Turn {
         let (ready, each) = (Barrier::new(callers + 1), Mutex::new(Vec::with_capacity(count)));
-        let next = AtomicUsize::new(0);
+        let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
         let mut begun = Instant::now();
         std::thread::scope(|scope| {
-            for _ in 0..callers {
-                scope.spawn(|| {
-                    let db = self.connect();
-                    ready.wait();
-                    loop {
-                        let n = next.fetch_add(1, Ordering::Relaxed);
-                        if n >= count {
-                            return;
-                        }
-                        let begun = Instant::now();
-                        script.command(verb, first + n).commit(&db, &self.journal);
-                        each.lock().expect("no caller panics").push(begun.elapsed());
+            let caller = || {
+                let db = self.connect();
+                ready.wait();
+                while !is_over.load(Ordering::Relaxed) {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= count {
+                        return;
                     }
-                });
-            }
+                    let begun = Instant::now();
+                    script.command(verb, first + n).commit(&db, &self.journal);
+                    each.lock().expect("no caller panics").push(begun.elapsed());
+                }
+            };
+            let callers: Vec<_> = (0..callers).map(|_| scope.spawn(caller)).collect();
             ready.wait();
             begun = Instant::now();
+            while begun.elapsed() < how_long && callers.iter().any(|caller| !caller.is_finished()) {
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+            is_over.store(true, Ordering::Relaxed);
         });
         let all = begun.elapsed();
         Turn { each: each.into_inner().expect("no caller panics"), all, writer: None }

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gastown_benches::bare::{Bare, Group, Script, Verb};
 use gastown_benches::{
@@ -205,9 +206,14 @@ impl Case {
                 whole.bulk(&whole_db, &bulk_script, Verb::ALL[turn % 3], turn / 3 * count, count)
             }));
             if callers > 1 {
-                // They hold one another up for seconds, so a few show it.
+                let (mut made, how_long) = (count, Duration::from_millis(options.pick(2_000, 50) as u64));
                 let contender = Contender::new("one connection for each caller", move |turn| {
-                    each.one_each(callers, &script, Verb::ALL[turn % 3], turn / 3 * callers, callers)
+                    let (verb, first) = (Verb::ALL[turn % 3], turn / 3 * count);
+                    let count = if verb == Verb::Create { count } else { made };
+                    let turn = each.one_each(callers, &script, verb, first, count, how_long);
+                    // What was not made is not claimed, and what was not claimed is not closed.
+                    made = turn.each.len();
+                    turn
                 });
                 contenders.push(contender.at_most(3));
             }
