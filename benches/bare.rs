@@ -170,7 +170,7 @@ impl Journal {
 
 fn columns(db: &Connection, table: &str) -> Vec<String> {
     let statement = db.prepare_cached(&format!("SELECT * FROM {table}")).expect("the schema is the town's");
-    statement.column_names().into_iter().map(str::to_owned).collect()
+    statement.column_names().map(str::to_owned).collect()
 }
 
 fn run_cached(db: &Connection, sql: &str) {

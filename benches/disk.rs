@@ -14,7 +14,7 @@ const SLOW_FLUSH_US: &str = "SLOW_FLUSH_US";
 /// Rewrites one page of a file and flushes it, `count` times.
 pub fn flushes(dir: &Path, count: usize) -> Turn {
     let mut file = File::create(dir.join("flushes")).expect("a file can be made");
-    file.write_all(&[0; 1 << 16]).and_then(|()| file.sync_all()).expect("it can be written");
+    file.write_all(&vec![0; 1 << 16]).and_then(|()| file.sync_all()).expect("it can be written");
     Turn::of(count, |n| {
         file.write_all_at(&[n.to_le_bytes()[0]; 4096], 4096).expect("it can be written");
         file.sync_data().expect("it can be flushed");

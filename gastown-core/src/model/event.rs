@@ -178,13 +178,14 @@ fn write_cell(out: &mut String, cell: &Cell<'_>) {
 
 fn write_text(out: &mut String, text: &str) {
     // Without an early end, so that it looks at many bytes at a time.
-    let is_odd = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
-    if !text.bytes().fold(false, |odd, byte| odd | is_odd(byte)) {
+    #[allow(clippy::needless_bitwise_bool, reason = "see above")]
+    let is_odd = text.bytes().fold(false, |odd, byte| odd | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
+    if is_odd {
+        out.push_str(&serde_json::to_string(text).expect("a text is JSON"));
+    } else {
         out.push('"');
         out.push_str(text);
         out.push('"');
-    } else {
-        out.push_str(&serde_json::to_string(text).expect("a text is JSON"));
     }
 }
 

@@ -22,7 +22,7 @@ const LIST_MAX: usize = 16;
 pub(super) struct Rows {
     /// Whose they are, and SQLite's count of the commits of others.
     of: Option<(TownId, i64)>,
-    rows: Recent<Key, Row>,
+    single: Recent<Key, Row>,
     /// Short lists of an index whose prefix is a part of the key, such as the labels of one bead.
     lists: Recent<(&'static str, Vec<Value>), Vec<Row>>,
     head: Option<Head>,
@@ -33,8 +33,8 @@ pub(super) struct Rows {
 impl Rows {
     /// Keeps about so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
-        let (rows, lists) = (Recent::new(bytes - bytes / 4), Recent::new(bytes / 4));
-        Self { of: None, rows, lists, head: None, touched: Vec::new() }
+        let (single, lists) = (Recent::new(bytes - bytes / 4), Recent::new(bytes / 4));
+        Self { of: None, single, lists, head: None, touched: Vec::new() }
     }
 
     /// Begins a transaction of a town; `version` changes whenever anybody else commits.
@@ -62,20 +62,20 @@ impl Rows {
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        self.rows.clear();
+        self.single.clear();
         self.lists.clear();
         self.head = None;
         self.of = None;
     }
 
     pub(super) fn get(&mut self, key: &Key) -> Option<&Row> {
-        self.rows.get(key)
+        self.single.get(key)
     }
 
     /// Keeps a row that was read.
     pub(super) fn keep(&mut self, key: &Key, row: &Row) {
         if key.kind != RowKind::Idempotency {
-            self.rows.keep(key.clone(), row.clone(), weight(&row.to_cells()));
+            self.single.keep(key.clone(), row.clone(), weight(&row.to_cells()));
         }
     }
 
@@ -83,16 +83,16 @@ impl Rows {
     pub(super) fn write(&mut self, key: Key, row: Option<(&Row, &[Cell<'_>])>) {
         match row {
             Some((row, cells)) if key.kind != RowKind::Idempotency => {
-                self.rows.keep(key.clone(), row.clone(), weight(cells));
+                self.single.keep(key.clone(), row.clone(), weight(cells));
             }
-            _ => self.rows.forget(&key),
+            _ => self.single.forget(&key),
         }
         self.forget_lists(&key);
         self.touched.push(key);
     }
 
     fn forget(&mut self, key: &Key) {
-        self.rows.forget(key);
+        self.single.forget(key);
         self.forget_lists(key);
     }
 

@@ -64,16 +64,15 @@ impl<'c> Statements<'c> {
         text: impl FnOnce() -> T,
     ) -> Result<RefMut<'_, CachedStatement<'c>>> {
         let mut held = self.held.borrow_mut();
-        let place = match held.iter().position(|(known, _)| *known == which) {
-            Some(place) => place,
-            None => {
-                let statement = self.db.prepare_cached(text().as_ref()).map_err(of_sqlite)?;
-                if held.len() == HELD_MAX {
-                    held.swap_remove(0);
-                }
-                held.push((which, statement));
-                held.len() - 1
+        let place = if let Some(place) = held.iter().position(|(known, _)| *known == which) {
+            place
+        } else {
+            let statement = self.db.prepare_cached(text().as_ref()).map_err(of_sqlite)?;
+            if held.len() == HELD_MAX {
+                held.swap_remove(0);
             }
+            held.push((which, statement));
+            held.len() - 1
         };
         Ok(RefMut::map(held, |held| &mut held[place].1))
     }
