@@ -66,7 +66,9 @@ export type DependencyKind =
   | 'supersedes'
   | 'replies-to'
 export type Durability = 'full' | 'normal'
+export type EventFlaw = 'malformed' | 'incomplete'
 export type FailurePolicy = 'block' | 'skip' | 'continue'
+export type OutputStream = 'output' | 'events'
 export type Resolution =
   | 'completed'
   | 'merged'
@@ -314,6 +316,33 @@ export interface Health {
   readonly effectsRefused: RefusedEffect[]
 }
 
+/** A part of a session's output. */
+export interface OutputPage {
+  readonly session: string
+  readonly stream: OutputStream
+  /** Where it starts; later than asked where bytes were dropped. */
+  readonly offset: number
+  readonly nextOffset: number
+  readonly droppedBytes: number
+  /** Whether the session has ended and nothing comes after this page. */
+  readonly isFinal: boolean
+  /** Never cut inside a character; what is not UTF-8 is shown as U+FFFD. */
+  readonly text: string
+  /** A Buffer, where `raw` asked for it. */
+  readonly bytes: Uint8Array | null
+  /** The lines, of a page of structured events. */
+  readonly events: SessionEvent[] | null
+}
+
+/** What a sweep of the output removed, and what is left. */
+export interface OutputSweep {
+  readonly removedSessions: number
+  readonly removedBytes: number
+  readonly keptSessions: number
+  readonly keptBytes: number
+  readonly hasMore: boolean
+}
+
 /** How many members of a convoy are in each status. */
 export interface Progress {
   readonly open: number
@@ -393,6 +422,23 @@ export interface Session {
   readonly createdAt: Timestamp
   readonly startedAt: Timestamp | null
   readonly endedAt: Timestamp | null
+  /** Only where one session is read. */
+  readonly output: SessionOutput | null
+}
+
+/** One line of a session's structured events: what it says, or the line itself and why it says nothing. */
+export interface SessionEvent {
+  readonly offset: number
+  readonly data: Json
+  readonly text: string | null
+  readonly flaw: EventFlaw | null
+}
+
+/** What is known of a session's output; no `bytes` where it was removed, or before the session began. */
+export interface SessionOutput {
+  readonly bytes: number | null
+  readonly droppedBytes: number | null
+  readonly isRemoved: boolean
 }
 
 /** Sessions, oldest first. */
@@ -512,6 +558,18 @@ export interface NewBead {
   deferUntil?: Timestamp | null
   dueAt?: Timestamp | null
   estimateMinutes?: number | null
+}
+
+/** Which part of a session's output to read. */
+export interface OutputQuery {
+  session: string
+  stream?: OutputStream
+  /** From this byte on, counted from the first that was ever printed. */
+  after?: number
+  /** The most bytes of a page, 16 to 1,048,576; 65,536 where it is left out. */
+  limitBytes?: number | null
+  /** Whether the bytes themselves are wanted beside the text. */
+  raw?: boolean
 }
 
 /** An agent to be known to the town; polecats and refineries need their rig. */
@@ -651,6 +709,12 @@ export interface Sessions {
   get(session: string | SessionRef, options?: CallOptions): Promise<Session>
   /** Lists the sessions of a bead or in a state. */
   list(only: SessionFilter, options?: CallOptions): Promise<SessionList>
+  /** Reads what a session printed or its structured events, a page at a time, while it runs and afterwards. */
+  output(part: string | OutputQuery, options?: CallOptions): Promise<OutputPage>
+  /** Yields what a session prints, or its structured events, from `after` on, until it has ended or the loop is left. */
+  follow(part: string | OutputQuery, options?: CallOptions): AsyncGenerator<OutputPage, void, undefined>
+  /** Removes the output of ended sessions that is too old or too much, as the engine does by itself. */
+  sweep(all?: All, options?: CallOptions): Promise<OutputSweep>
   /** Has a session stopped; its bead is open again and not slung. */
   stop(session: string | SessionRef, options?: ChangeOptions): Promise<Session>
 }

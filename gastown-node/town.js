@@ -13,6 +13,7 @@ const ALONE = {
   Claim: 'by',
   CloseBead: 'id',
   NewBead: 'title',
+  OutputQuery: 'session',
   RegisterAgent: 'name',
   RigRef: 'name',
   SessionRef: 'id',
@@ -27,6 +28,7 @@ class Handle {
   constructor(handle, operations = native.operationsTable()) {
     this.#native = handle
     this.events = { watch: (options) => watch(this.#native, options) }
+    this.sessions = { follow: (given, options) => follow(this.#native, given, options) }
     for (const { name, input } of operations) {
       const [noun, verb] = name.split('.').map(toCamel)
       this[noun] ??= {}
@@ -124,7 +126,18 @@ async function* watch(handle, options = {}) {
   const { signal, ...input } = options
   signal?.throwIfAborted()
   toNative(input)
-  const events = translating(() => handle.watch(input.since ?? 0))
+  yield* items(translating(() => handle.watch(input.since ?? 0)), signal)
+}
+
+/** Yields a session's output from `after` on, a page at a time, until it has ended or the loop is left. */
+async function* follow(handle, given, { signal } = {}) {
+  signal?.throwIfAborted()
+  const query = toNative(typeof given === 'string' ? { [ALONE.OutputQuery]: given } : given)
+  yield* items(translating(() => handle.follow(query)), signal)
+}
+
+/** Yields what a native watch gives; closes it however the loop is left. */
+async function* items(events, signal) {
   const close = () => events.close()
   signal?.addEventListener('abort', close, { once: true })
   try {

@@ -51,7 +51,12 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
     assert.equal((await town.beads.get(id)).status, 'closed')
     const { sessions: [session, ...more] } = await town.sessions.list({ bead: id })
     assert.deepEqual([session.state, session.exit, more], ['ended', 'succeeded', []])
-    assert.deepEqual(await town.sessions.get(session.id), session)
+    const { output, ...known } = await town.sessions.get(session.id)
+    assert.deepEqual({ ...known, output: null }, session)
+    assert.deepEqual(output, { bytes: 0, droppedBytes: 0, isRemoved: false })
+    const page = await town.sessions.output({ session: session.id, raw: true })
+    assert.deepEqual([page.text, page.isFinal, page.bytes.length], ['', true, 0])
+    await town.sessions.sweep()
     const { reviews: [review] } = await town.reviews.list({ source: id, state: 'merged' })
     assert.deepEqual(await town.reviews.get(review.id), review)
   }

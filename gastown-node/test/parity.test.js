@@ -22,7 +22,7 @@ test('every operation is a method and every method an operation', async (t) => {
   for (const handle of [town, town.rig('harbour')]) {
     const methods = GROUPS.flatMap((group) => Object.keys(handle[group]).map((method) => `${group}.${method}`))
     const table = operationsTable().map(({ name }) => name)
-    assert.deepEqual(methods.sort(), [...table, 'events.watch'].sort())
+    assert.deepEqual(methods.sort(), [...table, 'events.watch', 'sessions.follow'].sort())
   }
 })
 
@@ -60,6 +60,7 @@ test("closed sets of words are the core's", async (t) => {
     ['convoys.sling', 'onFailure', 'FailurePolicy', { title: 'x', rig: 'x', tasks: [] }],
     ['reviews.list', 'state', 'ReviewState', {}],
     ['sessions.list', 'state', 'SessionState', {}],
+    ['sessions.output', 'stream', 'OutputStream', { session: 's-1' }],
   ]) {
     const error = await town.call(name, { ...needed, [field]: 'painted' }).catch((error) => error)
     assert.equal(error.code, 'word_unknown')

@@ -27,7 +27,8 @@ where
     let delivery = (event_loop.unbind(), awaitable.clone().unbind());
     let task = runtime.spawn(async move {
         let outcome = future.await.map(|answer| Box::new(answer) as Box<dyn Answer>);
-        attach(move |py| deliver(py, delivery, outcome));
+        // Nobody waits for an answer any more when the interpreter ends.
+        let _ = attach(move |py| deliver(py, delivery, outcome));
     });
     awaitable.call_method1("add_done_callback", (Abort(task.abort_handle()),))?;
     Ok(awaitable)

@@ -1,6 +1,7 @@
 //! Errors of core as exceptions: one class per kind, all below `GastownError`.
 
 use std::ffi::CString;
+use std::fmt;
 
 use gastown_core::{Error, ErrorKind};
 use pyo3::exceptions::PyException;
@@ -48,6 +49,44 @@ fn raise(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     instance.setattr("facts", facts)?;
     instance.setattr("chain", error.chain())?;
     Ok(PyErr::from_value(instance))
+}
+
+/// The error that an exception of a host's own code is: ours keeps its kind and code, any other is `backend_failed`.
+///
+/// The traceback is its source.
+pub(crate) fn from_exception(py: Python<'_>, method: &str, exception: &PyErr) -> Error {
+    let value = exception.value(py);
+    let base = CLASSES.get(py).and_then(|classes| classes[0].1.bind(py).getattr("__base__").ok());
+    let is_ours = base.is_some_and(|base| value.is_instance(&base).unwrap_or(false));
+    let attribute = |name: &str| value.getattr(name).ok().and_then(|text| text.extract::<String>().ok());
+    let error = match (is_ours, attribute("kind"), attribute("code")) {
+        (true, Some(kind), Some(code)) => {
+            let kind = ErrorKind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap_or(ErrorKind::Internal);
+            Error::new(kind, code, value.to_string())
+        }
+        _ => Error::unavailable("backend_failed", format!("the backend's {method} raised {exception}")),
+    };
+    error.with("method", method).because(Traceback(traceback(py, exception)))
+}
+
+/// What Python would have printed of an exception.
+#[derive(Debug)]
+struct Traceback(String);
+
+impl fmt::Display for Traceback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end())
+    }
+}
+
+impl std::error::Error for Traceback {}
+
+fn traceback(py: Python<'_>, exception: &PyErr) -> String {
+    let format = || {
+        let lines = py.import("traceback")?.call_method1("format_exception", (exception.value(py),))?;
+        Ok::<_, PyErr>(lines.extract::<Vec<String>>()?.concat())
+    };
+    format().unwrap_or_else(|_| exception.to_string())
 }
 
 fn class<'py>(py: Python<'py>, name: &str, kind: &str, base: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyType>> {

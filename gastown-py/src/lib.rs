@@ -1,12 +1,14 @@
 //! The Python binding: it translates and decides nothing.
 
 mod awaitable;
+mod backend;
 mod calls;
 mod error;
 mod handle;
 mod json;
 mod probe;
 mod runtime;
+mod testkit;
 mod town;
 
 use pyo3::prelude::*;
@@ -22,6 +24,11 @@ fn _gastown(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<town::Town>()?;
     module.add_function(wrap_pyfunction!(town::open, module)?)?;
     module.add_function(wrap_pyfunction!(town::operations_table, module)?)?;
+    module.add_class::<backend::Scan>()?;
+    module.add_function(wrap_pyfunction!(backend::schema, module)?)?;
+    module.add_function(wrap_pyfunction!(testkit::conformance_cases, module)?)?;
+    module.add_function(wrap_pyfunction!(testkit::conformance_run, module)?)?;
+    module.add_function(wrap_pyfunction!(testkit::conformance_part, module)?)?;
     module.add_function(wrap_pyfunction!(probe::_probe, module)?)?;
     Ok(())
 }

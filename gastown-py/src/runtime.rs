@@ -77,17 +77,17 @@ struct Gate {
     inside: usize,
 }
 
-/// Runs `work` with the interpreter, unless that is ending.
-pub(crate) fn attach(work: impl FnOnce(Python<'_>)) {
+/// Runs `work` with the interpreter; none, and nothing is done, when that is ending.
+pub(crate) fn attach<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     {
         let mut gate = gate();
         if gate.closed {
-            return;
+            return None;
         }
         gate.inside += 1;
     }
     let _leave = Leave;
-    Python::attach(work);
+    Some(Python::attach(work))
 }
 
 struct Leave;

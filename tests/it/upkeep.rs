@@ -9,7 +9,8 @@ use gastown_core::model::value::Value;
 use gastown_core::model::{BeadId, RowKind, Stored as _, Timestamp, TownId};
 use gastown_core::store::{Access, Backend, MemoryBackend, SqliteBackend, SqliteOptions};
 use gastown_core::{
-    All, Archive, BeadFilter, CloseBead, EventsSince, Link, ManualClock, NewBead, NewSettings, SlingConvoy, Task, Town,
+    All, Archive, BeadFilter, CloseBead, EventsSince, Link, ManualClock, NewBead, NewSettings, OutputQuery,
+    SessionFilter, SlingConvoy, Task, Town,
 };
 use serde_json::json;
 
@@ -454,6 +455,29 @@ async fn a_landed_convoy_is_put_away_with_its_sessions_and_merge_requests() {
     assert_eq!(settled(&town, &convoy).await.state.as_str(), "landed");
     assert_sound(&town).await;
     town.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_agents_printed_is_read_from_a_restored_town() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = origin(dir.path());
+    let town = open(dir.path()).await;
+    let worker = "echo the tide is in; echo x > x.txt; git add -A; git commit -q -m done";
+    let rig = staff(&town, &origin, 1, NewSettings::from([("agent.command".into(), sh(worker))])).await;
+    town.start().await.unwrap();
+    let convoy = SlingConvoy::new("a ship", rig, vec![Task::new("lay the keel", [])]);
+    let convoy = town.operator().convoys().sling(convoy).await.unwrap();
+    let bead = settled(&town, &convoy).await.members.remove(0);
+    let backup = town.backup(dir.path().join("backup")).await.unwrap();
+    let only = SessionFilter { bead: Some(bead), ..SessionFilter::default() };
+    let session = town.operator().sessions().list(only).await.unwrap().sessions.remove(0).id;
+    let printed = town.operator().sessions().output(OutputQuery::of(session.clone())).await.unwrap();
+    assert!(printed.text.contains("the tide is in"), "{printed:?}");
+    town.close().await.unwrap();
+
+    let again = Town::builder(dir.path().join("again")).restore(&backup.path).await.unwrap();
+    assert_eq!(again.operator().sessions().output(OutputQuery::of(session)).await.unwrap(), printed);
+    again.close().await.unwrap();
 }
 
 /// Changes a stored bead behind the town's back.

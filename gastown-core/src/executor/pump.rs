@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::leader::{self, Engine, LEASE};
 use super::perform::perform;
+use super::sweep::Sweeping;
 use super::watch::{Watchers, unwatched};
 use crate::engine;
 use crate::failpoint;
@@ -63,6 +64,7 @@ impl Pump {
         let stop = CancellationToken::new();
         let (sender, state) = watch::channel(PumpState::Running);
         let ending = Ending { stop: stop.clone(), engine: Some(engine), state: sender };
+        let now = context.now();
         let work = Work {
             context,
             epoch,
@@ -70,6 +72,7 @@ impl Pump {
             in_flight: JoinSet::new(),
             room: room(),
             running: HashMap::new(),
+            sweeping: Arc::new(Sweeping::new(now)),
         };
         let task = tokio::spawn(lead(ending, work));
         Ok(Self { stop, state, task: tokio::sync::Mutex::new(Some(task)) })
@@ -175,12 +178,13 @@ struct Work {
     in_flight: JoinSet<()>,
     room: BTreeMap<&'static str, usize>,
     running: HashMap<task::Id, Running>,
+    sweeping: Arc<Sweeping>,
 }
 
 impl Work {
     async fn run(mut self) -> Result<()> {
         let mut commits = self.context.store.commits();
-        let watchers = Watchers::new(self.context.clone(), self.stop.clone());
+        let watchers = Watchers::new(self.context.clone(), self.stop.clone(), Arc::clone(&self.sweeping));
         let mut pause = PAUSE;
         let mut renewed = self.context.now();
         while !self.stop.is_cancelled() {
@@ -212,6 +216,7 @@ impl Work {
             for session in look.orphans {
                 watchers.watch(session);
             }
+            self.sweep();
             if look.more {
                 continue;
             }
@@ -284,9 +289,20 @@ impl Work {
         self.running.insert(task.id(), Running { issued: running, is_second: false });
     }
 
+    /// Begins a sweep of the output where one is due.
+    fn sweep(&mut self) {
+        if self.sweeping.begin(self.context.now()) {
+            let (context, sweeping) = (self.context.clone(), Arc::clone(&self.sweeping));
+            self.in_flight.spawn(async move {
+                sweeping.run(&context.store, context.outside.runtime.as_ref(), &*context.ctx).await;
+            });
+        }
+    }
+
     async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>) {
         let now = self.context.now();
         let until_renewal = LEASE / 3;
+        let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).min();
         let until_due = next_wake.map_or(until_renewal, |at| at.since(now)).min(until_renewal);
         tokio::select! {
             changed = commits.changed() => {

@@ -77,7 +77,7 @@ pub struct WrittenEvent {
 
 impl WrittenEvent {
     /// The same entry as text.
-    #[cfg(any(test, feature = "testkit"))]
+    #[cfg(any(test, feature = "store-kit"))]
     pub(crate) fn of(event: &Event) -> Self {
         let changes = serde_json::to_string(&event.changes).expect("a change is JSON");
         Self { event: Event { changes: Vec::new(), ..event.clone() }, data: event.data.to_string(), changes }
@@ -191,7 +191,7 @@ fn write_text(out: &mut String, text: &str) {
 
 impl Event {
     /// The next entry after `head`, with its hash.
-    #[cfg(any(test, feature = "testkit"))]
+    #[cfg(any(test, feature = "store-kit"))]
     #[expect(clippy::too_many_arguments, reason = "an entry has that many parts")]
     pub(crate) fn next(
         head: &Head,
@@ -266,7 +266,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A change's key as stored values.
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "store-kit"))]
 pub(crate) fn key_json(values: &[Value]) -> Vec<serde_json::Value> {
     values.iter().map(Value::to_json).collect()
 }

@@ -1,10 +1,10 @@
 //! Every record the library stores, as one enum.
 
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "store-kit"))]
 use std::collections::BTreeMap;
 
 use super::event::Change;
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "store-kit"))]
 use super::event::key_json;
 use super::id::excerpt;
 use super::record::{Column, ColumnRole, Record};
@@ -169,7 +169,7 @@ impl Row {
     }
 
     /// What the journal keeps of it.
-    #[cfg(any(test, feature = "testkit"))]
+    #[cfg(any(test, feature = "store-kit"))]
     pub(crate) fn to_change(&self) -> Change {
         let kind = self.kind();
         let row: BTreeMap<_, _> = kind

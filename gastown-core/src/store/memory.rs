@@ -518,5 +518,7 @@ impl Drop for MemoryTxn {
 mod tests {
     use super::*;
 
-    crate::store_conformance!(conformance, || Arc::new(MemoryBackend::new()));
+    crate::store_conformance!(conformance, || {
+        Arc::new(MemoryBackend::new().with_busy_timeout(Duration::from_millis(200)))
+    });
 }

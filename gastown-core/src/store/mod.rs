@@ -6,7 +6,7 @@
 //! Rows are one enum ([`Row`](crate::model::Row)) with columns ([`RowKind::columns`](crate::model::RowKind::columns)),
 //! so a backend stores columns and knows no record by name. Which scans must be fast is data as well: [`index::INDEXES`].
 
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "store-kit"))]
 pub mod conformance;
 mod contract;
 pub mod dump;

@@ -12,7 +12,9 @@ mod health;
 mod model_test;
 mod operation;
 mod options;
+mod output;
 mod replay;
+mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
 mod upkeep;
@@ -26,7 +28,9 @@ pub use operation::{
     Agents, Beads, Convoys, Events, Operation, OperationKind, Reviews, Rigs, Sessions, Upkeep, operations,
 };
 pub use options::TownOptions;
+pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};
 pub use replay::Replay;
+pub use sweep::OutputSweep;
 pub use town::Town;
 pub use upkeep::{Archive, Archived, Backup, Checked, Exported, Finding, Vacuumed, WriteTo};
 pub use watch::Watch;

@@ -2,6 +2,8 @@
 
 use super::handle::{Handle, from_json, to_json};
 use super::health::{self, Health};
+use super::output::{self, Follow, OutputPage, OutputQuery};
+use super::sweep::{self, OutputSweep};
 use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed, WriteTo};
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
@@ -284,9 +286,13 @@ operations! {
     /// ```
     sessions as Sessions {
         /// Reads one session.
-        ask "sessions.get" get(SessionRef) -> Session = sessions::get, for [Mayor Polecat Refinery Witness Crew];
+        outside "sessions.get" get(SessionRef) -> Session = output::session, for [Mayor Polecat Refinery Witness Crew];
         /// Lists the sessions of a bead or in a state.
         ask "sessions.list" list(SessionFilter) -> SessionList = sessions::list, for [Mayor Refinery Witness Crew];
+        /// Reads what a session printed or its structured events, a page at a time, while it runs and afterwards.
+        outside "sessions.output" output(OutputQuery) -> OutputPage = output::output, for [Mayor Polecat Refinery Witness Crew];
+        /// Removes the output of ended sessions that is too old or too much, as the engine does by itself.
+        outside "sessions.sweep" sweep(All) -> OutputSweep = sweep::sweep, for [];
         /// Has a session stopped; its bead is open again and not slung.
         change "sessions.stop" stop(SessionRef) -> Session = sessions::stop, for [Mayor Witness];
     }
@@ -370,6 +376,16 @@ operations! {
     }
 }
 
+impl Sessions {
+    /// Follows what a session prints, or its structured events, from `after` on until it has ended.
+    ///
+    /// # Errors
+    /// `limit_out_of_range`; what the session itself has to say, its first page says.
+    pub fn follow(&self, input: impl Into<OutputQuery>) -> Result<Follow> {
+        Follow::new(self.0.clone(), input.into())
+    }
+}
+
 impl Events {
     /// Follows the journal: everything behind `since`, then each event as it is journaled.
     ///
@@ -385,7 +401,7 @@ pub fn operations() -> &'static [Operation] {
     OPERATIONS
 }
 
-fn operation(name: &str) -> &'static Operation {
+pub(super) fn operation(name: &str) -> &'static Operation {
     OPERATIONS.iter().find(|operation| operation.name == name).expect("the name is the table's own")
 }
 

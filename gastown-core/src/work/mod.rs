@@ -30,5 +30,5 @@ pub use graph::{Changed, Edges, Link};
 pub use ready::{BeadFilter, BeadPage, Claim};
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
-pub use sessions::{Session, SessionFilter, SessionList, SessionRef, Sling};
+pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef, Sling};
 pub use settings::{NewSettings, SETTINGS, Setting};

@@ -1,8 +1,10 @@
 """Types of the native half; what a host imports is in `gastown`."""
 
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, final
+
+from gastown.backend import Backend, Value
 
 __all__ = [
     "ConflictError",
@@ -15,14 +17,19 @@ __all__ = [
     "InvalidError",
     "ManualClock",
     "NotFoundError",
+    "Scan",
     "Town",
     "UnavailableError",
     "UnsupportedError",
     "Watch",
     "__version__",
     "_probe",
+    "conformance_cases",
+    "conformance_part",
+    "conformance_run",
     "open",
     "operations",
+    "schema",
 ]
 
 __version__: str
@@ -57,6 +64,7 @@ class ManualClock:
 class Handle:
     def call(self, name: str, input: dict[str, Any], key: str | None = None) -> Awaitable[Any]: ...
     def watch(self, since: int | None = None) -> Watch: ...
+    def follow(self, query: dict[str, Any]) -> Watch: ...
 
 @final
 class Watch:
@@ -77,8 +85,36 @@ class Town:
     def close(self) -> Awaitable[None]: ...
     def replay(self) -> Awaitable[dict[str, Any]]: ...
 
+@final
+class Scan:
+    """Rows of one index, in its order: what a backend is asked for."""
+
+    @property
+    def index(self) -> str: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def prefix(self) -> list[tuple[str, Value]]: ...
+    @property
+    def order(self) -> list[str]: ...
+    @property
+    def after(self) -> list[Value] | None: ...
+    @property
+    def upto(self) -> Value: ...
+    @property
+    def limit(self) -> int: ...
+
 def open(
-    dir: str | os.PathLike[str], options: dict[str, Any], clock: ManualClock | None = None
+    dir: str | os.PathLike[str],
+    options: dict[str, Any],
+    clock: ManualClock | None = None,
+    backend: Backend | None = None,
 ) -> Awaitable[Town]: ...
+def schema() -> dict[str, list[Any]]: ...
+def conformance_cases() -> list[str]: ...
+def conformance_run(
+    name: str, make: Callable[[], Backend], address: str | None = None, command: list[str] | None = None
+) -> None: ...
+def conformance_part(open: Callable[[str], Backend]) -> bool: ...
 def operations() -> list[dict[str, Any]]: ...
 def _probe() -> Handle: ...

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gastown import _gastown
 from gastown import _types as t
 from gastown._decode import decode
-from gastown._watch import Watch
+from gastown._watch import Follow, Watch
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -172,6 +172,18 @@ class Sessions(Group):
     async def list(self, **only: Unpack[t.SessionFilter]) -> t.SessionList:
         """Lists the sessions of a bead or in a state."""
         return await self._call(t.SessionList, "sessions.list", only)
+
+    async def output(self, session: str, **part: Unpack[t.OutputQuery]) -> t.OutputPage:
+        """Reads what a session printed or its structured events, a page at a time, while it runs and afterwards."""
+        return await self._call(t.OutputPage, "sessions.output", part, session=session)
+
+    def follow(self, session: str, **part: Unpack[t.OutputQuery]) -> Follow:
+        """Follows what a session prints, or its structured events, from `after` on until it has ended."""
+        return Follow(self._native.follow({**part, "session": session}))
+
+    async def sweep(self) -> t.OutputSweep:
+        """Removes the output of ended sessions that is too old or too much, as the engine does by itself."""
+        return await self._call(t.OutputSweep, "sessions.sweep", {})
 
     async def stop(self, id: str, *, key: Key = None) -> t.Session:
         """Has a session stopped; its bead is open again and not slung."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
 from gastown._operations import Agents, Beads, Convoys, Events, Reviews, Rigs, Sessions, Upkeep
 from gastown._types import Backup, Durability, Health, Replay
+from gastown.backend import Backend
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Handle:
@@ -124,48 +128,44 @@ class Opening:
             await self._town.close()
 
 
-def open(
-    dir: str | os.PathLike[str],
-    *,
-    id: str | None = None,
-    durability: Durability | None = None,
-    seed: int | None = None,
-    clock: _gastown.ManualClock | None = None,
-    program: str | os.PathLike[str] | None = None,
-) -> Opening:
-    """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`.
+class OpenOptions(TypedDict, total=False):
+    """How a town is opened.
 
     - `id`: the town's name.
     - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
     - `seed`, `clock`: where ids and the time come from; for runs that must repeat.
     - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
       without it sessions end with this process.
+    - `backend`: where the town is kept instead of the file `town.db` in its folder. What other stores and processes
+      commit to it is looked for every 30 seconds.
     """
-    return Opening(dir, _options(id, durability, seed, program), clock)
+
+    id: str | None
+    durability: Durability | None
+    seed: int | None
+    clock: _gastown.ManualClock | None
+    program: str | os.PathLike[str] | None
+    backend: Backend | None
+
+
+def open(dir: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> Opening:
+    """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`."""
+    return _opening(dir, {}, options)
 
 
 def restore(
-    source: str | os.PathLike[str],
-    dir: str | os.PathLike[str],
-    *,
-    id: str | None = None,
-    durability: Durability | None = None,
-    seed: int | None = None,
-    clock: _gastown.ManualClock | None = None,
-    program: str | os.PathLike[str] | None = None,
+    source: str | os.PathLike[str], dir: str | os.PathLike[str], **options: Unpack[OpenOptions]
 ) -> Opening:
     """Opens a town in `dir`, where none is yet, from the folder of a backup or the file of an export.
 
-    All of it is compared with what was written before anything is taken. Takes the options of `open`.
+    All of it is compared with what was written before anything is taken.
     """
-    options = _options(id, durability, seed, program)
-    return Opening(dir, {**options, "restore": os.fspath(source)}, clock)
+    return _opening(dir, {"restore": os.fspath(source)}, options)
 
 
-def _options(
-    id: str | None, durability: Durability | None, seed: int | None, program: str | os.PathLike[str] | None
-) -> dict[str, Any]:
-    options = {"id": id, "durability": durability, "seed": seed, "beside": str(PROGRAM.parent)}
-    if program is not None:
-        options["program"] = os.fspath(program)
-    return options
+def _opening(dir: str | os.PathLike[str], more: dict[str, Any], options: OpenOptions) -> Opening:
+    given: dict[str, Any] = {"beside": str(PROGRAM.parent), **more, **options}
+    clock, backend = given.pop("clock", None), given.pop("backend", None)
+    if given.get("program") is not None:
+        given["program"] = os.fspath(given["program"])
+    return Opening(dir, given, clock, backend)

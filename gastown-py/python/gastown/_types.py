@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -26,7 +27,9 @@ DependencyKind = Literal[
     "replies-to",
 ]
 Durability = Literal["full", "normal"]
+EventFlaw = Literal["malformed", "incomplete"]
 FailurePolicy = Literal["block", "skip", "continue"]
+OutputStream = Literal["output", "events"]
 OperationKind = Literal["change", "ask", "outside"]
 Resolution = Literal[
     "completed",
@@ -345,6 +348,42 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """One line of a session's structured events: what it says, or the line itself and why it says nothing."""
+
+    offset: int
+    data: Any
+    text: str | None
+    flaw: EventFlaw | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPage:
+    """A part of a session's output; `text` is never cut inside a character, `bytes` are there where they were asked for."""
+
+    session: str
+    stream: OutputStream
+    offset: int
+    next_offset: int
+    dropped_bytes: int
+    is_final: bool
+    text: str
+    bytes: builtins.bytes | None
+    events: list[SessionEvent] | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSweep:
+    """What a sweep of the output removed, and what is left."""
+
+    removed_sessions: int
+    removed_bytes: int
+    kept_sessions: int
+    kept_bytes: int
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Replay:
     """What a replay of the journal found; no `differences` where all is well."""
 
@@ -401,6 +440,15 @@ class RigList:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionOutput:
+    """What is known of a session's output; no `bytes` where it was removed, or before the session began."""
+
+    bytes: int | None
+    dropped_bytes: int | None
+    is_removed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A session."""
 
@@ -419,6 +467,7 @@ class Session:
     created_at: int
     started_at: int | None
     ended_at: int | None
+    output: SessionOutput | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,6 +576,15 @@ class NewBead(TypedDict, total=False):
     defer_until: int | None
     due_at: int | None
     estimate_minutes: int | None
+
+
+class OutputQuery(TypedDict, total=False):
+    """Which part of a session's output; `raw` asks for the bytes beside the text."""
+
+    stream: OutputStream
+    after: int
+    limit_bytes: int | None
+    raw: bool
 
 
 class RegisterAgent(TypedDict, total=False):

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::Site;
 use super::kit::{Bench, events, town};
 use crate::model::Head;
-use crate::store::{Backend, Store, StoreOptions};
+use crate::store::{Store, StoreOptions};
 
 /// The longest a case may take before it says that it hangs.
 const HANG: Duration = Duration::from_secs(60);
 
-pub(crate) fn every_watch_hears_a_commit_that_appended(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(Arc::clone(&backend));
+pub(crate) fn every_watch_hears_a_commit_that_appended(site: &Site) {
+    let mut bench = Bench::new(site);
+    let backend = Arc::clone(&bench.backend);
     let (Some(mut first), Some(mut second)) = (backend.changes().unwrap(), backend.changes().unwrap()) else { return };
     let written = events(&Head::default(), 2, 61);
     bench.write(|txn| txn.append(&written[..1]).unwrap());
@@ -34,9 +36,9 @@ pub(crate) fn every_watch_hears_a_commit_that_appended(backend: Arc<dyn Backend>
     assert!(second.wait(HANG).unwrap(), "nobody takes it away from another");
 }
 
-pub(crate) fn an_interrupted_watch_stays_awake(backend: Arc<dyn Backend>) {
-    let _bench = Bench::new(Arc::clone(&backend));
-    let Some(mut changes) = backend.changes().unwrap() else { return };
+pub(crate) fn an_interrupted_watch_stays_awake(site: &Site) {
+    let bench = Bench::new(site);
+    let Some(mut changes) = bench.backend.changes().unwrap() else { return };
     let interrupter = changes.interrupter();
     thread::scope(|scope| {
         let waiting = scope.spawn(move || {
@@ -52,16 +54,17 @@ pub(crate) fn an_interrupted_watch_stays_awake(backend: Arc<dyn Backend>) {
     interrupter.wake();
 }
 
-pub(crate) fn a_store_hears_what_another_commits(backend: Arc<dyn Backend>) {
-    drop(Bench::new(Arc::clone(&backend)));
+pub(crate) fn a_store_hears_what_another_commits(site: &Site) {
+    drop(Bench::new(site));
+    let (backend, other) = (site.backend(), site.backend());
     let can_hear = backend.changes().unwrap().is_some();
     // The slow check does not come while the case runs, except where there is nothing else.
     let check_ms = if can_hear { 3_600_000 } else { 10 };
     let options = StoreOptions { check_ms, ..StoreOptions::default() };
     let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     tokio.block_on(async {
-        let first = Store::open(Arc::clone(&backend), town(), options.clone()).await.unwrap();
-        let second = Store::open(backend, town(), options).await.unwrap();
+        let first = Store::open(backend, town(), options.clone()).await.unwrap();
+        let second = Store::open(other, town(), options).await.unwrap();
         let stores = [(&first, &second), (&second, &first)];
         let mut written = events(&Head::default(), 20, 62).into_iter();
         for (writer, hearer) in stores.into_iter().cycle().take(20) {

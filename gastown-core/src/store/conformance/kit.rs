@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use super::Site;
 use super::sample::{self, Draw};
-use crate::model::{Event, Head, Key, Result, Row, RowKind, TownId};
-use crate::store::{Access, Backend, Connection, Reader, Txn};
+use crate::model::value::Value;
+use crate::model::{BeadId, BeadKind, BeadRow, BeadStatus, Event, Head, Key, Result, Row, RowKind, Timestamp, TownId};
+use crate::store::index::Index;
+use crate::store::{Access, Backend, Connection, Reader, Scan, Store, StoreOptions, Txn};
 
 pub(super) fn town() -> TownId {
     TownId::new("town").unwrap()
@@ -22,7 +25,12 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
+    pub(super) fn new(site: &Site) -> Self {
+        Self::of(site.backend())
+    }
+
+    /// The same over an instance.
+    pub(super) fn of(backend: Arc<dyn Backend>) -> Self {
         let writer = backend.connect(Access::Write).unwrap();
         let reader = backend.connect(Access::Read).unwrap();
         Self { backend, writer, reader }
@@ -94,4 +102,121 @@ pub(super) fn code<T>(result: Result<T>) -> String {
         Ok(_) => "ok".to_owned(),
         Err(error) => error.code().to_owned(),
     }
+}
+
+pub(super) fn text(words: impl Into<String>) -> Value {
+    Value::Text(words.into())
+}
+
+pub(super) fn id(words: &str) -> BeadId {
+    BeadId::new(words).unwrap()
+}
+
+/// An open issue of no rig that nothing blocks, made at second 0.
+pub(super) fn issue(words: &str) -> BeadRow {
+    BeadRow {
+        id: id(words),
+        kind: BeadKind::Issue,
+        status: BeadStatus::Open,
+        resolution: None,
+        title: format!("the work of {words}"),
+        priority: 2,
+        issue_type: "task".into(),
+        metadata: serde_json::json!({}),
+        rig: None,
+        parent: None,
+        convoy: None,
+        assignee: None,
+        created_by: "tess".into(),
+        external_ref: None,
+        defer_until: None,
+        due_at: None,
+        estimate_minutes: None,
+        parked_reason: None,
+        parked_until: None,
+        slung: false,
+        slung_to: None,
+        blockers: 0,
+        epoch: 0,
+        failures: 0,
+        outages: 0,
+        reworks: 0,
+        wake_at: None,
+        lease_until: None,
+        dirty: false,
+        version: 1,
+        created_at: at(0),
+        updated_at: at(0),
+        closed_at: None,
+        source_status: None,
+        extra: None,
+    }
+}
+
+/// A second.
+pub(super) fn at(second: i64) -> Timestamp {
+    Timestamp::from_micros(second * 1_000_000)
+}
+
+/// Everything a scan of this prefix gives.
+pub(super) fn all(reader: &dyn Reader, index: &'static Index, prefix: &[Value]) -> Vec<Row> {
+    reader.scan(&Scan::new(index, prefix.to_vec(), 100_000)).unwrap()
+}
+
+/// The first column of the key of each.
+pub(super) fn names(rows: &[Row]) -> Vec<String> {
+    rows.iter()
+        .map(|row| match row.key().values.swap_remove(0) {
+            Value::Text(name) => name,
+            other => panic!("{other:?} is no name"),
+        })
+        .collect()
+}
+
+pub(super) fn put_all(txn: &mut dyn Txn, rows: &[Row]) {
+    rows.iter().for_each(|row| txn.put(row).unwrap());
+}
+
+/// The bead of this id, which is there.
+pub(super) fn bead_of(reader: &dyn Reader, words: &str) -> BeadRow {
+    match reader.get(&Key::bead(&id(words))).unwrap() {
+        Some(Row::Bead(bead)) => bead,
+        other => panic!("{words} is {other:?}"),
+    }
+}
+
+/// Writes and commits as soon as nobody else writes.
+pub(super) fn write_when_free<T>(connection: &mut dyn Connection, job: impl FnOnce(&mut dyn Txn) -> T) -> T {
+    loop {
+        match connection.write(&town()) {
+            Ok(mut txn) => {
+                let value = job(&mut *txn);
+                txn.commit().unwrap();
+                return value;
+            }
+            Err(error) => assert_eq!(error.code(), "store_busy", "{}", error.chain()),
+        }
+    }
+}
+
+/// Appends so many entries.
+pub(super) fn append(txn: &mut dyn Txn, count: usize) {
+    let head = txn.head().unwrap();
+    txn.append(&events(&head, count, head.seq)).unwrap();
+}
+
+/// Runs a future to its end, on this thread.
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+/// A store that is told of others' commits, or looks often where nobody tells it.
+pub(super) async fn store(backend: Arc<dyn Backend>) -> Store {
+    let can_hear = {
+        drop(backend.connect(Access::Write).unwrap());
+        backend.changes().unwrap().is_some()
+    };
+    // The slow check does not come while a case runs, except where there is nothing else.
+    let options = StoreOptions { check_ms: if can_hear { 3_600_000 } else { 10 }, ..StoreOptions::default() };
+    Store::open(backend, town(), options).await.unwrap()
 }

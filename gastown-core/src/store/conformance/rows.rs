@@ -1,15 +1,13 @@
 //! Cases about single rows.
 
-use std::sync::Arc;
-
+use super::Site;
 use super::kit::{Bench, bead, other_town, rows, town};
 use super::sample::{self, Draw};
 use crate::model::{BeadId, BeadTextRow, Key, LabelRow, Row, RowKind, SettingRow, Timestamp};
-use crate::store::Backend;
 
 /// Puts, replaces and deletes rows of one kind.
-fn round_trip(backend: Arc<dyn Backend>, kind: RowKind) {
-    let mut bench = Bench::new(backend);
+fn round_trip(site: &Site, kind: RowKind) {
+    let mut bench = Bench::new(site);
     let mut draw = Draw::new(7 + kind as u64);
     let rows = rows(kind, 12, &mut draw);
     for row in &rows {
@@ -49,10 +47,10 @@ fn round_trip(backend: Arc<dyn Backend>, kind: RowKind) {
 
 macro_rules! kinds {
     ($($name:ident = $kind:ident;)*) => {
-        $(pub(crate) fn $name(backend: Arc<dyn Backend>) {
-            round_trip(backend, RowKind::$kind);
+        $(pub(crate) fn $name(site: &Site) {
+            round_trip(site, RowKind::$kind);
         })*
-        pub(crate) fn every_kind_of_row_has_a_case(_: Arc<dyn Backend>) {
+        pub(crate) fn every_kind_of_row_has_a_case(_: &Site) {
             assert_eq!([$(RowKind::$kind),*], RowKind::ALL);
         }
     };
@@ -76,8 +74,8 @@ kinds! {
     rows_of_idempotency_round_trip = Idempotency;
 }
 
-pub(crate) fn towns_do_not_see_each_other(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn towns_do_not_see_each_other(site: &Site) {
+    let mut bench = Bench::new(site);
     let (here, there) = (bead(1), bead(2));
     let same = |row: &Row| match row {
         Row::Bead(bead) => Row::Bead(crate::model::BeadRow { id: BeadId::new("gt-same").unwrap(), ..bead.clone() }),
@@ -92,8 +90,8 @@ pub(crate) fn towns_do_not_see_each_other(backend: Arc<dyn Backend>) {
     assert_eq!(bench.read_in(&other_town(), |reader| reader.get(&there.key()).unwrap()), Some(there));
 }
 
-pub(crate) fn kinds_with_equal_keys_are_apart(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn kinds_with_equal_keys_are_apart(site: &Site) {
+    let mut bench = Bench::new(site);
     let id = BeadId::new("gt-1").unwrap();
     let text = Row::BeadText(BeadTextRow {
         id: id.clone(),
@@ -108,8 +106,8 @@ pub(crate) fn kinds_with_equal_keys_are_apart(backend: Arc<dyn Backend>) {
     assert_eq!(bench.get(&text.key()), Some(text));
 }
 
-fn keeps_text(backend: Arc<dyn Backend>, description: &str) {
-    let mut bench = Bench::new(backend);
+fn keeps_text(site: &Site, description: &str) {
+    let mut bench = Bench::new(site);
     let row = Row::BeadText(BeadTextRow {
         id: BeadId::new("gt-1").unwrap(),
         description: description.to_owned(),
@@ -121,25 +119,25 @@ fn keeps_text(backend: Arc<dyn Backend>, description: &str) {
     assert!(bench.get(&row.key()) == Some(row), "a text of {} bytes came back changed", description.len());
 }
 
-pub(crate) fn a_text_of_a_megabyte_is_kept(backend: Arc<dyn Backend>) {
-    keeps_text(backend, &"0123456789äß日\n".repeat(1 << 16));
+pub(crate) fn a_text_of_a_megabyte_is_kept(site: &Site) {
+    keeps_text(site, &"0123456789äß日\n".repeat(1 << 16));
 }
 
-pub(crate) fn a_text_with_nul_is_kept(backend: Arc<dyn Backend>) {
-    keeps_text(backend, "\0before\0after\0");
+pub(crate) fn a_text_with_nul_is_kept(site: &Site) {
+    keeps_text(site, "\0before\0after\0");
 }
 
-pub(crate) fn unicode_is_kept_as_it_is(backend: Arc<dyn Backend>) {
+pub(crate) fn unicode_is_kept_as_it_is(site: &Site) {
     // Composed and decomposed, bidirectional, beyond the basic plane, and the highest code point.
-    keeps_text(backend, "é e\u{301} \u{202e}abc\u{202c} 🦀 \u{fffd}\u{10ffff} \u{feff}");
+    keeps_text(site, "é e\u{301} \u{202e}abc\u{202c} 🦀 \u{fffd}\u{10ffff} \u{feff}");
 }
 
-pub(crate) fn quotes_and_statements_are_only_text(backend: Arc<dyn Backend>) {
-    keeps_text(backend, "'; DROP TABLE bead; -- \" ` ?1 :a @b $c \\");
+pub(crate) fn quotes_and_statements_are_only_text(site: &Site) {
+    keeps_text(site, "'; DROP TABLE bead; -- \" ` ?1 :a @b $c \\");
 }
 
-pub(crate) fn the_extremes_of_integers_are_kept(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn the_extremes_of_integers_are_kept(site: &Site) {
+    let mut bench = Bench::new(site);
     for n in [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX] {
         let row = Row::Setting(SettingRow {
             scope: "town".into(),
@@ -152,8 +150,8 @@ pub(crate) fn the_extremes_of_integers_are_kept(backend: Arc<dyn Backend>) {
     }
 }
 
-pub(crate) fn keys_that_differ_by_case_or_form_are_apart(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn keys_that_differ_by_case_or_form_are_apart(site: &Site) {
+    let mut bench = Bench::new(site);
     let bead = BeadId::new("gt-1").unwrap();
     let labels = ["a", "A", "ä", "a\u{308}", "a ", " a", "", "1", "01", "1.0", "a\0", "null"];
     bench.write(|txn| {

@@ -1,14 +1,13 @@
 //! Cases about scans: each index against a plain filter and sort.
 
-use std::sync::Arc;
-
+use super::Site;
 use super::kit::{Bench, bead, code, other_town, rows, town};
 use super::sample::{self, Draw};
 use crate::model::record::Record as _;
 use crate::model::value::Value;
 use crate::model::{BeadId, BeadRow, BeadStatus, ErrorKind, Key, Row};
 use crate::store::index::{self, INDEXES, Index};
-use crate::store::{Backend, Position, Reader, Scan};
+use crate::store::{Position, Reader, Scan};
 
 /// What a scan must give, found without any index.
 fn expected(rows: &[Row], scan: &Scan) -> Vec<Row> {
@@ -32,7 +31,7 @@ fn check(reader: &dyn Reader, rows: &[Row], scan: &Scan) {
 }
 
 /// Every scan of an index that these rows make interesting.
-fn check_all(reader: &dyn Reader, rows: &[Row], index: &'static Index) {
+pub(super) fn check_all(reader: &dyn Reader, rows: &[Row], index: &'static Index) {
     let entries: Vec<Vec<Value>> = rows.iter().map(Row::to_values).filter_map(|v| index.entry(&v)).collect();
     let mut prefixes: Vec<Vec<Value>> = entries.iter().map(|entry| entry[..index.prefix.len()].to_vec()).collect();
     prefixes.push(index.prefix.iter().map(|name| sample::absent(index, name)).collect());
@@ -64,8 +63,8 @@ fn check_all(reader: &dyn Reader, rows: &[Row], index: &'static Index) {
 }
 
 /// Puts, replaces and deletes rows of the index's table, and compares every scan each time.
-fn scans_of(backend: Arc<dyn Backend>, index: &'static Index) {
-    let mut bench = Bench::new(backend);
+fn scans_of(site: &Site, index: &'static Index) {
+    let mut bench = Bench::new(site);
     let mut draw = Draw::new(100 + INDEXES.iter().position(|other| *other == index).unwrap() as u64);
     let mut there = rows(index.kind, 30, &mut draw);
     assert!(there.iter().any(|row| index.entry(&row.to_values()).is_some()), "the sample has an entry");
@@ -96,10 +95,10 @@ fn scans_of(backend: Arc<dyn Backend>, index: &'static Index) {
 
 macro_rules! indexes {
     ($($name:ident = $index:ident;)*) => {
-        $(pub(crate) fn $name(backend: Arc<dyn Backend>) {
-            scans_of(backend, &index::$index);
+        $(pub(crate) fn $name(site: &Site) {
+            scans_of(site, &index::$index);
         })*
-        pub(crate) fn every_index_has_a_case(_: Arc<dyn Backend>) {
+        pub(crate) fn every_index_has_a_case(_: &Site) {
             let named: Vec<&Index> = vec![$(&index::$index),*];
             assert_eq!(named, INDEXES);
         }
@@ -165,8 +164,8 @@ fn beads(ids: impl IntoIterator<Item = u32>) -> Vec<Row> {
         .collect()
 }
 
-pub(crate) fn pages_give_every_row_once_while_rows_change(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn pages_give_every_row_once_while_rows_change(site: &Site) {
+    let mut bench = Bench::new(site);
     let even = beads((0..100).map(|n| n * 2));
     bench.write(|txn| even.iter().for_each(|row| txn.put(row).unwrap()));
     let (mut position, mut seen) = (None, Vec::new());
@@ -190,8 +189,8 @@ pub(crate) fn pages_give_every_row_once_while_rows_change(backend: Arc<dyn Backe
     assert!(even.iter().all(|row| seen.contains(&row.key())));
 }
 
-pub(crate) fn a_position_of_a_row_that_is_gone_still_holds(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_position_of_a_row_that_is_gone_still_holds(site: &Site) {
+    let mut bench = Bench::new(site);
     let rows = beads([1, 2, 3]);
     let position = Position::of(&index::BEADS_DIRTY, &rows[1]);
     bench.write(|txn| [&rows[0], &rows[2]].into_iter().for_each(|row| txn.put(row).unwrap()));
@@ -199,8 +198,8 @@ pub(crate) fn a_position_of_a_row_that_is_gone_still_holds(backend: Arc<dyn Back
     assert_eq!(bench.read(|reader| reader.scan(&scan).unwrap()), rows[2..]);
 }
 
-pub(crate) fn text_is_ordered_by_its_bytes(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn text_is_ordered_by_its_bytes(site: &Site) {
+    let mut bench = Bench::new(site);
     let mut labels = vec!["b", "a", "B", "ä", "", "a\0", "aa", "z", "Z", "\u{ffff}", "\u{10000}", "10", "9", " "];
     let id = BeadId::new("gt-1").unwrap();
     bench.write(|txn| {
@@ -217,8 +216,8 @@ pub(crate) fn text_is_ordered_by_its_bytes(backend: Arc<dyn Backend>) {
     assert_eq!(found, labels);
 }
 
-pub(crate) fn a_prefix_is_not_a_prefix_of_text(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_prefix_is_not_a_prefix_of_text(site: &Site) {
+    let mut bench = Bench::new(site);
     let setting = |scope: &str| {
         Row::Setting(crate::model::SettingRow {
             scope: scope.into(),
@@ -233,8 +232,8 @@ pub(crate) fn a_prefix_is_not_a_prefix_of_text(backend: Arc<dyn Backend>) {
     assert_eq!(bench.read(|reader| reader.scan(&scan).unwrap()), rows[..1]);
 }
 
-pub(crate) fn a_row_leaves_an_index_when_its_condition_ends(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_row_leaves_an_index_when_its_condition_ends(site: &Site) {
+    let mut bench = Bench::new(site);
     let row = beads([1]).remove(0);
     let dirty =
         |bench: &mut Bench| bench.read(|reader| reader.count(&Scan::new(&index::BEADS_DIRTY, vec![], 1)).unwrap());
@@ -247,8 +246,8 @@ pub(crate) fn a_row_leaves_an_index_when_its_condition_ends(backend: Arc<dyn Bac
     assert_eq!(dirty(&mut bench), 1);
 }
 
-pub(crate) fn a_position_of_another_index_is_refused(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_position_of_another_index_is_refused(site: &Site) {
+    let mut bench = Bench::new(site);
     bench.write(|txn| txn.put(&bead(1)).unwrap());
     for position in
         [vec![], vec![Value::Int(1)], vec![Value::Null], vec![Value::Text("a".into()), Value::Text("b".into())]]
@@ -260,8 +259,8 @@ pub(crate) fn a_position_of_another_index_is_refused(backend: Arc<dyn Backend>) 
     }
 }
 
-pub(crate) fn a_count_is_not_bound_by_the_limit(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_count_is_not_bound_by_the_limit(site: &Site) {
+    let mut bench = Bench::new(site);
     let rows = beads(0..2_500);
     bench.write(|txn| rows.iter().for_each(|row| txn.put(row).unwrap()));
     let scan = Scan::new(&index::BEADS, vec![], 1);

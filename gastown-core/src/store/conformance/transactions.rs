@@ -1,14 +1,14 @@
 //! Cases about transactions, snapshots and connections.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use super::Site;
 use super::kit::{Bench, bead, code, events, other_town, town};
 use super::sample::{self, Draw};
 use crate::model::{ErrorKind, Head, Row, RowKind};
 use crate::store::index::{BEADS, INDEXES};
-use crate::store::{Access, Backend, Scan};
+use crate::store::{Access, Scan};
 
 /// Two beads of different ids.
 fn two() -> (Row, Row) {
@@ -20,8 +20,8 @@ fn two() -> (Row, Row) {
     (Row::Bead(first), Row::Bead(second))
 }
 
-pub(crate) fn a_dropped_transaction_leaves_nothing(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_dropped_transaction_leaves_nothing(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     let journal = events(&Head::default(), 2, 22);
     bench.write(|txn| txn.put(&first).unwrap());
@@ -37,8 +37,8 @@ pub(crate) fn a_dropped_transaction_leaves_nothing(backend: Arc<dyn Backend>) {
     bench.write(|txn| assert_eq!(txn.scan(&Scan::new(&BEADS, vec![], 10)).unwrap().len(), 1));
 }
 
-pub(crate) fn a_transaction_dropped_behind_a_savepoint_leaves_nothing(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_transaction_dropped_behind_a_savepoint_leaves_nothing(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     {
         let mut txn = bench.writer.write(&town()).unwrap();
@@ -51,8 +51,8 @@ pub(crate) fn a_transaction_dropped_behind_a_savepoint_leaves_nothing(backend: A
     assert!(bench.get(&first.key()).is_some());
 }
 
-pub(crate) fn a_transaction_sees_its_own_rows(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_transaction_sees_its_own_rows(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     bench.write(|txn| {
         txn.put(&first).unwrap();
@@ -78,8 +78,8 @@ fn before_and_after(kind: RowKind) -> (Row, Row) {
     (before, after)
 }
 
-pub(crate) fn a_replaced_row_is_as_one_that_was_put(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_replaced_row_is_as_one_that_was_put(site: &Site) {
+    let mut bench = Bench::new(site);
     for &kind in RowKind::ALL {
         let (before, after) = before_and_after(kind);
         bench.write(|txn| txn.put(&before).unwrap());
@@ -107,8 +107,8 @@ pub(crate) fn a_replaced_row_is_as_one_that_was_put(backend: Arc<dyn Backend>) {
     }
 }
 
-pub(crate) fn replacing_a_row_that_is_not_there_puts_it(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn replacing_a_row_that_is_not_there_puts_it(site: &Site) {
+    let mut bench = Bench::new(site);
     for &kind in RowKind::ALL {
         let (before, after) = before_and_after(kind);
         bench.write(|txn| txn.replace(&before, &after).unwrap());
@@ -118,8 +118,8 @@ pub(crate) fn replacing_a_row_that_is_not_there_puts_it(backend: Arc<dyn Backend
     }
 }
 
-pub(crate) fn a_savepoint_undoes_a_replacement(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_savepoint_undoes_a_replacement(site: &Site) {
+    let mut bench = Bench::new(site);
     let (before, after) = before_and_after(RowKind::Bead);
     bench.write(|txn| {
         txn.put(&before).unwrap();
@@ -131,8 +131,8 @@ pub(crate) fn a_savepoint_undoes_a_replacement(backend: Arc<dyn Backend>) {
     assert_eq!(bench.get(&before.key()), Some(before));
 }
 
-pub(crate) fn a_savepoint_undoes_rows(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_savepoint_undoes_rows(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     let Row::Bead(changed) = first.clone() else { unreachable!("it is a bead") };
     let changed = Row::Bead(crate::model::BeadRow { title: "changed".into(), dirty: !changed.dirty, ..changed });
@@ -150,8 +150,8 @@ pub(crate) fn a_savepoint_undoes_rows(backend: Arc<dyn Backend>) {
     assert_eq!(bench.read(|reader| reader.scan(&Scan::new(&BEADS, vec![], 10)).unwrap()), [first]);
 }
 
-pub(crate) fn a_savepoint_undoes_events(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_savepoint_undoes_events(site: &Site) {
+    let mut bench = Bench::new(site);
     let journal = events(&Head::default(), 3, 23);
     let other = events(&journal[0].head(), 2, 24);
     bench.write(|txn| {
@@ -166,8 +166,8 @@ pub(crate) fn a_savepoint_undoes_events(backend: Arc<dyn Backend>) {
     assert_eq!(read, [&journal[..1], &other[..]].concat());
 }
 
-pub(crate) fn a_savepoint_can_be_returned_to_again(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_savepoint_can_be_returned_to_again(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     bench.write(|txn| {
         txn.savepoint().unwrap();
@@ -181,8 +181,8 @@ pub(crate) fn a_savepoint_can_be_returned_to_again(backend: Arc<dyn Backend>) {
     assert_eq!((bench.get(&first.key()), bench.get(&second.key())), (None, Some(second)));
 }
 
-pub(crate) fn a_later_savepoint_replaces_the_earlier(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_later_savepoint_replaces_the_earlier(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     bench.write(|txn| {
         txn.savepoint().unwrap();
@@ -194,8 +194,8 @@ pub(crate) fn a_later_savepoint_replaces_the_earlier(backend: Arc<dyn Backend>) 
     assert_eq!((bench.get(&first.key()), bench.get(&second.key())), (Some(first), None));
 }
 
-pub(crate) fn returning_without_a_savepoint_is_refused(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn returning_without_a_savepoint_is_refused(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, _) = two();
     bench.write(|txn| {
         txn.put(&first).unwrap();
@@ -205,14 +205,14 @@ pub(crate) fn returning_without_a_savepoint_is_refused(backend: Arc<dyn Backend>
     assert!(bench.get(&first.key()).is_some());
 }
 
-pub(crate) fn a_savepoint_does_not_outlive_its_transaction(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_savepoint_does_not_outlive_its_transaction(site: &Site) {
+    let mut bench = Bench::new(site);
     bench.write(|txn| txn.savepoint().unwrap());
     bench.write(|txn| assert_eq!(code(txn.rollback_to_savepoint()), "savepoint_missing"));
 }
 
-pub(crate) fn a_snapshot_does_not_change(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_snapshot_does_not_change(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     bench.write(|txn| txn.put(&first).unwrap());
     let mut writer = bench.backend.connect(Access::Write).unwrap();
@@ -235,8 +235,8 @@ pub(crate) fn a_snapshot_does_not_change(backend: Arc<dyn Backend>) {
     assert_eq!(bench.head().seq, 3);
 }
 
-pub(crate) fn a_snapshot_is_of_the_moment_it_began(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_snapshot_is_of_the_moment_it_began(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, _) = two();
     let mut writer = bench.backend.connect(Access::Write).unwrap();
     let snapshot = bench.reader.read(&town()).unwrap();
@@ -246,8 +246,8 @@ pub(crate) fn a_snapshot_is_of_the_moment_it_began(backend: Arc<dyn Backend>) {
     assert_eq!(snapshot.get(&first.key()).unwrap(), None, "its first read comes later, but it began before");
 }
 
-pub(crate) fn a_reader_does_not_wait_for_the_writer(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_reader_does_not_wait_for_the_writer(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     bench.write(|txn| txn.put(&first).unwrap());
     let mut txn = bench.writer.write(&town()).unwrap();
@@ -258,8 +258,8 @@ pub(crate) fn a_reader_does_not_wait_for_the_writer(backend: Arc<dyn Backend>) {
     txn.commit().unwrap();
 }
 
-pub(crate) fn what_was_committed_is_there_for_every_connection(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn what_was_committed_is_there_for_every_connection(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     bench.write(|txn| txn.put(&first).unwrap());
     let mut other = bench.backend.connect(Access::Write).unwrap();
@@ -277,8 +277,8 @@ pub(crate) fn what_was_committed_is_there_for_every_connection(backend: Arc<dyn 
     assert_eq!(bench.get(&second.key()), Some(second));
 }
 
-pub(crate) fn what_was_committed_outlives_every_connection(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(Arc::clone(&backend));
+pub(crate) fn what_was_committed_outlives_every_connection(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     let journal = events(&Head::default(), 5, 27);
     bench.write(|txn| {
@@ -286,14 +286,15 @@ pub(crate) fn what_was_committed_outlives_every_connection(backend: Arc<dyn Back
         txn.append(&journal).unwrap();
     });
     drop(bench);
-    let mut bench = Bench::new(backend);
+    let mut bench = Bench::new(site);
     assert_eq!(bench.get(&first.key()), Some(first));
     assert_eq!(bench.read(|reader| reader.events(0, 10).unwrap()), journal);
     bench.write(|txn| txn.put(&second).unwrap());
     assert_eq!(bench.get(&second.key()), Some(second));
 }
 
-pub(crate) fn a_reader_may_be_the_first_to_connect(backend: Arc<dyn Backend>) {
+pub(crate) fn a_reader_may_be_the_first_to_connect(site: &Site) {
+    let backend = site.backend();
     let mut reader = backend.connect(Access::Read).unwrap();
     assert_eq!(reader.read(&town()).unwrap().head().unwrap(), Head::default());
     let mut writer = backend.connect(Access::Write).unwrap();
@@ -304,13 +305,14 @@ pub(crate) fn a_reader_may_be_the_first_to_connect(backend: Arc<dyn Backend>) {
     assert_eq!(reader.read(&town()).unwrap().get(&first.key()).unwrap(), Some(first));
 }
 
-pub(crate) fn a_readers_connection_does_not_write(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_readers_connection_does_not_write(site: &Site) {
+    let mut bench = Bench::new(site);
     assert_eq!(code(bench.reader.write(&town()).map(drop)), "store_access");
 }
 
-pub(crate) fn a_second_writer_waits_for_the_first(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(Arc::clone(&backend));
+pub(crate) fn a_second_writer_waits_for_the_first(site: &Site) {
+    let backend = site.backend();
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     let committed = AtomicBool::new(false);
     let mut txn = bench.writer.write(&town()).unwrap();
@@ -337,8 +339,9 @@ pub(crate) fn a_second_writer_waits_for_the_first(backend: Arc<dyn Backend>) {
     assert!(bench.get(&second.key()).is_some());
 }
 
-pub(crate) fn writers_at_once_lose_no_update(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(Arc::clone(&backend));
+pub(crate) fn writers_at_once_lose_no_update(site: &Site) {
+    let backend = site.backend();
+    let mut bench = Bench::new(site);
     let (row, _) = two();
     let Row::Bead(mut start) = row else { unreachable!("it is a bead") };
     start.version = 0;
@@ -369,8 +372,8 @@ pub(crate) fn writers_at_once_lose_no_update(backend: Arc<dyn Backend>) {
     assert_eq!((bead.version, bench.head().seq), (60, 60));
 }
 
-pub(crate) fn a_connection_serves_many_towns_in_turn(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_connection_serves_many_towns_in_turn(site: &Site) {
+    let mut bench = Bench::new(site);
     let (first, second) = two();
     for _ in 0..3 {
         bench.write(|txn| txn.put(&first).unwrap());
@@ -380,8 +383,8 @@ pub(crate) fn a_connection_serves_many_towns_in_turn(backend: Arc<dyn Backend>) 
     assert!(bench.read_in(&other_town(), |reader| reader.get(&second.key()).unwrap()).is_some());
 }
 
-pub(crate) fn an_empty_transaction_may_be_committed(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn an_empty_transaction_may_be_committed(site: &Site) {
+    let mut bench = Bench::new(site);
     bench.write(|_| ());
     bench.write(|txn| txn.delete(&bead(1).key()).unwrap());
     assert_eq!(bench.head(), Head::default());

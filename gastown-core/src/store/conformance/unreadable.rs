@@ -1,13 +1,12 @@
 //! Cases about rows that cannot be read as their kind.
 
-use std::sync::Arc;
-
+use super::Site;
 use super::kit::{Bench, bead, code};
 use super::sample::{self, Draw};
 use crate::model::value::Value;
 use crate::model::{BeadId, BeadRow, Key, Row, RowKind};
 use crate::store::index::{BEADS, BEADS_BY_KIND};
-use crate::store::{Backend, Position, Scan};
+use crate::store::{Position, Scan};
 
 fn numbered(number: u64) -> Row {
     let id = BeadId::new(format!("gt-{number}")).unwrap();
@@ -22,8 +21,8 @@ fn damaged(number: u64) -> Vec<Value> {
 }
 
 /// Beads 0 to 9, of which the odd ones cannot be read.
-fn bench(backend: Arc<dyn Backend>) -> Bench {
-    let mut bench = Bench::new(backend);
+fn bench(site: &Site) -> Bench {
+    let mut bench = Bench::new(site);
     bench.write(|txn| {
         for number in 0..10 {
             if number % 2 == 1 {
@@ -44,8 +43,8 @@ fn odd_keys() -> Vec<Key> {
     [1, 3, 5, 7, 9].map(|number| numbered(number).key()).to_vec()
 }
 
-pub(crate) fn a_row_that_cannot_be_read_stops_no_scan(backend: Arc<dyn Backend>) {
-    let mut bench = bench(backend);
+pub(crate) fn a_row_that_cannot_be_read_stops_no_scan(site: &Site) {
+    let mut bench = bench(site);
     bench.read(|reader| {
         assert_eq!(reader.scan(&Scan::new(&BEADS, vec![], 100)).unwrap(), evens());
         let Row::Bead(sample) = numbered(0) else { unreachable!() };
@@ -55,8 +54,8 @@ pub(crate) fn a_row_that_cannot_be_read_stops_no_scan(backend: Arc<dyn Backend>)
     bench.write(|txn| assert_eq!(txn.scan(&Scan::new(&BEADS, vec![], 100)).unwrap(), evens()));
 }
 
-pub(crate) fn a_row_that_cannot_be_read_takes_nothing_of_a_limit(backend: Arc<dyn Backend>) {
-    let mut bench = bench(backend);
+pub(crate) fn a_row_that_cannot_be_read_takes_nothing_of_a_limit(site: &Site) {
+    let mut bench = bench(site);
     bench.read(|reader| {
         let mut scan = Scan::new(&BEADS, vec![], 2);
         let mut found = Vec::new();
@@ -72,8 +71,8 @@ pub(crate) fn a_row_that_cannot_be_read_takes_nothing_of_a_limit(backend: Arc<dy
     });
 }
 
-pub(crate) fn a_row_that_cannot_be_read_is_told_once(backend: Arc<dyn Backend>) {
-    let mut bench = bench(backend);
+pub(crate) fn a_row_that_cannot_be_read_is_told_once(site: &Site) {
+    let mut bench = bench(site);
     bench.read(|reader| {
         assert!(reader.unreadable().is_empty());
         for _ in 0..2 {
@@ -97,8 +96,8 @@ pub(crate) fn a_row_that_cannot_be_read_is_told_once(backend: Arc<dyn Backend>) 
     });
 }
 
-pub(crate) fn wanting_a_row_that_cannot_be_read_is_an_error(backend: Arc<dyn Backend>) {
-    let mut bench = bench(backend);
+pub(crate) fn wanting_a_row_that_cannot_be_read_is_an_error(site: &Site) {
+    let mut bench = bench(site);
     bench.read(|reader| {
         let error = reader.get(&odd_keys()[0]).unwrap_err();
         assert_eq!((error.code(), error.kind()), ("row_unreadable", crate::ErrorKind::Corrupt));
@@ -107,8 +106,8 @@ pub(crate) fn wanting_a_row_that_cannot_be_read_is_an_error(backend: Arc<dyn Bac
     });
 }
 
-pub(crate) fn a_row_that_cannot_be_read_can_be_replaced(backend: Arc<dyn Backend>) {
-    let mut bench = bench(backend);
+pub(crate) fn a_row_that_cannot_be_read_can_be_replaced(site: &Site) {
+    let mut bench = bench(site);
     bench.write(|txn| txn.put(&numbered(1)).unwrap());
     bench.read(|reader| {
         assert_eq!(reader.get(&numbered(1).key()).unwrap(), Some(numbered(1)));
@@ -117,8 +116,8 @@ pub(crate) fn a_row_that_cannot_be_read_can_be_replaced(backend: Arc<dyn Backend
     });
 }
 
-pub(crate) fn a_row_that_cannot_be_read_can_be_deleted(backend: Arc<dyn Backend>) {
-    let mut bench = bench(backend);
+pub(crate) fn a_row_that_cannot_be_read_can_be_deleted(site: &Site) {
+    let mut bench = bench(site);
     bench.write(|txn| odd_keys().iter().for_each(|key| txn.delete(key).unwrap()));
     bench.read(|reader| {
         assert_eq!(reader.get(&odd_keys()[0]).unwrap(), None);
@@ -127,15 +126,15 @@ pub(crate) fn a_row_that_cannot_be_read_can_be_deleted(backend: Arc<dyn Backend>
     });
 }
 
-pub(crate) fn columns_that_make_a_row_are_a_row(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn columns_that_make_a_row_are_a_row(site: &Site) {
+    let mut bench = Bench::new(site);
     let row = bead(3);
     bench.write(|txn| txn.put_values(RowKind::Bead, &row.to_values()).unwrap());
     assert_eq!(bench.get(&row.key()), Some(row));
 }
 
-pub(crate) fn columns_of_another_number_are_refused(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn columns_of_another_number_are_refused(site: &Site) {
+    let mut bench = Bench::new(site);
     let values = bead(3).to_values();
     bench.write(|txn| {
         assert_eq!(code(txn.put_values(RowKind::Bead, &values[1..])), "values_malformed");
@@ -147,8 +146,8 @@ pub(crate) fn columns_of_another_number_are_refused(backend: Arc<dyn Backend>) {
     bench.read(|reader| assert!(reader.scan(&Scan::new(&BEADS, vec![], 10)).unwrap().is_empty()));
 }
 
-pub(crate) fn a_savepoint_undoes_columns(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_savepoint_undoes_columns(site: &Site) {
+    let mut bench = Bench::new(site);
     bench.write(|txn| {
         txn.put(&numbered(1)).unwrap();
         txn.savepoint().unwrap();

@@ -1,11 +1,9 @@
 //! Cases about what is done with a database now and then.
 
-use std::sync::Arc;
-
+use super::Site;
 use super::kit::{Bench, code, events, rows, town};
 use super::sample::Draw;
 use crate::model::{Event, Head, RowKind};
-use crate::store::Backend;
 
 /// A journal of ten entries.
 fn journal(bench: &mut Bench) -> Vec<Event> {
@@ -14,8 +12,8 @@ fn journal(bench: &mut Bench) -> Vec<Event> {
     entries
 }
 
-pub(crate) fn the_old_entries_of_a_journal_can_be_removed(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn the_old_entries_of_a_journal_can_be_removed(site: &Site) {
+    let mut bench = Bench::new(site);
     let entries = journal(&mut bench);
     bench.write(|txn| {
         txn.truncate_events(4).unwrap();
@@ -37,8 +35,8 @@ pub(crate) fn the_old_entries_of_a_journal_can_be_removed(backend: Arc<dyn Backe
     bench.read(|reader| assert_eq!(reader.events(0, 100).unwrap(), [&entries[4..], &more].concat()));
 }
 
-pub(crate) fn the_last_entry_of_a_journal_stays(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn the_last_entry_of_a_journal_stays(site: &Site) {
+    let mut bench = Bench::new(site);
     bench.write(|txn| assert_eq!(code(txn.truncate_events(1)), "event_order"));
     let entries = journal(&mut bench);
     bench.write(|txn| {
@@ -53,8 +51,8 @@ pub(crate) fn the_last_entry_of_a_journal_stays(backend: Arc<dyn Backend>) {
     });
 }
 
-pub(crate) fn a_savepoint_undoes_the_removal_of_entries(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_savepoint_undoes_the_removal_of_entries(site: &Site) {
+    let mut bench = Bench::new(site);
     let entries = journal(&mut bench);
     let more = events(&entries[9].head(), 2, 6);
     bench.write(|txn| {
@@ -69,8 +67,8 @@ pub(crate) fn a_savepoint_undoes_the_removal_of_entries(backend: Arc<dyn Backend
     bench.read(|reader| assert_eq!(reader.events(0, 100).unwrap(), entries[1..]));
 }
 
-pub(crate) fn a_dropped_transaction_removes_no_entries(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_dropped_transaction_removes_no_entries(site: &Site) {
+    let mut bench = Bench::new(site);
     let entries = journal(&mut bench);
     let mut txn = bench.writer.write(&town()).unwrap();
     txn.truncate_events(4).unwrap();
@@ -79,8 +77,8 @@ pub(crate) fn a_dropped_transaction_removes_no_entries(backend: Arc<dyn Backend>
     bench.write(|txn| assert_eq!(txn.events(0, 100).unwrap(), entries));
 }
 
-pub(crate) fn a_sound_database_has_no_findings(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_sound_database_has_no_findings(site: &Site) {
+    let mut bench = Bench::new(site);
     let sample = rows(RowKind::Bead, 20, &mut Draw::new(8));
     bench.write(|txn| sample.iter().for_each(|row| txn.put(row).unwrap()));
     journal(&mut bench);
@@ -89,8 +87,8 @@ pub(crate) fn a_sound_database_has_no_findings(backend: Arc<dyn Backend>) {
     assert!(["full", "normal", "none", ""].contains(&bench.reader.describe().unwrap().durability));
 }
 
-pub(crate) fn a_vacuum_changes_nothing(backend: Arc<dyn Backend>) {
-    let mut bench = Bench::new(backend);
+pub(crate) fn a_vacuum_changes_nothing(site: &Site) {
+    let mut bench = Bench::new(site);
     let sample = rows(RowKind::Bead, 20, &mut Draw::new(8));
     bench.write(|txn| sample.iter().for_each(|row| txn.put(row).unwrap()));
     bench.write(|txn| sample[..15].iter().for_each(|row| txn.delete(&row.key()).unwrap()));

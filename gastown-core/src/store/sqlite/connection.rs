@@ -1,13 +1,14 @@
 //! Connections, snapshots and write transactions.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::CachedStatement;
 use rusqlite::types::ValueRef;
 
 use super::changes;
-use super::error::of_sqlite;
+use super::error::{of_sqlite, of_statement};
 use super::rows::Rows;
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
@@ -38,11 +39,12 @@ impl SqliteConnection {
     fn begin(&self, town: &TownId, how: &str) -> Result<View<'_>> {
         if !self.db.is_autocommit() {
             // The last one could not be ended when it was dropped.
-            run(&self.db, "ROLLBACK")?;
+            run(&self.db, "ROLLBACK").map_err(|error| error.with("path", self.path.display()))?;
         }
-        run(&self.db, how)?;
+        run(&self.db, how).map_err(|error| error.with("path", self.path.display()))?;
         Ok(View {
             db: &self.db,
+            path: &self.path,
             statements: Statements::new(&self.db),
             town: town.clone(),
             head: RefCell::new(None),
@@ -67,8 +69,9 @@ impl Connection for SqliteConnection {
         let path = Arc::clone(&self.path);
         let mut view = self.begin(town, "BEGIN IMMEDIATE")?;
         // Asked under the lock, so nobody can commit any more.
-        let mut statement = self.db.prepare_cached(sql::COMMITS_OF_OTHERS).map_err(of_sqlite)?;
-        let version = statement.query_row([], |row| row.get(0)).map_err(of_sqlite)?;
+        let statement = self.db.prepare_cached(sql::COMMITS_OF_OTHERS);
+        let version = statement.and_then(|mut statement| statement.query_row([], |row| row.get(0)));
+        let version = version.map_err(|source| view.refused(source))?;
         view.head = RefCell::new(self.rows.borrow_mut().begin(town, version));
         view.rows = Some(&self.rows);
         Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
@@ -99,6 +102,7 @@ fn run(db: &rusqlite::Connection, sql: &str) -> Result<()> {
 /// One town in the connection's transaction, which ends with it.
 struct View<'c> {
     db: &'c rusqlite::Connection,
+    path: &'c Path,
     statements: Statements<'c>,
     town: TownId,
     /// The journal's end, once it was looked up.
@@ -108,7 +112,45 @@ struct View<'c> {
     unreadable: UnreadableRows,
 }
 
-impl View<'_> {
+impl<'c> View<'c> {
+    /// What SQLite answered, and of which file.
+    fn refused(&self, source: rusqlite::Error) -> Error {
+        of_sqlite(source).with("path", self.path.display())
+    }
+
+    fn statement<T: AsRef<str>>(
+        &self,
+        which: Which,
+        text: impl FnOnce() -> T,
+    ) -> Result<RefMut<'_, CachedStatement<'c>>> {
+        let found = self.statements.find(which, text);
+        found.map_err(|source| of_statement(source).with("path", self.path.display()))
+    }
+
+    /// The statement with the town and these cells bound.
+    fn bound<'v, T: AsRef<str>>(
+        &self,
+        which: Which,
+        text: impl FnOnce() -> T,
+        cells: impl IntoIterator<Item = &'v Cell<'v>>,
+    ) -> Result<RefMut<'_, CachedStatement<'c>>> {
+        let mut statement = self.statement(which, text)?;
+        bind(&mut statement, self.town.as_str(), cells).map_err(|source| self.refused(source))?;
+        Ok(statement)
+    }
+
+    /// The statement with the town and these values bound.
+    fn bound_to<'v, T: AsRef<str>>(
+        &self,
+        which: Which,
+        text: impl FnOnce() -> T,
+        values: impl IntoIterator<Item = &'v Value>,
+    ) -> Result<RefMut<'_, CachedStatement<'c>>> {
+        let mut statement = self.statement(which, text)?;
+        bind_values(&mut statement, self.town.as_str(), values).map_err(|source| self.refused(source))?;
+        Ok(statement)
+    }
+
     /// Runs a statement that answers nothing, with the town and these cells; says how many rows it changed.
     fn execute<'v, T: AsRef<str>>(
         &self,
@@ -116,9 +158,7 @@ impl View<'_> {
         text: impl FnOnce() -> T,
         cells: impl IntoIterator<Item = &'v Cell<'v>>,
     ) -> Result<usize> {
-        let mut statement = self.statements.find(which, text)?;
-        bind(&mut statement, self.town.as_str(), cells)?;
-        statement.raw_execute().map_err(of_sqlite)
+        self.bound(which, text, cells)?.raw_execute().map_err(|source| self.refused(source))
     }
 
     /// Writes one more entry of the journal.
@@ -141,10 +181,10 @@ impl View<'_> {
 
     /// Looks up a row in the file.
     fn read(&self, key: &Key) -> Result<Option<Row>> {
-        let mut statement = self.statements.find(Which::Get(key.kind), || &sql::statements(key.kind).get)?;
-        bind_values(&mut statement, self.town.as_str(), sql::key_values(key))?;
+        let text = || &sql::statements(key.kind).get;
+        let mut statement = self.bound_to(Which::Get(key.kind), text, sql::key_values(key))?;
         let mut rows = statement.raw_query();
-        match rows.next().map_err(of_sqlite)? {
+        match rows.next().map_err(|source| self.refused(source))? {
             Some(row) => decode(key.kind, row)?.map(Some).map_err(Unreadable::into_error),
             None => Ok(None),
         }
@@ -252,13 +292,13 @@ impl Reader for View<'_> {
             return Ok(list);
         }
         let shape = Shape::of(scan, Select::Rows);
-        let mut statement = self.statements.find(Which::Scan(scan.index, shape), || sql::scan(scan.index, shape))?;
-        bind_values(&mut statement, self.town.as_str(), sql::scan_parameters(scan))?;
+        let text = || sql::scan(scan.index, shape);
+        let mut statement = self.bound_to(Which::Scan(scan.index, shape), text, sql::scan_parameters(scan))?;
         let mut rows = statement.raw_query();
         let (mut found, mut is_whole) = (Vec::new(), true);
         // SQLite makes the rows one by one, so what is behind the limit costs nothing.
         while found.len() < scan.limit
-            && let Some(row) = rows.next().map_err(of_sqlite)?
+            && let Some(row) = rows.next().map_err(|source| self.refused(source))?
         {
             match decode(scan.index.kind, row)? {
                 Ok(row) => found.push(row),
@@ -282,10 +322,9 @@ impl Reader for View<'_> {
         if let Some(head) = &*self.head.borrow() {
             return Ok(head.clone());
         }
-        let mut statement = self.statements.find(Which::Head, || sql::HEAD)?;
-        bind(&mut statement, self.town.as_str(), &[])?;
+        let mut statement = self.bound(Which::Head, || sql::HEAD, &[])?;
         let mut rows = statement.raw_query();
-        let head = match rows.next().map_err(of_sqlite)? {
+        let head = match rows.next().map_err(|source| self.refused(source))? {
             Some(row) => Head { seq: seq(row)?, hash: row.get(1).map_err(of_event)? },
             None => Head::default(),
         };
@@ -295,11 +334,11 @@ impl Reader for View<'_> {
 
     fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
         let (after, limit) = (Cell::Int(sqlite_int(after)), Cell::Int(sqlite_int(limit as u64)));
-        let mut statement = self.statements.find(Which::Events, || sql::EVENTS)?;
-        bind(&mut statement, self.town.as_str(), &[after, limit])?;
+        let cells = [after, limit];
+        let mut statement = self.bound(Which::Events, || sql::EVENTS, &cells)?;
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(of_sqlite)? {
+        while let Some(row) = rows.next().map_err(|source| self.refused(source))? {
             found.push(event(row)?);
         }
         Ok(found)
@@ -308,12 +347,14 @@ impl Reader for View<'_> {
     fn count(&self, scan: &Scan) -> Result<u64> {
         scan.check()?;
         let shape = Shape::of(scan, Select::Count);
-        let mut statement = self.statements.find(Which::Scan(scan.index, shape), || sql::scan(scan.index, shape))?;
-        bind_values(&mut statement, self.town.as_str(), sql::scan_parameters(scan))?;
+        let text = || sql::scan(scan.index, shape);
+        let mut statement = self.bound_to(Which::Scan(scan.index, shape), text, sql::scan_parameters(scan))?;
         let mut rows = statement.raw_query();
-        let row =
-            rows.next().map_err(of_sqlite)?.ok_or_else(|| Error::internal("store_sqlite", "a count has no row"))?;
-        let count: i64 = row.get(0).map_err(of_sqlite)?;
+        let row = rows
+            .next()
+            .map_err(|source| self.refused(source))?
+            .ok_or_else(|| Error::internal("store_sqlite", "a count has no row"))?;
+        let count: i64 = row.get(0).map_err(|source| self.refused(source))?;
         Ok(count.unsigned_abs())
     }
 }
@@ -503,7 +544,7 @@ impl Txn for SqliteTxn<'_> {
     fn commit(self: Box<Self>) -> Result<()> {
         self.view.check_open()?;
         // Where it fails, the transaction is undone when the view is dropped.
-        run(self.view.db, "COMMIT")?;
+        run(self.view.db, "COMMIT").map_err(|error| error.with("path", self.path.display()))?;
         if let Some(rows) = self.view.rows {
             rows.borrow_mut().commit(self.view.head.take());
         }

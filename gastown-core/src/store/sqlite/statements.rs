@@ -6,10 +6,9 @@ use std::ptr;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
-use super::error::of_sqlite;
 use super::sql::Shape;
+use crate::model::RowKind;
 use crate::model::value::{Cell, Value};
-use crate::model::{Result, RowKind};
 use crate::store::index::Index;
 
 /// The most statements that are held at once.
@@ -62,12 +61,12 @@ impl<'c> Statements<'c> {
         &self,
         which: Which,
         text: impl FnOnce() -> T,
-    ) -> Result<RefMut<'_, CachedStatement<'c>>> {
+    ) -> rusqlite::Result<RefMut<'_, CachedStatement<'c>>> {
         let mut held = self.held.borrow_mut();
         let place = if let Some(place) = held.iter().position(|(known, _)| *known == which) {
             place
         } else {
-            let statement = self.db.prepare_cached(text().as_ref()).map_err(of_sqlite)?;
+            let statement = self.db.prepare_cached(text().as_ref())?;
             if held.len() == HELD_MAX {
                 held.swap_remove(0);
             }
@@ -83,10 +82,10 @@ pub(super) fn bind<'v>(
     statement: &mut CachedStatement<'_>,
     town: &str,
     cells: impl IntoIterator<Item = &'v Cell<'v>>,
-) -> Result<()> {
-    statement.raw_bind_parameter(1, town).map_err(of_sqlite)?;
+) -> rusqlite::Result<()> {
+    statement.raw_bind_parameter(1, town)?;
     for (place, cell) in (2..).zip(cells) {
-        statement.raw_bind_parameter(place, Bound(cell)).map_err(of_sqlite)?;
+        statement.raw_bind_parameter(place, Bound(cell))?;
     }
     Ok(())
 }
@@ -96,10 +95,10 @@ pub(super) fn bind_values<'v>(
     statement: &mut CachedStatement<'_>,
     town: &str,
     values: impl IntoIterator<Item = &'v Value>,
-) -> Result<()> {
-    statement.raw_bind_parameter(1, town).map_err(of_sqlite)?;
+) -> rusqlite::Result<()> {
+    statement.raw_bind_parameter(1, town)?;
     for (place, value) in (2..).zip(values) {
-        statement.raw_bind_parameter(place, Bound(&value.into())).map_err(of_sqlite)?;
+        statement.raw_bind_parameter(place, Bound(&value.into()))?;
     }
     Ok(())
 }

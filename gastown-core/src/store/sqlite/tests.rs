@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::*;
 use crate::model::record::ColumnRole;
 use crate::model::value::{ColumnType, Value};
-use crate::model::{Row, RowKind};
-use crate::store::conformance::sample;
+use crate::model::{Event, Row, RowKind};
+use crate::store::conformance::{Older, Planted, Subject, sample};
 use crate::store::index::INDEXES;
 use crate::store::{Position, Reader, Scan};
 
@@ -170,29 +170,59 @@ fn every_scan_uses_its_index_without_sorting() {
     }
 }
 
-/// A backend that holds the directory of its file, where a commit need not reach the disk.
-#[derive(Debug)]
-struct Temporary(SqliteBackend, #[expect(dead_code, reason = "it is removed when dropped")] tempfile::TempDir);
+/// A file in a directory of its own, where a commit need not reach the disk and a second writer does not wait long.
+struct Temporary(tempfile::TempDir);
 
-impl Backend for Temporary {
-    fn name(&self) -> &'static str {
-        self.0.name()
+impl Temporary {
+    fn instance(path: impl Into<PathBuf>) -> Arc<dyn Backend> {
+        let options =
+            SqliteOptions { durability: Durability::Normal, busy_timeout_ms: 200, ..SqliteOptions::default() };
+        Arc::new(SqliteBackend::new(path, options))
     }
-    fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
-        self.0.connect(access)
-    }
-    fn changes(&self) -> Result<Option<Box<dyn Changes>>> {
-        self.0.changes()
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("town.db")
     }
 }
 
-fn temporary() -> std::sync::Arc<dyn Backend> {
-    let directory = tempfile::tempdir().unwrap();
-    let options = SqliteOptions { durability: Durability::Normal, ..SqliteOptions::default() };
-    std::sync::Arc::new(Temporary(SqliteBackend::new(directory.path().join("town.db"), options), directory))
+impl Subject for Temporary {
+    fn backend(&self) -> Arc<dyn Backend> {
+        Self::instance(self.file())
+    }
+    fn address(&self) -> Option<String> {
+        Some(self.file().display().to_string())
+    }
+    fn open(&self, address: &str) -> Arc<dyn Backend> {
+        Self::instance(address)
+    }
+    fn planted(&self, what: Planted) -> Option<Arc<dyn Backend>> {
+        let path = self.0.path().join(format!("{what:?}.db"));
+        let file = SqliteBackend::new(&path, SqliteOptions::default());
+        match what {
+            Planted::Newer => {
+                file.connect(Access::Write).unwrap();
+                raw(&file).pragma_update(None, "user_version", 99).unwrap();
+            }
+            Planted::Foreign => raw(&file).execute_batch("CREATE TABLE customer (id INTEGER)").unwrap(),
+        }
+        Some(Self::instance(path))
+    }
+    fn older(&self, rows: &[Row], events: &[Event]) -> Vec<Older> {
+        let older = |have: usize| {
+            let backend = SqliteBackend::new(self.0.path().join(format!("{have}.db")), SqliteOptions::default());
+            let mut db = raw(&backend);
+            schema::migrate_through(&mut db, &schema::MIGRATIONS[..have]).unwrap();
+            let kinds: Vec<_> = RowKind::ALL.iter().copied().filter(|kind| has_table(&db, *kind)).collect();
+            rows.iter().filter(|row| kinds.contains(&row.kind())).for_each(|row| insert(&db, row));
+            events.iter().for_each(|event| insert_event(&db, event));
+            let schema = have.try_into().unwrap();
+            Older { schema, kinds, backend: Self::instance(backend.path()) }
+        };
+        (1..schema::MIGRATIONS.len()).map(older).collect()
+    }
 }
 
-crate::store_conformance!(conformance, temporary);
+crate::store_conformance!(conformance, || Temporary(tempfile::tempdir().unwrap()));
 
 fn refusal(backend: &SqliteBackend, access: Access) -> Error {
     backend.connect(access).err().expect("the file is refused")
@@ -265,31 +295,54 @@ fn a_newer_schema_is_refused_with_both_versions() {
     }
 }
 
-/// Rows of every kind that has a table already, as the values SQLite stores.
+fn has_table(db: &rusqlite::Connection, kind: RowKind) -> bool {
+    let count = "SELECT count(*) FROM sqlite_schema WHERE name = ?1";
+    db.query_row(count, [kind.table()], |row| row.get::<_, i64>(0)).unwrap() == 1
+}
+
+/// Stores the values that SQLite stores of a row.
+fn insert(db: &rusqlite::Connection, row: &Row) {
+    let values = row.to_values().into_iter().map(|value| match value {
+        Value::Null => rusqlite::types::Value::Null,
+        Value::Int(n) => n.into(),
+        Value::Text(text) => text.into(),
+    });
+    let values: Vec<_> = std::iter::once("town".to_owned().into()).chain(values).collect();
+    db.execute(&sql::statements(row.kind()).put, rusqlite::params_from_iter(values)).unwrap();
+}
+
+fn insert_event(db: &rusqlite::Connection, event: &Event) {
+    db.execute(
+        "INSERT INTO event VALUES ('town', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        rusqlite::params![
+            i64::try_from(event.seq).unwrap(),
+            event.at.as_micros(),
+            event.actor,
+            event.session.as_ref().map(crate::model::SessionId::as_str),
+            event.epoch,
+            event.kind,
+            event.subject,
+            event.data.to_string(),
+            serde_json::to_string(&event.changes).unwrap(),
+            event.schema,
+            event.hash,
+        ],
+    )
+    .unwrap();
+}
+
+/// Rows of every kind that has a table already.
 fn fill(db: &rusqlite::Connection) -> Vec<Row> {
     let town = crate::model::TownId::new("town").unwrap();
     let mut draw = sample::Draw::new(11);
     let mut rows: Vec<Row> = Vec::new();
-    for &kind in RowKind::ALL {
-        let found = db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = ?1", [kind.table()], |row| {
-            row.get::<_, i64>(0)
-        });
-        if found.unwrap() == 0 {
-            continue;
-        }
+    for &kind in RowKind::ALL.iter().filter(|kind| has_table(db, **kind)) {
         for _ in 0..8 {
             let row = sample::row(kind, &town, &mut draw);
-            if rows.iter().any(|there| there.key() == row.key()) {
-                continue;
+            if rows.iter().all(|there| there.key() != row.key()) {
+                insert(db, &row);
+                rows.push(row);
             }
-            let values = row.to_values().into_iter().map(|value| match value {
-                Value::Null => rusqlite::types::Value::Null,
-                Value::Int(n) => n.into(),
-                Value::Text(text) => text.into(),
-            });
-            let values: Vec<_> = std::iter::once("town".to_owned().into()).chain(values).collect();
-            db.execute(&sql::statements(kind).put, rusqlite::params_from_iter(values)).unwrap();
-            rows.push(row);
         }
     }
     rows
@@ -305,22 +358,7 @@ fn every_older_schema_is_migrated_with_its_rows_and_journal() {
         let rows = fill(&db);
         assert!(rows.len() > 50, "{} rows", rows.len());
         let first = sample::event(&crate::model::Head::default(), rows.first(), &mut sample::Draw::new(3));
-        db.execute(
-            "INSERT INTO event VALUES ('town', 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            rusqlite::params![
-                first.at.as_micros(),
-                first.actor,
-                first.session.as_ref().map(crate::model::SessionId::as_str),
-                first.epoch,
-                first.kind,
-                first.subject,
-                first.data.to_string(),
-                serde_json::to_string(&first.changes).unwrap(),
-                first.schema,
-                first.hash,
-            ],
-        )
-        .unwrap();
+        insert_event(&db, &first);
         drop(db);
 
         // A reader comes first, and has the file migrated.
@@ -627,7 +665,8 @@ fn the_file_and_the_memory_do_the_same() {
     let town = crate::model::TownId::new("town").unwrap();
     for seed in 0..6 {
         let mut draw = sample::Draw::new(1_000 + seed);
-        let (memory, file) = (crate::store::MemoryBackend::new(), temporary());
+        let directory = Temporary(tempfile::tempdir().unwrap());
+        let (memory, file) = (crate::store::MemoryBackend::new(), directory.backend());
         let mut left = memory.connect(Access::Write).unwrap();
         let mut right = file.connect(Access::Write).unwrap();
         for _ in 0..40 {

@@ -22,6 +22,9 @@ pub(super) const DATABASE: &str = "town.db";
 /// The records, as lines of JSON.
 pub(super) const LINES: &str = "town.jsonl";
 
+/// The folder of what agents printed, in a town's folder and in a backup.
+pub(super) const OUTPUT: &str = "sessions";
+
 /// What is in a backup.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
@@ -53,6 +56,9 @@ pub(in crate::town) async fn backup(handle: &Handle, _: &'static Operation, inpu
     draft.remove();
     DirBuilder::new().mode(0o700).create(&draft.0).map_err(|source| unwritable(&path, source))?;
     let (records, head) = copy_records(&store, &draft.0).await?;
+    // After the records: every session that is in them has its output in the copy.
+    #[cfg(all(feature = "git", feature = "process"))]
+    handle.town().runtime().copy_output(&draft.0.join(OUTPUT)).await?;
     let town = store.town().clone();
     blocking(move || {
         archive::copy(&dir, &draft.0)?;

@@ -1,11 +1,12 @@
 //! A town from its backup, or from its lines of JSON.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{BufReader, Seek as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::backup::{DATABASE, FORMAT, LINES, MANIFEST, Manifest};
-use super::durable::{self, Draft};
+use super::backup::{DATABASE, FORMAT, LINES, MANIFEST, Manifest, OUTPUT};
+use super::durable::{self, Draft, unwritable};
 use super::{archive, blocking};
 use crate::model::{Error, Result, TownId};
 use crate::store::{Access, Backend, dump};
@@ -27,6 +28,7 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
             expect_town(&manifest.town, &id)?;
             expect_empty(&*backend, into_file, &dir, &id)?;
             archive::copy(&from, &dir)?;
+            copy_folder(&from.join(OUTPUT), &dir.join(OUTPUT))?;
             return match manifest.records.as_str() {
                 DATABASE if into_file => place_database(&from.join(DATABASE), &dir.join(DATABASE)),
                 DATABASE => read_database(&from.join(DATABASE), &*backend, &id, &dir),
@@ -109,6 +111,28 @@ fn read_manifest(from: &Path) -> Result<Manifest> {
         return Err(damaged(Path::new(&manifest.records), "is not listed"));
     }
     Ok(manifest)
+}
+
+/// Copies a folder with everything under it, where there is one.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    let failed = |source| unwritable(to, source);
+    match DirBuilder::new().mode(0o700).create(to) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        _ => {}
+    }
+    for entry in fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().map_err(failed)?.is_dir() {
+            copy_folder(&from, &to)?;
+        } else {
+            durable::copy_file(&from, &to)?;
+        }
+    }
+    durable::sync(to)
 }
 
 /// Copies the database into its place.

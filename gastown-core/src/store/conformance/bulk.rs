@@ -1,0 +1,130 @@
+//! Cases about much at once: rows, bytes, towns.
+
+use super::Site;
+use super::kit::{Bench, all, append, id, issue, put_all, text, town};
+use crate::model::{BeadRow, BeadTextRow, Key, Row, TownId};
+use crate::store::index::{BEADS, BEADS_BY_KIND, BEADS_READY};
+use crate::store::{Access, Scan};
+
+pub(crate) fn ten_thousand_rows_are_one_transaction(site: &Site) {
+    let mut bench = Bench::new(site);
+    let rows: Vec<Row> = (0..10_000).map(|number| Row::Bead(issue(&format!("gt-{number:05}")))).collect();
+    let mut reader = site.backend().connect(Access::Read).unwrap();
+    let mut txn = bench.writer.write(&town()).unwrap();
+    put_all(&mut *txn, &rows);
+    assert_eq!(reader.read(&town()).unwrap().count(&Scan::new(&BEADS, vec![], 1)).unwrap(), 0);
+    txn.commit().unwrap();
+    for (index, prefix) in [(&BEADS, vec![]), (&BEADS_READY, vec![text("issue")])] {
+        assert_eq!(bench.read(|reader| reader.count(&Scan::new(index, prefix.clone(), 1)).unwrap()), 10_000);
+        assert!(bench.read(|reader| all(reader, index, &prefix)) == rows);
+    }
+    // Half of them go again, in one transaction as well.
+    bench.write(|txn| rows.iter().step_by(2).for_each(|row| txn.delete(&row.key()).unwrap()));
+    assert_eq!(bench.read(|reader| reader.count(&Scan::new(&BEADS_BY_KIND, vec![text("issue")], 1)).unwrap()), 5_000);
+}
+
+pub(crate) fn ten_megabytes_are_one_transaction(site: &Site) {
+    let mut bench = Bench::new(site);
+    let page = "a page of a long text, äß日\n".repeat(20_000);
+    let texts: Vec<Row> = (0..20)
+        .map(|number| {
+            Row::BeadText(BeadTextRow {
+                id: id(&format!("gt-{number:02}")),
+                description: format!("{number}{page}"),
+                design: String::new(),
+                acceptance: String::new(),
+                notes: number.to_string(),
+            })
+        })
+        .collect();
+    assert!(texts.len() * page.len() > 10 << 20);
+    bench.write(|txn| {
+        put_all(txn, &texts);
+        append(txn, 1);
+    });
+    for row in &texts {
+        assert!(bench.get(&row.key()).as_ref() == Some(row));
+    }
+    let dropped = bench.writer.write(&town()).map(|mut txn| {
+        texts.iter().for_each(|row| txn.delete(&row.key()).unwrap());
+    });
+    dropped.unwrap();
+    assert!(bench.get(&texts[19].key()).as_ref() == Some(&texts[19]));
+}
+
+pub(crate) fn fifty_towns_keep_to_themselves(site: &Site) {
+    let mut bench = Bench::new(site);
+    let towns: Vec<TownId> = (0..50).map(|number| TownId::new(format!("town-{number}")).unwrap()).collect();
+    for (number, town) in towns.iter().enumerate() {
+        bench.write_in(town, |txn| {
+            for bead in 0..=number % 7 {
+                let title = format!("of {town}");
+                txn.put(&Row::Bead(BeadRow { title, ..issue(&format!("gt-{bead}")) })).unwrap();
+            }
+            append(txn, number + 1);
+        });
+    }
+    for (number, town) in towns.iter().enumerate() {
+        bench.read_in(town, |reader| {
+            let beads = all(reader, &BEADS, &[]);
+            assert_eq!((beads.len(), reader.head().unwrap().seq), (number % 7 + 1, number as u64 + 1), "{town}");
+            assert!(beads.iter().all(|row| matches!(row, Row::Bead(bead) if bead.title == format!("of {town}"))));
+            assert_eq!(reader.count(&Scan::new(&BEADS_READY, vec![text("issue")], 1)).unwrap(), beads.len() as u64);
+            assert_eq!(reader.events(0, 100).unwrap().len(), number + 1);
+        });
+    }
+}
+
+pub(crate) fn towns_of_like_names_are_apart(site: &Site) {
+    let mut bench = Bench::new(site);
+    let longest = "t".repeat(63);
+    let towns = ["a", "a-", "a-b", "a_b", "ab", "aa", "0", "00", "town", "town1", longest.as_str()];
+    let towns = towns.map(|name| TownId::new(name).unwrap());
+    for town in &towns {
+        bench.write_in(town, |txn| {
+            txn.put(&Row::Bead(BeadRow { title: town.to_string(), ..issue("gt-1") })).unwrap();
+        });
+    }
+    // What is removed from one stays in the others.
+    bench.write_in(&towns[0], |txn| txn.delete(&Key::bead(&id("gt-1"))).unwrap());
+    for (number, town) in towns.iter().enumerate() {
+        let found = bench.read_in(town, |reader| reader.get(&Key::bead(&id("gt-1"))).unwrap());
+        let title = found.map(|row| if let Row::Bead(bead) = row { bead.title } else { String::new() });
+        assert_eq!(title, (number > 0).then(|| town.to_string()));
+    }
+}
+
+pub(crate) fn a_count_of_every_part_is_the_count_of_the_whole(site: &Site) {
+    let mut bench = Bench::new(site);
+    bench.write(|txn| {
+        for number in 0..300_u32 {
+            txn.put(&Row::Bead(BeadRow { priority: number % 5, ..issue(&format!("gt-{number:03}")) })).unwrap();
+        }
+    });
+    let whole = Scan::new(&BEADS_READY, vec![text("issue")], 1);
+    bench.read(|reader| {
+        assert_eq!(reader.count(&whole).unwrap(), 300);
+        let mut left = 300;
+        for priority in 0..5 {
+            let upto = whole.clone().upto(crate::model::value::Value::Int(priority));
+            assert_eq!(reader.count(&upto).unwrap(), 60 * (u64::try_from(priority).unwrap() + 1));
+            let last = Scan { limit: 1_000, ..upto };
+            let last = reader.scan(&last).unwrap().pop().unwrap();
+            left -= 60;
+            let behind = whole.clone().after(Some(crate::store::Position::of(&BEADS_READY, &last)));
+            assert_eq!(reader.count(&behind).unwrap(), left);
+        }
+    });
+}
+
+pub(crate) fn a_thousand_small_transactions_are_all_there(site: &Site) {
+    let mut bench = Bench::new(site);
+    for number in 0..1_000 {
+        bench.write(|txn| {
+            txn.put(&Row::Bead(issue(&format!("gt-{number:04}")))).unwrap();
+            append(txn, 1);
+        });
+    }
+    assert_eq!(bench.read(|reader| all(reader, &BEADS, &[]).len()), 1_000);
+    assert_eq!(bench.head().seq, 1_000);
+}
