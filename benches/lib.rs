@@ -6,12 +6,19 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with two digits")]
 
+pub mod bare;
+mod cpu;
+mod disk;
 mod measure;
+pub mod opening;
 mod options;
+pub mod reading;
 mod report;
 mod repository;
 
+pub use cpu::{Threads, memory};
+pub use disk::{flushes, slow_flush};
 pub use measure::{Contender, Figures, Turn, drive, interleave};
 pub use options::Options;
-pub use report::{Goal, Report};
+pub use report::{Goal, Report, Wanted};
 pub use repository::{Shape, git, origin};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::cpu::Threads;
+
 /// What one contender did in one turn.
 #[derive(Clone, Debug, Default)]
 pub struct Turn {
@@ -12,6 +14,8 @@ pub struct Turn {
     pub each: Vec<Duration>,
     /// How long all of them took together.
     pub all: Duration,
+    /// How long the processor worked for the writer's thread, where that is known.
+    pub writer: Option<Duration>,
 }
 
 impl Turn {
@@ -25,7 +29,7 @@ impl Turn {
                 begun.elapsed()
             })
             .collect();
-        Self { each, all: begun.elapsed() }
+        Self { each, all: begun.elapsed(), writer: None }
     }
 
     /// Operations in a second.
@@ -36,6 +40,12 @@ impl Turn {
     /// The time that this share of the operations did not exceed.
     pub fn quantile(&self, share: f64) -> Duration {
         quantile(&mut self.each.clone(), share)
+    }
+
+    /// The same, with the processor time of those threads.
+    #[must_use]
+    pub fn with_writer(self, threads: &Threads, before: Duration) -> Self {
+        Self { writer: Some(threads.ran().saturating_sub(before)), ..self }
     }
 }
 
@@ -67,19 +77,26 @@ where
     for task in tasks {
         each.extend(task.await.expect("a caller does not panic"));
     }
-    Turn { each, all: begun.elapsed() }
+    Turn { each, all: begun.elapsed(), writer: None }
 }
 
 /// Somebody who is measured: a name, and what happens in the turn of that number.
 pub struct Contender<'a> {
     name: &'static str,
+    turns_max: usize,
     turn: Box<dyn FnMut(usize) -> Turn + 'a>,
 }
 
 impl<'a> Contender<'a> {
     /// A contender of this name.
     pub fn new(name: &'static str, turn: impl FnMut(usize) -> Turn + 'a) -> Self {
-        Self { name, turn: Box::new(turn) }
+        Self { name, turns_max: usize::MAX, turn: Box::new(turn) }
+    }
+
+    /// The same, who takes part in the first turns only.
+    #[must_use]
+    pub fn at_most(self, turns_max: usize) -> Self {
+        Self { turns_max, ..self }
     }
 }
 
@@ -104,6 +121,16 @@ impl Figures {
         middle(self.turns.iter().map(Turn::rate).collect())
     }
 
+    /// The processor time of the writer's thread for one operation, in microseconds; none where it is not known.
+    pub fn writer_us(&self) -> Option<f64> {
+        let turns: Vec<f64> = self
+            .turns
+            .iter()
+            .filter_map(|turn| Some(turn.writer?.as_secs_f64() * 1e6 / turn.each.len() as f64))
+            .collect();
+        (!turns.is_empty()).then(|| middle(turns))
+    }
+
     /// The time that this share of all operations did not exceed.
     pub fn quantile(&self, share: f64) -> Duration {
         quantile(&mut self.turns.iter().flat_map(|turn| turn.each.iter().copied()).collect::<Vec<_>>(), share)
@@ -118,7 +145,9 @@ pub fn interleave(turns: usize, mut contenders: Vec<Contender<'_>>) -> Vec<Figur
         for place in 0..contenders.len() {
             // The second summand lets the first change also where every third turn is of a kind.
             let which = (place + number + number / contenders.len()) % contenders.len();
-            figures[which].turns.push((contenders[which].turn)(number));
+            if number < contenders[which].turns_max {
+                figures[which].turns.push((contenders[which].turn)(number));
+            }
         }
     }
     figures

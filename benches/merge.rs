@@ -213,5 +213,5 @@ fn merge_all(repository: &Path, target: &Oid, heads: &[Oid]) -> Turn {
     // `1 NUL tree NUL NUL` for each clean merge.
     assert_eq!(output.split(|byte| *byte == 0).filter(|field| *field == b"1").count(), heads.len());
     let all = begun.elapsed();
-    Turn { each: vec![all / u32::try_from(heads.len()).expect("few heads"); heads.len()], all }
+    Turn { each: vec![all / u32::try_from(heads.len()).expect("few heads"); heads.len()], all, writer: None }
 }

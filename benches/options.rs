@@ -12,6 +12,10 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// Only cases whose name holds this.
     pub filter: Option<String>,
+    /// Only ours, for a look with a profiler.
+    pub is_alone: bool,
+    /// A run within a run: under conditions that a whole process must have.
+    pub is_inner: bool,
     /// The folder for towns and repositories; on the disk that is to be measured.
     pub dir: PathBuf,
 }
@@ -19,24 +23,29 @@ pub struct Options {
 impl Options {
     /// A brief run with its files in `dir`.
     pub fn quick(dir: impl Into<PathBuf>) -> Self {
-        Self { quick: true, json: None, filter: None, dir: dir.into() }
+        Self { quick: true, json: None, filter: None, is_alone: false, is_inner: false, dir: dir.into() }
     }
 
-    /// What the command line asks for: `[--quick] [--json FILE] [FILTER]`; files go to `dir`.
+    /// What the command line asks for: `[--quick] [--alone] [--json FILE] [FILTER]`; files go to `dir`.
     ///
     /// # Errors
     /// A sentence about what is wrong with the arguments.
     pub fn from_args(args: impl IntoIterator<Item = String>, dir: impl Into<PathBuf>) -> Result<Self, String> {
-        let mut options = Self { quick: false, json: None, filter: None, dir: dir.into() };
+        let mut options =
+            Self { quick: false, json: None, filter: None, is_alone: false, is_inner: false, dir: dir.into() };
         let mut args = args.into_iter().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 // Cargo says so to every benchmark.
                 "--bench" => {}
                 "--quick" => options.quick = true,
+                "--alone" => options.is_alone = true,
+                "--inner" => options.is_inner = true,
                 "--json" => options.json = Some(args.next().ok_or("--json wants a file")?.into()),
                 flag if flag.starts_with('-') => {
-                    return Err(format!("there is no option {flag}; usage: [--quick] [--json FILE] [FILTER]"));
+                    return Err(format!(
+                        "there is no option {flag}; usage: [--quick] [--alone] [--json FILE] [FILTER]"
+                    ));
                 }
                 _ => options.filter = Some(arg),
             }

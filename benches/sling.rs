@@ -156,7 +156,7 @@ impl Ears {
 
     fn heard(&self, begun: Instant, count: usize) -> Turn {
         let each: Vec<Duration> = (0..count).map(|_| self.next().1 - begun).collect();
-        Turn { all: each.iter().max().copied().unwrap_or_default(), each }
+        Turn { all: each.iter().max().copied().unwrap_or_default(), each, writer: None }
     }
 }
 
@@ -223,7 +223,7 @@ impl Bench {
         }
         let spoken: Vec<_> = tokio::task::block_in_place(|| (0..count).map(|_| ears.next()).collect());
         let each: Vec<Duration> = spoken.iter().map(|(_, at, _)| *at - begun).collect();
-        let took = Turn { all: each.iter().max().copied().unwrap_or_default(), each };
+        let took = Turn { all: each.iter().max().copied().unwrap_or_default(), each, writer: None };
         self.stop(&beads).await;
         let seen = self.stamps.seen.lock().expect("nobody panics");
         let parts = spoken.iter().map(|(bead, spoke, _)| Parts {

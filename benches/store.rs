@@ -1,103 +1,257 @@
-//! Durable changes: the town's commands beside a bare loop of commits and a bare writer that groups them.
+//! Durable changes: the town's commands beside the physical limit; then reads beside a busy writer, and opening.
 //!
-//! The bare ones write exactly the rows that the town wrote for the same commands (bead, texts, journal entry) into
-//! the same schema, with prepared statements and nothing else.
+//! The limit is measured in the same run: how fast the disk flushes, a bare loop of commits, a bare writer that
+//! groups, one bulk transaction, and a connection for each caller. They write the same rows and do nothing else.
 
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use gastown_benches::{Contender, Figures, Goal, Options, Report, Turn, drive, interleave};
+use gastown_benches::bare::{Bare, Group, Script, Verb};
+use gastown_benches::{
+    Contender, Figures, Goal, Options, Report, Threads, Turn, Wanted, drive, flushes, interleave, opening, reading,
+    slow_flush,
+};
 use gastown_core::model::BeadId;
-use gastown_core::store::{Durability, SqliteOptions};
+use gastown_core::store::{Durability, MemoryBackend, SqliteOptions};
 use gastown_core::{Claim, NewBead, Town};
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
 
-/// The most commands of one transaction, as in the store.
-const BATCH: usize = 128;
+/// The flush of the slow disk.
+const SLOW_FLUSH_US: u32 = 1_000;
 
 pub fn main() -> Result<(), String> {
-    run(&Options::from_args(std::env::args(), env!("CARGO_TARGET_TMPDIR"))?)
+    let options = Options::from_args(std::env::args(), env!("CARGO_TARGET_TMPDIR"))?;
+    if let Some(town) = std::env::var_os(opening::TOWN) {
+        println!("{}", opening::once(&runtime()?, Path::new(&town)));
+        return Ok(());
+    }
+    if options.is_inner { slow_disk(&options) } else { run(&options) }
 }
 
 pub fn run(options: &Options) -> Result<(), String> {
     let mut report = Report::new("store", options);
-    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().map_err(|e| e.to_string())?;
-    for (durability, word) in [(Durability::Full, "full"), (Durability::Normal, "normal")] {
-        for callers in [1, 32, 256] {
-            let name = format!("{word}, {callers} callers");
-            if options.wants(&name) {
-                compare(options, &tokio, durability, callers, &name, &mut report);
+    let tokio = runtime()?;
+    if options.wants("flush") {
+        let turn = flushes(&options.dir, options.pick(2_000, 4));
+        report.case("the disk", Goal::Time, &[Figures { name: "write and flush of 4 KiB", turns: vec![turn] }]);
+    }
+    let mut script = None;
+    for place in Place::ALL {
+        for callers in [1, 32, 64, 256] {
+            let case = Case::new(options, place, callers, false);
+            if options.wants(&case.name) {
+                case.compare(options, &tokio, &mut script, &mut report);
             }
+        }
+    }
+    drop(script);
+    if std::env::var_os("GASTOWN_BENCH_PG").is_some() {
+        println!("\nGASTOWN_BENCH_PG is set, but this build has no such backend");
+    }
+    let slow = Case::new(options, Place::Full, 64, true).name;
+    if options.wants(slow.split(' ').next_back().unwrap_or_default()) || options.wants(&slow) {
+        run_slow(options, &mut report)?;
+    }
+    if options.wants("reading") {
+        reading::compare(options, &tokio, &mut report);
+    }
+    if options.wants("opening") {
+        opening::measure(options, &tokio, &mut report)?;
+    }
+    report.finish()
+}
+
+fn runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().map_err(|error| error.to_string())
+}
+
+/// Runs this program again, on a disk that flushes slowly.
+fn run_slow(options: &Options, report: &mut Report) -> Result<(), String> {
+    let folder = tempfile::tempdir_in(&options.dir).map_err(|error| error.to_string())?;
+    let figures = folder.path().join("figures.json");
+    let is_bench = std::env::current_exe()
+        .is_ok_and(|exe| exe.file_name().is_some_and(|name| name.to_string_lossy().starts_with("store")));
+    let Some(mut command) = slow_flush(folder.path(), SLOW_FLUSH_US).filter(|_| is_bench) else {
+        println!("\nno slow disk: there is no C compiler, or this is not the benchmark's own program");
+        return Ok(());
+    };
+    command.arg("--inner").arg("--json").arg(&figures);
+    command.args(options.quick.then_some("--quick")).args(options.is_alone.then_some("--alone"));
+    let status = command.args(&options.filter).status().map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err(format!("the run on a slow disk ended with {status}"));
+    }
+    let text = std::fs::read_to_string(figures).map_err(|error| error.to_string())?;
+    report.join(serde_json::from_str(&text).map_err(|error| error.to_string())?);
+    Ok(())
+}
+
+/// What is run in a process of its own, on a disk that flushes slowly.
+fn slow_disk(options: &Options) -> Result<(), String> {
+    let mut report = Report::new("store", options);
+    let tokio = runtime()?;
+    let turn = flushes(&options.dir, options.pick(200, 2));
+    report.case("the slow disk", Goal::Time, &[Figures { name: "write and flush of 4 KiB", turns: vec![turn] }]);
+    let mut script = None;
+    for callers in [1, 64, 256] {
+        let case = Case::new(options, Place::Full, callers, true);
+        if options.wants(&case.name) {
+            case.compare(options, &tokio, &mut script, &mut report);
         }
     }
     report.finish()
 }
 
-fn compare(
-    options: &Options,
-    tokio: &Runtime,
-    durability: Durability,
-    callers: usize,
-    name: &str,
-    report: &mut Report,
-) {
-    let turns = options.pick(if callers == 1 { 24 } else { 9 }, 1);
-    let count = options.pick(if callers == 1 { 20 } else { 768 }, 8);
-    let dir = tempfile::tempdir_in(&options.dir).expect("a folder can be made");
-    let script = Arc::new(Script::record(tokio, &dir.path().join("script"), turns, count));
-    let place = |name: &str| dir.path().join(name);
-    let town = tokio.block_on(open(&place("town"), durability));
-    let mut beads = Vec::new();
-    let single = bare(tokio, &place("single"), durability);
-    let group = Group::start(bare(tokio, &place("group"), durability), Arc::clone(&script));
-
-    // Each turn is of one verb: the beads that were created are claimed and then closed.
-    let contenders = vec![
-        Contender::new("town", |turn| {
-            tokio.block_on(ours(&town, VERBS[turn % VERBS.len()], callers, count, &mut beads))
-        }),
-        Contender::new("bare loop, one commit each", |turn| {
-            Turn::of(count, |n| script.commands[turn * count + n].commit(&single))
-        }),
-        Contender::new("bare writer that groups", |turn| tokio.block_on(group.drive(callers, count, turn * count))),
-    ];
-    let figures = interleave(turns * VERBS.len(), contenders);
-    let goal = if callers == 1 { Goal::Time } else { Goal::Rate };
-    for (step, verb) in VERBS.iter().enumerate() {
-        let of_verb: Vec<Figures> = figures.iter().map(|all| all.every(VERBS.len(), step)).collect();
-        report.case(&format!("{} ({name})", verb.name()), goal, &of_verb);
-    }
-    tokio.block_on(town.close()).expect("a town closes");
-}
-
+/// Where the town is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
-    Create,
-    Claim,
-    Close,
+enum Place {
+    Full,
+    Normal,
+    Memory,
 }
 
-const VERBS: [Verb; 3] = [Verb::Create, Verb::Claim, Verb::Close];
+impl Place {
+    const ALL: [Self; 3] = [Self::Full, Self::Normal, Self::Memory];
 
-impl Verb {
-    const fn name(self) -> &'static str {
+    /// What SQLite calls its mode; none where it is not SQLite.
+    const fn synchronous(self) -> Option<&'static str> {
         match self {
-            Self::Create => "create",
-            Self::Claim => "claim",
-            Self::Close => "close",
+            Self::Full => Some("FULL"),
+            Self::Normal => Some("NORMAL"),
+            Self::Memory => None,
         }
     }
+
+    async fn open(self, dir: &Path) -> Town {
+        let mut sqlite = SqliteOptions::default();
+        let builder = Town::builder(dir);
+        let builder = match self {
+            Self::Full => builder.sqlite_options(sqlite),
+            Self::Normal => {
+                sqlite.durability = Durability::Normal;
+                builder.sqlite_options(sqlite)
+            }
+            Self::Memory => builder.backend(Arc::new(MemoryBackend::new())),
+        };
+        builder.open().await.expect("a town opens")
+    }
 }
 
-async fn open(dir: &Path, durability: Durability) -> Town {
-    let mut sqlite = SqliteOptions::default();
-    sqlite.durability = durability;
-    Town::builder(dir).sqlite_options(sqlite).open().await.expect("a town opens")
+struct Case {
+    name: String,
+    place: Place,
+    callers: usize,
+    turns: usize,
+    /// Commands of a turn.
+    count: usize,
+    /// Commands of a turn for those that are slow.
+    few: usize,
+}
+
+impl Case {
+    fn new(options: &Options, place: Place, callers: usize, is_slow: bool) -> Self {
+        let mode = match place {
+            Place::Full => "sqlite full",
+            Place::Normal => "sqlite normal",
+            Place::Memory => "memory",
+        };
+        let name = format!("{mode}, {callers} callers{}", if is_slow { ", slow flush" } else { "" });
+        let (turns, count, few) = match (callers, is_slow) {
+            (1, false) => (15, 50, 50),
+            (1, true) => (3, 50, 50),
+            (_, false) => (7, 2_048, 256),
+            (_, true) => (3, 2_048, 128),
+        };
+        let turns = if options.is_alone { 2 } else { turns };
+        let (turns, count, few) = (options.pick(turns, 1), options.pick(count, 8), options.pick(few, 4));
+        Self { name, place, callers, turns, count, few }
+    }
+
+    /// Lets the town and the bare ones take turns; each turn is of one verb, so that the beads of a create are
+    /// claimed and then closed.
+    fn compare(&self, options: &Options, tokio: &Runtime, script: &mut Option<Arc<Script>>, report: &mut Report) {
+        let Self { callers, turns, count, few, .. } = *self;
+        let dir = tempfile::tempdir_in(&options.dir).expect("a folder can be made");
+        let path = |name: &str| dir.path().join(name);
+        let town = tokio.block_on(self.place.open(&path("town")));
+        let writer = Threads::named("gastown-writer", &[]);
+        let mut beads = Vec::new();
+        let mut contenders = vec![Contender::new("town", |turn| {
+            let before = writer.ran();
+            let turn = ours(&town, Verb::ALL[turn % 3], callers, count, &mut beads);
+            tokio.block_on(turn).with_writer(&writer, before)
+        })];
+        let synchronous = self.place.synchronous().filter(|_| !options.is_alone);
+        if let Some(synchronous) = synchronous {
+            let script = Arc::clone(script.get_or_insert_with(|| Arc::new(record(options, tokio, &path("script")))));
+            let bare = |name: &str| Bare::new(&made(tokio, &path(name)), synchronous);
+            let (single, whole, each) = (bare("single"), bare("whole"), bare("each"));
+            let (single_db, whole_db) = (single.connect(), whole.connect());
+            let group = Group::start(bare("group"), Arc::clone(&script));
+            let group_writer = Threads::named("bare-writer", &[]);
+            let loop_script = Arc::clone(&script);
+            let bulk_script = Arc::clone(&script);
+            contenders.push(Contender::new("bare writer that groups", move |turn| {
+                let before = group_writer.ran();
+                let turn = group.drive(callers, count, Verb::ALL[turn % 3], turn / 3 * count);
+                tokio.block_on(turn).with_writer(&group_writer, before)
+            }));
+            contenders.push(Contender::new("bare loop, one commit each", move |turn| {
+                single.one_by_one(&single_db, &loop_script, Verb::ALL[turn % 3], turn / 3 * few, few)
+            }));
+            contenders.push(Contender::new("one bulk transaction", move |turn| {
+                whole.bulk(&whole_db, &bulk_script, Verb::ALL[turn % 3], turn / 3 * count, count)
+            }));
+            if callers > 1 {
+                let (mut made, how_long) = (count, Duration::from_millis(options.pick(2_000, 50) as u64));
+                let contender = Contender::new("one connection for each caller", move |turn| {
+                    let (verb, first) = (Verb::ALL[turn % 3], turn / 3 * count);
+                    let count = if verb == Verb::Create { count } else { made };
+                    let turn = each.one_each(callers, &script, verb, first, count, how_long);
+                    // What was not made is not claimed, and what was not claimed is not closed.
+                    made = turn.each.len();
+                    turn
+                });
+                contenders.push(contender.at_most(3));
+            }
+        }
+        let figures = interleave(turns * 3, contenders);
+        let goal = if callers == 1 { Goal::Time } else { Goal::Rate };
+        for (step, verb) in Verb::ALL.iter().enumerate() {
+            let of_verb: Vec<Figures> = figures.iter().map(|all| all.every(3, step)).collect();
+            report.case(&format!("{}, {}", verb.name(), self.name), goal, &of_verb);
+            if self.place == Place::Full && callers == 1 {
+                report.goal("bare loop, one commit each", Wanted::AtMost(1.5));
+            } else if self.place == Place::Full && callers > 32 {
+                report.goal("bare writer that groups", Wanted::AtLeast(0.8));
+                if self.name.ends_with("slow flush") {
+                    report.goal("one connection for each caller", Wanted::AtLeast(10.0));
+                }
+            }
+        }
+        tokio.block_on(town.close()).expect("a town closes");
+    }
+}
+
+/// A file with the town's schema.
+fn made(tokio: &Runtime, dir: &Path) -> PathBuf {
+    tokio.block_on(async { Place::Normal.open(dir).await.close().await }).expect("a town closes");
+    dir.join("town.db")
+}
+
+/// Has a town run the commands that the bare ones will write the rows of, one after the other.
+fn record(options: &Options, tokio: &Runtime, dir: &Path) -> Script {
+    let count = options.pick(7 * 2_048, 8);
+    let town = tokio.block_on(Place::Normal.open(dir));
+    let mut beads = Vec::new();
+    for verb in Verb::ALL {
+        tokio.block_on(ours(&town, verb, 1, count, &mut beads));
+    }
+    tokio.block_on(town.close()).expect("a town closes");
+    Script::read(&dir.join("town.db"))
 }
 
 fn new_bead(n: usize) -> NewBead {
@@ -113,7 +267,7 @@ async fn ours(town: &Town, verb: Verb, callers: usize, count: usize, beads: &mut
     match verb {
         Verb::Create => {
             beads.clear();
-            let made = Arc::new(std::sync::Mutex::new(Vec::with_capacity(count)));
+            let made = Arc::new(Mutex::new(Vec::with_capacity(count)));
             let ids = Arc::clone(&made);
             let turn = drive(callers, count, move |n| {
                 let (handle, ids) = (handle.clone(), Arc::clone(&ids));
@@ -147,154 +301,5 @@ async fn ours(town: &Town, verb: Verb, callers: usize, count: usize, beads: &mut
             })
             .await
         }
-    }
-}
-
-/// The rows that the town wrote for each command, in order.
-struct Script {
-    commands: Vec<Rows>,
-}
-
-impl Script {
-    /// Has a town run the commands of all turns, and reads what it wrote.
-    fn record(tokio: &Runtime, dir: &Path, turns: usize, count: usize) -> Self {
-        let town = tokio.block_on(open(dir, Durability::Normal));
-        let db = Connection::open(dir.join("town.db")).expect("the file opens");
-        let mut commands = Vec::with_capacity(turns * count * VERBS.len());
-        let mut seen = 1;
-        for _ in 0..turns {
-            let mut beads = Vec::with_capacity(count);
-            for verb in VERBS {
-                tokio.block_on(ours(&town, verb, 64, count, &mut beads));
-                let events = rows(
-                    &db,
-                    "SELECT * FROM event WHERE town_id = 'town' AND seq > ?1 ORDER BY seq",
-                    &[Value::Integer(seen)],
-                );
-                seen += i64::try_from(events.len()).expect("a count");
-                commands.extend(events.into_iter().map(|event| Rows::of(&db, verb, event)));
-            }
-        }
-        tokio.block_on(town.close()).expect("a town closes");
-        Self { commands }
-    }
-}
-
-/// What one command wrote.
-struct Rows {
-    statements: Vec<(&'static str, Vec<Value>)>,
-}
-
-const INSERT_EVENT: &str = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-const INSERT_TEXT: &str = "INSERT INTO bead_text VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const INSERT_BEAD: &str = "INSERT INTO bead VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-     ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36)";
-const CHANGED: &str = "SELECT status, resolution, assignee, epoch, lease_until, version, updated_at, closed_at, town_id, \
-     id FROM bead WHERE town_id = 'town' AND id = ?1";
-const UPDATE: &str = "UPDATE bead SET status = ?1, resolution = ?2, assignee = ?3, epoch = ?4, lease_until = ?5, \
-     version = ?6, updated_at = ?7, closed_at = ?8 WHERE town_id = ?9 AND id = ?10 AND version = ?6 - 1";
-
-impl Rows {
-    fn of(db: &Connection, verb: Verb, event: Vec<Value>) -> Self {
-        // The eighth column is the subject: the bead.
-        let id = [event[7].clone()];
-        let one = |sql| rows(db, sql, &id).pop().expect("the bead is there");
-        let mut statements = match verb {
-            Verb::Create => vec![
-                (INSERT_BEAD, one("SELECT * FROM bead WHERE town_id = 'town' AND id = ?1")),
-                (INSERT_TEXT, one("SELECT * FROM bead_text WHERE town_id = 'town' AND id = ?1")),
-            ],
-            Verb::Claim | Verb::Close => vec![(UPDATE, one(CHANGED))],
-        };
-        statements.push((INSERT_EVENT, event));
-        Self { statements }
-    }
-
-    fn write(&self, db: &Connection) {
-        for (sql, values) in &self.statements {
-            let mut statement = db.prepare_cached(sql).expect("the schema is the town's");
-            let changed = statement.execute(params_from_iter(values)).expect("the row is written");
-            assert_eq!(changed, 1, "{sql}");
-        }
-    }
-
-    fn commit(&self, db: &Connection) {
-        run_cached(db, "BEGIN IMMEDIATE");
-        self.write(db);
-        run_cached(db, "COMMIT");
-    }
-}
-
-fn run_cached(db: &Connection, sql: &str) {
-    db.prepare_cached(sql).expect("it is SQL").execute([]).expect("it runs");
-}
-
-fn rows(db: &Connection, sql: &str, values: &[Value]) -> Vec<Vec<Value>> {
-    let mut statement = db.prepare_cached(sql).expect("the schema is the town's");
-    let columns = statement.column_count();
-    let found = statement
-        .query_map(params_from_iter(values), |row| (0..columns).map(|n| row.get(n)).collect())
-        .expect("it can be read");
-    found.collect::<Result<_, _>>().expect("it can be read")
-}
-
-/// A connection to a file with the town's schema and no town in it, set up as the store sets up its own.
-fn bare(tokio: &Runtime, dir: &Path, durability: Durability) -> Connection {
-    tokio.block_on(async { open(dir, durability).await.close().await }).expect("a town closes");
-    let file: PathBuf = dir.join("town.db");
-    let db = Connection::open(file).expect("the file opens");
-    let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
-    db.execute_batch(&format!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; \
-         PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; DELETE FROM event; DELETE FROM town;",
-    ))
-    .expect("it can be set up");
-    db
-}
-
-/// A writer thread: what waits goes into one transaction.
-struct Group {
-    jobs: mpsc::Sender<Job>,
-}
-
-type Job = (usize, oneshot::Sender<()>);
-
-impl Group {
-    fn start(db: Connection, script: Arc<Script>) -> Self {
-        let (jobs, mut waiting) = mpsc::channel::<Job>(1_024);
-        std::thread::spawn(move || {
-            let mut batch: Vec<Job> = Vec::with_capacity(BATCH);
-            while let Some(first) = waiting.blocking_recv() {
-                batch.push(first);
-                while batch.len() < BATCH
-                    && let Ok(next) = waiting.try_recv()
-                {
-                    batch.push(next);
-                }
-                run_cached(&db, "BEGIN IMMEDIATE");
-                for (n, _) in &batch {
-                    script.commands[*n].write(&db);
-                }
-                run_cached(&db, "COMMIT");
-                for (_, answer) in batch.drain(..) {
-                    // A caller that went away needs no answer.
-                    let _ = answer.send(());
-                }
-            }
-        });
-        Self { jobs }
-    }
-
-    async fn drive(&self, callers: usize, count: usize, first: usize) -> Turn {
-        let jobs = self.jobs.clone();
-        drive(callers, count, move |n| {
-            let jobs = jobs.clone();
-            async move {
-                let (answer, answered) = oneshot::channel();
-                jobs.send((first + n, answer)).await.expect("the writer lives");
-                answered.await.expect("the writer lives");
-            }
-        })
-        .await
     }
 }

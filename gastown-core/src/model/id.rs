@@ -1,6 +1,6 @@
 //! Identities: each kind of thing has a type of its own.
 
-use super::value::{ColumnType, ColumnValue, Value};
+use super::value::{Cell, ColumnType, ColumnValue, Value};
 use super::{Error, Result};
 
 /// The longest id of a bead in bytes.
@@ -114,8 +114,8 @@ macro_rules! ids {
 
         impl ColumnValue for $name {
             const TYPE: ColumnType = ColumnType::Text;
-            fn to_value(&self) -> Value {
-                Value::Text(self.0.clone())
+            fn to_cell(&self) -> Cell<'_> {
+                Cell::text(&self.0)
             }
             fn from_value(value: &Value) -> Result<Self> {
                 Self::new(String::from_value(value)?)
@@ -188,8 +188,8 @@ impl From<Oid> for String {
 
 impl ColumnValue for Oid {
     const TYPE: ColumnType = ColumnType::Text;
-    fn to_value(&self) -> Value {
-        Value::Text(self.0.clone())
+    fn to_cell(&self) -> Cell<'_> {
+        Cell::text(&self.0)
     }
     fn from_value(value: &Value) -> Result<Self> {
         Self::new(String::from_value(value)?)

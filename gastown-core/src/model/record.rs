@@ -1,7 +1,7 @@
 //! Records: plain structs whose fields are columns.
 
 use super::Result;
-use super::value::{ColumnType, Value};
+use super::value::{Cell, ColumnType, Value};
 
 /// What a column is to its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +42,14 @@ impl Column {
 pub trait Record: Sized + Clone {
     /// The table.
     const TABLE: &'static str;
-    /// The columns in the order of [`Record::to_values`]; the key comes first.
+    /// The columns in the order of [`Record::to_cells`]; the key comes first.
     const COLUMNS: &'static [Column];
+    /// All columns, borrowed where they can be.
+    fn to_cells(&self) -> Vec<Cell<'_>>;
     /// All columns.
-    fn to_values(&self) -> Vec<Value>;
+    fn to_values(&self) -> Vec<Value> {
+        self.to_cells().into_iter().map(Value::from).collect()
+    }
     /// The key's columns alone, in order.
     fn to_key_values(&self) -> Vec<Value> {
         let mut values = self.to_values();
@@ -76,8 +80,8 @@ macro_rules! record {
                 },
             )*];
 
-            fn to_values(&self) -> Vec<$crate::model::value::Value> {
-                vec![$($crate::model::value::ColumnValue::to_value(&self.$field),)*]
+            fn to_cells(&self) -> Vec<$crate::model::value::Cell<'_>> {
+                vec![$($crate::model::value::ColumnValue::to_cell(&self.$field),)*]
             }
 
             #[allow(clippy::vec_init_then_push, reason = "only the fields marked as keys push")]

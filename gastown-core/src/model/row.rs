@@ -8,7 +8,7 @@ use super::event::Change;
 use super::event::key_json;
 use super::id::excerpt;
 use super::record::{Column, ColumnRole, Record};
-use super::value::Value;
+use super::value::{Cell, Value};
 use super::{
     AgentRow, BeadId, BeadRow, BeadTextRow, ConvoyRow, DeliveryRow, DependencyKind, DependencyRow, EffectId, EffectRow,
     Error, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Result, RigName, RigRow, SessionId, SessionRow,
@@ -66,6 +66,11 @@ macro_rules! rows {
             /// Which record it holds.
             pub const fn kind(&self) -> RowKind {
                 match self { $(Self::$variant(_) => RowKind::$variant,)* }
+            }
+
+            /// All columns, in the order of [`RowKind::columns`], borrowed where they can be.
+            pub fn to_cells(&self) -> Vec<Cell<'_>> {
+                match self { $(Self::$variant(record) => record.to_cells(),)* }
             }
 
             /// All columns, in the order of [`RowKind::columns`].

@@ -56,8 +56,8 @@ macro_rules! text_enum {
 
         impl $crate::model::value::ColumnValue for $name {
             const TYPE: $crate::model::value::ColumnType = $crate::model::value::ColumnType::Text;
-            fn to_value(&self) -> $crate::model::value::Value {
-                $crate::model::value::Value::Text(self.as_str().to_owned())
+            fn to_cell(&self) -> $crate::model::value::Cell<'_> {
+                $crate::model::value::Cell::text(self.as_str())
             }
             fn from_value(value: &$crate::model::value::Value) -> $crate::model::Result<Self> {
                 match value {

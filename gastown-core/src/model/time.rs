@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Result;
-use super::value::{ColumnType, ColumnValue, Value};
+use super::value::{Cell, ColumnType, ColumnValue, Value};
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -79,8 +79,8 @@ fn civil(days: i64) -> (i64, i64, i64) {
 
 impl ColumnValue for Timestamp {
     const TYPE: ColumnType = ColumnType::Int;
-    fn to_value(&self) -> Value {
-        Value::Int(self.0)
+    fn to_cell(&self) -> Cell<'_> {
+        Cell::Int(self.0)
     }
     fn from_value(value: &Value) -> Result<Self> {
         i64::from_value(value).map(Self)

@@ -1,5 +1,7 @@
 //! The values a record's columns can hold.
 
+use std::borrow::Cow;
+
 use super::{Error, Result};
 
 /// One column of a record, as every storage backend can hold it.
@@ -39,6 +41,44 @@ impl Value {
     }
 }
 
+/// A [`Value`] that borrows its text from the record where it can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cell<'a> {
+    /// Nothing.
+    Null,
+    /// A signed integer.
+    Int(i64),
+    /// UTF-8 text.
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Cell<'a> {
+    /// Text that is there already.
+    pub const fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<Cell<'_>> for Value {
+    fn from(cell: Cell<'_>) -> Self {
+        match cell {
+            Cell::Null => Self::Null,
+            Cell::Int(n) => Self::Int(n),
+            Cell::Text(text) => Self::Text(text.into_owned()),
+        }
+    }
+}
+
+impl<'a> From<&'a Value> for Cell<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Int(n) => Self::Int(*n),
+            Value::Text(text) => Self::text(text),
+        }
+    }
+}
+
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnType {
@@ -54,8 +94,12 @@ pub trait ColumnValue: Sized {
     const TYPE: ColumnType;
     /// Whether the column may be null.
     const NULLABLE: bool = false;
+    /// The stored form, which borrows what it can.
+    fn to_cell(&self) -> Cell<'_>;
     /// The stored form.
-    fn to_value(&self) -> Value;
+    fn to_value(&self) -> Value {
+        self.to_cell().into()
+    }
     /// The typed form; an error says what is wrong with the stored one.
     fn from_value(value: &Value) -> Result<Self>;
 }
@@ -66,8 +110,8 @@ fn mismatch(wanted: &str, found: &Value) -> Error {
 
 impl ColumnValue for i64 {
     const TYPE: ColumnType = ColumnType::Int;
-    fn to_value(&self) -> Value {
-        Value::Int(*self)
+    fn to_cell(&self) -> Cell<'_> {
+        Cell::Int(*self)
     }
     fn from_value(value: &Value) -> Result<Self> {
         match value {
@@ -79,8 +123,8 @@ impl ColumnValue for i64 {
 
 impl ColumnValue for u32 {
     const TYPE: ColumnType = ColumnType::Int;
-    fn to_value(&self) -> Value {
-        Value::Int(i64::from(*self))
+    fn to_cell(&self) -> Cell<'_> {
+        Cell::Int(i64::from(*self))
     }
     fn from_value(value: &Value) -> Result<Self> {
         match value {
@@ -92,8 +136,8 @@ impl ColumnValue for u32 {
 
 impl ColumnValue for bool {
     const TYPE: ColumnType = ColumnType::Int;
-    fn to_value(&self) -> Value {
-        Value::Int(i64::from(*self))
+    fn to_cell(&self) -> Cell<'_> {
+        Cell::Int(i64::from(*self))
     }
     fn from_value(value: &Value) -> Result<Self> {
         match value {
@@ -106,8 +150,8 @@ impl ColumnValue for bool {
 
 impl ColumnValue for String {
     const TYPE: ColumnType = ColumnType::Text;
-    fn to_value(&self) -> Value {
-        Value::Text(self.clone())
+    fn to_cell(&self) -> Cell<'_> {
+        Cell::text(self)
     }
     fn from_value(value: &Value) -> Result<Self> {
         match value {
@@ -119,11 +163,15 @@ impl ColumnValue for String {
 
 impl ColumnValue for serde_json::Value {
     const TYPE: ColumnType = ColumnType::Text;
-    fn to_value(&self) -> Value {
-        Value::Text(self.to_string())
+    fn to_cell(&self) -> Cell<'_> {
+        match self {
+            Self::Object(map) if map.is_empty() => Cell::text("{}"),
+            other => Cell::Text(Cow::Owned(other.to_string())),
+        }
     }
     fn from_value(value: &Value) -> Result<Self> {
         match value {
+            Value::Text(text) if text == "{}" => Ok(Self::Object(serde_json::Map::new())),
             Value::Text(text) => serde_json::from_str(text)
                 .map_err(|source| Error::corrupt("column_json", "a column does not hold JSON").because(source)),
             other => Err(mismatch("JSON text", other)),
@@ -134,8 +182,8 @@ impl ColumnValue for serde_json::Value {
 impl<T: ColumnValue> ColumnValue for Option<T> {
     const TYPE: ColumnType = T::TYPE;
     const NULLABLE: bool = true;
-    fn to_value(&self) -> Value {
-        self.as_ref().map_or(Value::Null, ColumnValue::to_value)
+    fn to_cell(&self) -> Cell<'_> {
+        self.as_ref().map_or(Cell::Null, ColumnValue::to_cell)
     }
     fn from_value(value: &Value) -> Result<Self> {
         match value {

@@ -7,7 +7,7 @@ use super::ids::Ids;
 use super::view::View;
 use crate::model::event::write_change;
 use crate::model::record::ColumnRole;
-use crate::model::value::Value;
+use crate::model::value::{Cell, Value};
 use crate::model::{
     BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp, WrittenEvent,
 };
@@ -124,7 +124,7 @@ impl<'a> ScopedTxn<'a> {
         let row = record.into_row();
         let key = row.key();
         self.check(&key, &row)?;
-        let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_values())));
+        let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
         self.raw.put(key.clone(), row)?;
         if let Some(change) = change {
             self.note(key, change);
@@ -236,9 +236,9 @@ impl<'a> ScopedTxn<'a> {
     }
 }
 
-fn change_text(key: &Key, values: Option<&[Value]>) -> String {
+fn change_text(key: &Key, cells: Option<&[Cell<'_>]>) -> String {
     let mut text = String::with_capacity(1_024);
-    write_change(&mut text, key, values);
+    write_change(&mut text, key, cells);
     text
 }
 
@@ -259,13 +259,21 @@ impl Remembering<'_> {
     fn put(&mut self, key: Key, row: Row) -> Result<()> {
         // Where a table has many indexes, reading a row is cheaper than writing all of them anew.
         if matches!(key.kind, RowKind::Bead | RowKind::Session | RowKind::MergeRequest) {
-            self.get(&key)?;
+            self.learn(&key)?;
         }
         match self.rows.get_mut().iter().find(|(known, _)| *known == key) {
             Some((_, Some(before))) => self.raw.replace(before, &row)?,
             _ => self.raw.put(&row)?,
         }
         self.remember(key, Some(row));
+        Ok(())
+    }
+
+    /// Reads a row, where it is not remembered.
+    fn learn(&self, key: &Key) -> Result<()> {
+        if !self.rows.borrow().iter().any(|(known, _)| known == key) {
+            self.remember(key.clone(), self.raw.get(key)?);
+        }
         Ok(())
     }
 

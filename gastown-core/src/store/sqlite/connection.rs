@@ -1,17 +1,19 @@
 //! Connections, snapshots and write transactions.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, ToSql};
+use rusqlite::CachedStatement;
+use rusqlite::types::ValueRef;
 
 use super::changes;
 use super::error::{of_sqlite, of_statement};
-use super::sql::{self, Select};
+use super::rows::Rows;
+use super::sql::{self, Select, Shape};
+use super::statements::{Statements, Which, bind, bind_values};
 use super::upkeep;
-use crate::model::value::Value;
+use crate::model::value::{Cell, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
 use crate::store::{
     Access, Connection, Description, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order, check_truncation,
@@ -23,15 +25,18 @@ pub(super) struct SqliteConnection {
     db: rusqlite::Connection,
     access: Access,
     path: Arc<Path>,
+    /// What the writer knows; nothing where this is a reader's.
+    rows: RefCell<Rows>,
 }
 
 impl SqliteConnection {
-    pub(super) const fn new(db: rusqlite::Connection, access: Access, path: Arc<Path>) -> Self {
-        Self { db, access, path }
+    /// The writer's keeps about so many bytes of rows.
+    pub(super) fn new(db: rusqlite::Connection, access: Access, path: Arc<Path>, rows_bytes: usize) -> Self {
+        Self { db, access, path, rows: RefCell::new(Rows::new(rows_bytes)) }
     }
 
     /// Begins a transaction on a connection that is in none.
-    fn begin(&mut self, town: &TownId, how: &str) -> Result<View<'_>> {
+    fn begin(&self, town: &TownId, how: &str) -> Result<View<'_>> {
         if !self.db.is_autocommit() {
             // The last one could not be ended when it was dropped.
             run(&self.db, "ROLLBACK").map_err(|error| error.with("path", self.path.display()))?;
@@ -40,8 +45,10 @@ impl SqliteConnection {
         Ok(View {
             db: &self.db,
             path: &self.path,
+            statements: Statements::new(&self.db),
             town: town.clone(),
             head: RefCell::new(None),
+            rows: None,
             unreadable: UnreadableRows::default(),
         })
     }
@@ -60,7 +67,13 @@ impl Connection for SqliteConnection {
             return Err(Error::internal("store_access", "a reader's connection cannot write"));
         }
         let path = Arc::clone(&self.path);
-        let view = self.begin(town, "BEGIN IMMEDIATE")?;
+        let mut view = self.begin(town, "BEGIN IMMEDIATE")?;
+        // Asked under the lock, so nobody can commit any more.
+        let statement = self.db.prepare_cached(sql::COMMITS_OF_OTHERS);
+        let version = statement.and_then(|mut statement| statement.query_row([], |row| row.get(0)));
+        let version = version.map_err(|source| view.refused(source))?;
+        view.head = RefCell::new(self.rows.borrow_mut().begin(town, version));
+        view.rows = Some(&self.rows);
         Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
     }
 
@@ -86,72 +99,109 @@ fn run(db: &rusqlite::Connection, sql: &str) -> Result<()> {
     db.prepare_cached(sql).and_then(|mut statement| statement.raw_execute()).map(drop).map_err(of_sqlite)
 }
 
-/// A value as a parameter.
-struct Bound<'a>(&'a Value);
-
-impl ToSql for Bound<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self.0 {
-            Value::Null => ValueRef::Null,
-            Value::Int(n) => ValueRef::Integer(*n),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-        }))
-    }
-}
-
 /// One town in the connection's transaction, which ends with it.
 struct View<'c> {
     db: &'c rusqlite::Connection,
     path: &'c Path,
+    statements: Statements<'c>,
     town: TownId,
     /// The journal's end, once it was looked up.
     head: RefCell<Option<Head>>,
+    /// What the writer knows; none in a snapshot.
+    rows: Option<&'c RefCell<Rows>>,
     unreadable: UnreadableRows,
 }
 
-impl View<'_> {
+impl<'c> View<'c> {
     /// What SQLite answered, and of which file.
     fn refused(&self, source: rusqlite::Error) -> Error {
         of_sqlite(source).with("path", self.path.display())
     }
 
-    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>> {
-        self.db.prepare_cached(sql).map_err(|source| of_statement(source).with("path", self.path.display()))
+    fn statement<T: AsRef<str>>(
+        &self,
+        which: Which,
+        text: impl FnOnce() -> T,
+    ) -> Result<RefMut<'_, CachedStatement<'c>>> {
+        let found = self.statements.find(which, text);
+        found.map_err(|source| of_statement(source).with("path", self.path.display()))
     }
 
-    /// The statement with the town and these values bound.
-    fn bound<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<CachedStatement<'_>> {
-        let mut statement = self.prepare(sql)?;
-        statement.raw_bind_parameter(1, self.town.as_str()).map_err(|source| self.refused(source))?;
-        for (place, value) in (2..).zip(values) {
-            statement.raw_bind_parameter(place, Bound(value)).map_err(|source| self.refused(source))?;
-        }
+    /// The statement with the town and these cells bound.
+    fn bound<'v, T: AsRef<str>>(
+        &self,
+        which: Which,
+        text: impl FnOnce() -> T,
+        cells: impl IntoIterator<Item = &'v Cell<'v>>,
+    ) -> Result<RefMut<'_, CachedStatement<'c>>> {
+        let mut statement = self.statement(which, text)?;
+        bind(&mut statement, self.town.as_str(), cells).map_err(|source| self.refused(source))?;
         Ok(statement)
     }
 
-    fn execute<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<()> {
-        self.bound(sql, values)?.raw_execute().map(drop).map_err(|source| self.refused(source))
+    /// The statement with the town and these values bound.
+    fn bound_to<'v, T: AsRef<str>>(
+        &self,
+        which: Which,
+        text: impl FnOnce() -> T,
+        values: impl IntoIterator<Item = &'v Value>,
+    ) -> Result<RefMut<'_, CachedStatement<'c>>> {
+        let mut statement = self.statement(which, text)?;
+        bind_values(&mut statement, self.town.as_str(), values).map_err(|source| self.refused(source))?;
+        Ok(statement)
+    }
+
+    /// Runs a statement that answers nothing, with the town and these cells; says how many rows it changed.
+    fn execute<'v, T: AsRef<str>>(
+        &self,
+        which: Which,
+        text: impl FnOnce() -> T,
+        cells: impl IntoIterator<Item = &'v Cell<'v>>,
+    ) -> Result<usize> {
+        self.bound(which, text, cells)?.raw_execute().map_err(|source| self.refused(source))
     }
 
     /// Writes one more entry of the journal.
     fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
-        self.prepare(sql::APPEND)?
-            .execute(rusqlite::params![
-                self.town.as_str(),
-                sqlite_int(event.seq),
-                event.at.as_micros(),
-                event.actor,
-                event.session.as_ref().map(SessionId::as_str),
-                event.epoch,
-                event.kind,
-                event.subject,
-                data,
-                changes,
-                event.schema,
-                event.hash,
-            ])
-            .map(drop)
-            .map_err(|source| self.refused(source))
+        let cells = [
+            Cell::Int(sqlite_int(event.seq)),
+            Cell::Int(event.at.as_micros()),
+            Cell::text(&event.actor),
+            event.session.as_ref().map_or(Cell::Null, |session| Cell::text(session.as_str())),
+            event.epoch.map_or(Cell::Null, Cell::Int),
+            Cell::text(&event.kind),
+            Cell::text(&event.subject),
+            Cell::text(data),
+            Cell::text(changes),
+            Cell::Int(i64::from(event.schema)),
+            Cell::text(&event.hash),
+        ];
+        self.execute(Which::Append, || sql::APPEND, &cells).map(drop)
+    }
+
+    /// Looks up a row in the file.
+    fn read(&self, key: &Key) -> Result<Option<Row>> {
+        let text = || &sql::statements(key.kind).get;
+        let mut statement = self.bound_to(Which::Get(key.kind), text, sql::key_values(key))?;
+        let mut rows = statement.raw_query();
+        match rows.next().map_err(|source| self.refused(source))? {
+            Some(row) => decode(key.kind, row)?.map(Some).map_err(Unreadable::into_error),
+            None => Ok(None),
+        }
+    }
+
+    /// What is known of the row of this key follows what was done to it.
+    fn note(&self, key: Key, row: Option<(&Row, &[Cell<'_>])>) {
+        if let Some(rows) = self.rows {
+            rows.borrow_mut().write(key, row);
+        }
+    }
+
+    /// What was written since the last commit is gone, or a part of it.
+    fn undo(&self) {
+        if let Some(rows) = self.rows {
+            rows.borrow_mut().undo();
+        }
     }
 
     /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
@@ -165,6 +215,8 @@ impl View<'_> {
 
 impl Drop for View<'_> {
     fn drop(&mut self) {
+        // After a commit there is nothing to undo.
+        self.undo();
         if !self.db.is_autocommit()
             && let Err(error) = run(self.db, "ROLLBACK")
         {
@@ -224,28 +276,40 @@ fn sqlite_int(n: u64) -> i64 {
 
 impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
-        let mut statement = self.bound(&sql::statements(key.kind).get, sql::key_values(key))?;
-        let mut rows = statement.raw_query();
-        match rows.next().map_err(|source| self.refused(source))? {
-            Some(row) => decode(key.kind, row)?.map(Some).map_err(Unreadable::into_error),
-            None => Ok(None),
+        if let Some(row) = self.rows.and_then(|rows| rows.borrow_mut().get(key).cloned()) {
+            return Ok(Some(row));
         }
+        let row = self.read(key)?;
+        if let (Some(row), Some(rows)) = (&row, self.rows) {
+            rows.borrow_mut().keep(key, row);
+        }
+        Ok(row)
     }
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         scan.check()?;
-        let (sql, parameters) = sql::scan(scan, Select::Rows);
-        let mut statement = self.bound(&sql, parameters)?;
+        if let Some(list) = self.rows.and_then(|rows| rows.borrow_mut().list(scan).map(<[Row]>::to_vec)) {
+            return Ok(list);
+        }
+        let shape = Shape::of(scan, Select::Rows);
+        let text = || sql::scan(scan.index, shape);
+        let mut statement = self.bound_to(Which::Scan(scan.index, shape), text, sql::scan_parameters(scan))?;
         let mut rows = statement.raw_query();
-        let mut found = Vec::new();
+        let (mut found, mut is_whole) = (Vec::new(), true);
         // SQLite makes the rows one by one, so what is behind the limit costs nothing.
         while found.len() < scan.limit
             && let Some(row) = rows.next().map_err(|source| self.refused(source))?
         {
             match decode(scan.index.kind, row)? {
                 Ok(row) => found.push(row),
-                Err(row) => self.unreadable.note(row),
+                Err(row) => {
+                    is_whole = false;
+                    self.unreadable.note(row);
+                }
             }
+        }
+        if is_whole && let Some(rows) = self.rows {
+            rows.borrow_mut().keep_list(scan, &found);
         }
         Ok(found)
     }
@@ -258,7 +322,7 @@ impl Reader for View<'_> {
         if let Some(head) = &*self.head.borrow() {
             return Ok(head.clone());
         }
-        let mut statement = self.bound(sql::HEAD, [])?;
+        let mut statement = self.bound(Which::Head, || sql::HEAD, &[])?;
         let mut rows = statement.raw_query();
         let head = match rows.next().map_err(|source| self.refused(source))? {
             Some(row) => Head { seq: seq(row)?, hash: row.get(1).map_err(of_event)? },
@@ -269,8 +333,9 @@ impl Reader for View<'_> {
     }
 
     fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
-        let (after, limit) = (Value::Int(sqlite_int(after)), Value::Int(sqlite_int(limit as u64)));
-        let mut statement = self.bound(sql::EVENTS, [&after, &limit])?;
+        let (after, limit) = (Cell::Int(sqlite_int(after)), Cell::Int(sqlite_int(limit as u64)));
+        let cells = [after, limit];
+        let mut statement = self.bound(Which::Events, || sql::EVENTS, &cells)?;
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(|source| self.refused(source))? {
@@ -281,8 +346,9 @@ impl Reader for View<'_> {
 
     fn count(&self, scan: &Scan) -> Result<u64> {
         scan.check()?;
-        let (sql, parameters) = sql::scan(scan, Select::Count);
-        let mut statement = self.bound(&sql, parameters)?;
+        let shape = Shape::of(scan, Select::Count);
+        let text = || sql::scan(scan.index, shape);
+        let mut statement = self.bound_to(Which::Scan(scan.index, shape), text, sql::scan_parameters(scan))?;
         let mut rows = statement.raw_query();
         let row = rows
             .next()
@@ -373,50 +439,59 @@ impl Reader for SqliteTxn<'_> {
 impl Txn for SqliteTxn<'_> {
     fn put(&mut self, row: &Row) -> Result<()> {
         self.view.check_open()?;
-        self.view.execute(&sql::statements(row.kind()).put, &row.to_values())
+        let (kind, cells) = (row.kind(), row.to_cells());
+        let done = self.view.execute(Which::Put(kind), || &sql::statements(kind).put, &cells);
+        self.view.note(row.key(), done.is_ok().then_some((row, &*cells)));
+        done.map(drop)
     }
 
     fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
         self.view.check_open()?;
-        let (kind, old, new) = (after.kind(), before.to_values(), after.to_values());
+        let (kind, old, new) = (after.kind(), before.to_cells(), after.to_cells());
         let key_len = kind.key_len();
         if before.kind() != kind || old[..key_len] != new[..key_len] {
             return Err(
                 Error::internal("replace_key", "a row is replaced by one of its key").with("table", kind.table())
             );
         }
-        let changed: Vec<usize> = (key_len..new.len()).filter(|&place| old[place] != new[place]).collect();
-        if changed.is_empty() {
+        debug_assert!(new.len() <= 64, "a bit for each column");
+        let differs = |place: &usize| old[*place] != new[*place];
+        let changed = (key_len..new.len()).filter(differs).fold(0, |set, place| set | 1_u64 << place);
+        if changed == 0 {
             return Ok(());
         }
         // An index of which no column is named is left alone.
-        let values = new[..key_len].iter().chain(changed.iter().map(|&place| &new[place]));
-        let sql = sql::update(kind, &changed);
-        let rows = self.view.bound(&sql, values)?.raw_execute().map_err(|source| self.view.refused(source))?;
-        if rows == 0 {
-            return self.view.execute(&sql::statements(kind).put, &new);
-        }
-        Ok(())
+        let cells = (0..key_len).chain(sql::bits(changed)).map(|place| &new[place]);
+        let done = match self.view.execute(Which::Update(kind, changed), || sql::update(kind, changed), cells) {
+            Ok(0) => self.view.execute(Which::Put(kind), || &sql::statements(kind).put, &new),
+            done => done,
+        };
+        self.view.note(after.key(), done.is_ok().then_some((after, &*new)));
+        done.map(drop)
     }
 
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
         check_values(kind, values)?;
         self.view.check_open()?;
-        let refused = |source| {
-            let error = of_sqlite(source);
+        let cells: Vec<Cell<'_>> = values.iter().map(Cell::from).collect();
+        let written = self.view.execute(Which::Put(kind), || &sql::statements(kind).put, &cells);
+        self.view.note(Key { kind, values: values[..kind.key_len()].to_vec() }, None);
+        written.map(drop).map_err(|error| {
             if error.code() != "row_refused" {
                 return error;
             }
             Error::invalid("values_refused", format!("the table {} cannot hold these columns", kind.table()))
                 .with("table", kind.table())
                 .because(error)
-        };
-        self.view.bound(&sql::statements(kind).put, values)?.raw_execute().map(drop).map_err(refused)
+        })
     }
 
     fn delete(&mut self, key: &Key) -> Result<()> {
         self.view.check_open()?;
-        self.view.execute(&sql::statements(key.kind).delete, sql::key_values(key))
+        let cells: Vec<Cell<'_>> = sql::key_values(key).iter().map(Cell::from).collect();
+        let done = self.view.execute(Which::Delete(key.kind), || &sql::statements(key.kind).delete, &cells);
+        self.view.note(key.clone(), None);
+        done.map(drop)
     }
 
     fn append(&mut self, events: &[Event]) -> Result<()> {
@@ -442,7 +517,7 @@ impl Txn for SqliteTxn<'_> {
     fn truncate_events(&mut self, through: u64) -> Result<()> {
         self.view.check_open()?;
         check_truncation(&self.head()?, through)?;
-        self.view.execute(sql::TRUNCATE, [&Value::Int(sqlite_int(through))])
+        self.view.execute(Which::Truncate, || sql::TRUNCATE, &[Cell::Int(sqlite_int(through))]).map(drop)
     }
 
     fn savepoint(&mut self) -> Result<()> {
@@ -462,6 +537,7 @@ impl Txn for SqliteTxn<'_> {
             return Err(Error::internal("savepoint_missing", "there is no savepoint to return to"));
         }
         *self.view.head.borrow_mut() = None;
+        self.view.undo();
         run(self.view.db, "ROLLBACK TO command")
     }
 
@@ -469,6 +545,9 @@ impl Txn for SqliteTxn<'_> {
         self.view.check_open()?;
         // Where it fails, the transaction is undone when the view is dropped.
         run(self.view.db, "COMMIT").map_err(|error| error.with("path", self.path.display()))?;
+        if let Some(rows) = self.view.rows {
+            rows.borrow_mut().commit(self.view.head.take());
+        }
         if self.has_appended {
             changes::announce(&self.path);
         }

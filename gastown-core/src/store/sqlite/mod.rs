@@ -5,8 +5,10 @@
 mod changes;
 mod connection;
 mod error;
+mod rows;
 mod schema;
 mod sql;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -52,11 +54,19 @@ pub struct SqliteOptions {
     pub cache_kib: u32,
     /// The prepared statements each connection keeps.
     pub statements: usize,
+    /// The rows that the writer keeps at hand beside its page cache, in KiB; 0 for none.
+    pub rows_kib: u32,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { durability: Durability::Full, busy_timeout_ms: 5_000, cache_kib: 16_384, statements: 256 }
+        Self {
+            durability: Durability::Full,
+            busy_timeout_ms: 5_000,
+            cache_kib: 16_384,
+            statements: 256,
+            rows_kib: 8_192,
+        }
     }
 }
 
@@ -231,7 +241,8 @@ impl Backend for SqliteBackend {
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
         check_version(rusqlite::version_number())?;
         let db = self.check_place().and_then(|()| self.open_for(access)).map_err(|error| self.named(error))?;
-        Ok(Box::new(SqliteConnection::new(db, access, Arc::clone(&self.path))))
+        let rows_bytes = if access == Access::Write { self.options.rows_kib as usize * 1_024 } else { 0 };
+        Ok(Box::new(SqliteConnection::new(db, access, Arc::clone(&self.path), rows_bytes)))
     }
 
     /// Watches the file: on Linux; elsewhere there is none.

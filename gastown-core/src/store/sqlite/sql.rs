@@ -47,13 +47,13 @@ impl Statements {
     }
 }
 
-/// Town, key and the columns at these places in.
-pub(super) fn update(kind: RowKind, changed: &[usize]) -> String {
+/// Town, key and the columns of these bits in.
+pub(super) fn update(kind: RowKind, changed: u64) -> String {
     let columns = kind.columns();
     let key = &columns[..kind.key_len()];
     let mut sql = String::with_capacity(256);
     let _ = write!(sql, "UPDATE {} SET ", kind.table());
-    for (n, &place) in changed.iter().enumerate() {
+    for (n, place) in bits(changed).enumerate() {
         let comma = if n == 0 { "" } else { ", " };
         let _ = write!(sql, "{comma}\"{}\" = ?{}", columns[place].name, key.len() + 2 + n);
     }
@@ -62,6 +62,11 @@ pub(super) fn update(kind: RowKind, changed: &[usize]) -> String {
         let _ = write!(sql, " AND \"{}\" = ?{n}", column.name);
     }
     sql
+}
+
+/// The places of the bits that are set, from the lowest.
+pub(super) fn bits(set: u64) -> impl Iterator<Item = usize> {
+    (0..64).filter(move |place| set & (1 << place) != 0)
 }
 
 /// A name as SQL writes it, so that none is taken for a keyword.
@@ -84,19 +89,40 @@ pub(super) fn index_name(index: &Index) -> String {
 }
 
 /// What a scan's statement begins with.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Select {
     Rows,
     Count,
 }
 
-/// A scan as a statement, and its parameters behind the town, in order.
-pub(super) fn scan<'a>(scan: &'a Scan, select: Select) -> (String, Vec<&'a Value>) {
-    let index = scan.index;
-    let mut parameters: Vec<&'a Value> = Vec::with_capacity(8);
+/// What the text of a scan's statement depends on beside the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    select: Select,
+    /// One bit for each value of the prefix that is null.
+    nulls: u8,
+    has_after: bool,
+    has_upto: bool,
+}
+
+impl Shape {
+    pub(super) fn of(scan: &Scan, select: Select) -> Self {
+        let nulls = scan.prefix.iter().enumerate().map(|(n, value)| u8::from(*value == Value::Null) << n).sum();
+        Self { select, nulls, has_after: scan.after.is_some(), has_upto: scan.upto.is_some() }
+    }
+}
+
+/// A scan's parameters behind the town, in order.
+pub(super) fn scan_parameters(scan: &Scan) -> impl Iterator<Item = &Value> {
+    let prefix = scan.prefix.iter().filter(|value| **value != Value::Null);
+    prefix.chain(scan.after.iter().flat_map(|after| &after.0)).chain(&scan.upto)
+}
+
+/// A scan as a statement.
+pub(super) fn scan(index: &Index, shape: Shape) -> String {
     let mut sql = String::with_capacity(512);
     sql.push_str("SELECT ");
-    match select {
+    match shape.select {
         Select::Count => sql.push_str("count(*)"),
         Select::Rows => {
             for (n, column) in index.kind.columns().iter().enumerate() {
@@ -112,38 +138,41 @@ pub(super) fn scan<'a>(scan: &'a Scan, select: Select) -> (String, Vec<&'a Value
     for given in index.conditions {
         let _ = write!(sql, " AND {}", condition(given));
     }
-    let mut parameter = |sql: &mut String, value: &'a Value| {
-        parameters.push(value);
-        let _ = write!(sql, "?{}", parameters.len() + 1);
+    let mut places = 2..;
+    let mut parameter = |sql: &mut String| {
+        let _ = write!(sql, "?{}", places.next().unwrap_or_default());
     };
-    for (name, value) in index.prefix.iter().zip(&scan.prefix) {
-        if *value == Value::Null {
-            let _ = write!(sql, " AND \"{name}\" IS NULL");
-        } else {
+    for (n, name) in index.prefix.iter().enumerate() {
+        if shape.nulls & (1 << n) == 0 {
             let _ = write!(sql, " AND \"{name}\" = ");
-            parameter(&mut sql, value);
+            parameter(&mut sql);
+        } else {
+            let _ = write!(sql, " AND \"{name}\" IS NULL");
         }
     }
     let order = index.order.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-    if let Some(after) = &scan.after {
+    if shape.has_after {
         let _ = write!(sql, " AND ({order}) > (");
-        for (n, value) in after.0.iter().enumerate() {
+        for n in 0..index.order.len() {
             if n > 0 {
                 sql.push_str(", ");
             }
-            parameter(&mut sql, value);
+            parameter(&mut sql);
         }
         sql.push(')');
     }
-    if let Some(upto) = &scan.upto {
+    if shape.has_upto {
         let _ = write!(sql, " AND \"{}\" <= ", index.order[0]);
-        parameter(&mut sql, upto);
+        parameter(&mut sql);
     }
-    if matches!(select, Select::Rows) {
+    if shape.select == Select::Rows {
         let _ = write!(sql, " ORDER BY {order}");
     }
-    (sql, parameters)
+    sql
 }
+
+/// Changes whenever another connection has committed.
+pub(super) const COMMITS_OF_OTHERS: &str = "PRAGMA data_version";
 
 /// The last entry of the journal.
 pub(super) const HEAD: &str = "SELECT seq, hash FROM event WHERE town_id = ?1 ORDER BY seq DESC LIMIT 1";

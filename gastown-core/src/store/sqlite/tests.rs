@@ -143,7 +143,7 @@ fn every_scan_uses_its_index_without_sorting() {
             let both = behind.clone().upto(sample(index.order[0]));
             for scan in [whole, behind, upto, both] {
                 for select in [sql::Select::Rows, sql::Select::Count] {
-                    let (text, _) = sql::scan(&scan, select);
+                    let text = sql::scan(scan.index, sql::Shape::of(&scan, select));
                     let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
                     let mut rows = statement.raw_query();
                     let mut plan = Vec::new();
@@ -537,7 +537,7 @@ fn a_full_disk_ends_the_transaction_and_the_connection_goes_on() {
     let db = backend.open_writer().unwrap();
     let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     db.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
-    let mut connection = SqliteConnection::new(db, Access::Write, Arc::clone(&backend.path));
+    let mut connection = SqliteConnection::new(db, Access::Write, Arc::clone(&backend.path), 1 << 20);
     let text = |size: usize| {
         crate::model::Row::BeadText(crate::model::BeadTextRow {
             id: crate::model::BeadId::new("gt-1").unwrap(),
@@ -558,6 +558,105 @@ fn a_full_disk_ends_the_transaction_and_the_connection_goes_on() {
     assert_eq!(found, later.is_ok().then(|| text(11)));
     txn.put(&text(12)).unwrap();
     txn.commit().unwrap();
+}
+
+/// A bead with nothing about it but its id, and that title.
+fn bead_titled(title: &str) -> crate::model::Row {
+    let mut bead = sample::bead(&mut sample::Draw::new(5));
+    title.clone_into(&mut bead.title);
+    crate::model::Row::Bead(bead)
+}
+
+#[test]
+fn a_row_that_another_connection_changed_is_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory);
+    let town = crate::model::TownId::new("town").unwrap();
+    let (mut ours, mut theirs) = (backend.connect(Access::Write).unwrap(), backend.connect(Access::Write).unwrap());
+    let key = bead_titled("").key();
+    for round in 0..3 {
+        for (writer, title) in [(&mut ours, format!("ours {round}")), (&mut theirs, format!("theirs {round}"))] {
+            let mut txn = writer.write(&town).unwrap();
+            txn.put(&bead_titled(&title)).unwrap();
+            txn.commit().unwrap();
+        }
+        // Nothing was appended to the journal, so its end does not tell of it.
+        let found = ours.write(&town).unwrap().get(&key).unwrap();
+        assert_eq!(found, Some(bead_titled(&format!("theirs {round}"))));
+    }
+}
+
+#[test]
+fn a_row_of_another_town_of_the_same_connection_is_not_taken_for_this_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut connection = backend(&directory).connect(Access::Write).unwrap();
+    let town = |name| crate::model::TownId::new(name).unwrap();
+    let mut txn = connection.write(&town("here")).unwrap();
+    txn.put(&bead_titled("here")).unwrap();
+    txn.commit().unwrap();
+    let found = |connection: &mut Box<dyn crate::store::Connection>, name| {
+        connection.write(&town(name)).unwrap().get(&bead_titled("").key()).unwrap()
+    };
+    assert_eq!(found(&mut connection, "there"), None);
+    assert_eq!(found(&mut connection, "here"), Some(bead_titled("here")));
+}
+
+#[test]
+fn rows_and_lists_that_were_undone_are_not_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut connection = backend(&directory).connect(Access::Write).unwrap();
+    let town = crate::model::TownId::new("town").unwrap();
+    let bead = crate::model::BeadId::new("gt-1").unwrap();
+    let label =
+        |label: &str| crate::model::Row::Label(crate::model::LabelRow { bead: bead.clone(), label: label.into() });
+    let labels = |txn: &dyn Reader| {
+        let scan = Scan::new(&crate::store::index::LABELS, vec![Value::Text("gt-1".into())], 100);
+        txn.scan(&scan).unwrap()
+    };
+    let key = bead_titled("").key();
+    let mut txn = connection.write(&town).unwrap();
+    txn.put(&bead_titled("kept")).unwrap();
+    txn.put(&label("a")).unwrap();
+    assert_eq!(labels(txn.as_reader()), [label("a")]);
+    txn.savepoint().unwrap();
+    txn.replace(&bead_titled("kept"), &bead_titled("undone")).unwrap();
+    txn.put(&label("b")).unwrap();
+    assert_eq!(labels(txn.as_reader()), [label("a"), label("b")]);
+    txn.rollback_to_savepoint().unwrap();
+    assert_eq!(txn.get(&key).unwrap(), Some(bead_titled("kept")));
+    assert_eq!(labels(txn.as_reader()), [label("a")]);
+    txn.commit().unwrap();
+
+    let mut txn = connection.write(&town).unwrap();
+    txn.delete(&key).unwrap();
+    txn.delete(&label("a").key()).unwrap();
+    assert_eq!((txn.get(&key).unwrap(), labels(txn.as_reader())), (None, vec![]));
+    drop(txn);
+    let txn = connection.write(&town).unwrap();
+    assert_eq!((txn.get(&key).unwrap(), labels(txn.as_reader())), (Some(bead_titled("kept")), vec![label("a")]));
+}
+
+#[test]
+fn rows_at_hand_stay_within_their_room_and_none_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { rows_kib: 16, ..SqliteOptions::default() };
+    let mut connection = SqliteBackend::new(directory.path().join("town.db"), options).connect(Access::Write).unwrap();
+    let town = crate::model::TownId::new("town").unwrap();
+    let text = |n: usize, round: usize| {
+        crate::model::Row::BeadText(crate::model::BeadTextRow {
+            id: crate::model::BeadId::new(format!("gt-{n}")).unwrap(),
+            description: format!("{round} ").repeat(n * 10),
+            design: String::new(),
+            acceptance: String::new(),
+            notes: String::new(),
+        })
+    };
+    for round in 0..3 {
+        let mut txn = connection.write(&town).unwrap();
+        (0..60).for_each(|n| txn.put(&text(n, round)).unwrap());
+        (0..60).rev().for_each(|n| assert_eq!(txn.get(&text(n, 0).key()).unwrap(), Some(text(n, round))));
+        txn.commit().unwrap();
+    }
 }
 
 /// The same random steps on both backends give the same answers, errors and journals.

@@ -1,0 +1,238 @@
+//! The rows that the writer's connection knows.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::mem;
+
+use crate::model::value::{Cell, Value};
+use crate::model::{Head, Key, Row, RowKind, TownId};
+use crate::store::Scan;
+use crate::store::index::{INDEXES, Index};
+
+/// What a row costs beside its texts, in bytes.
+const ROW_BYTES: usize = 512;
+/// The longest list that is kept.
+const LIST_MAX: usize = 16;
+
+/// Rows as the file holds them, so that commands about the same beads do not read them again and again.
+///
+/// Invariant: between two transactions it holds only what was committed, and it is emptied when anybody else has
+/// committed since; within one, it holds what the transaction would read.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// Whose they are, and SQLite's count of the commits of others.
+    of: Option<(TownId, i64)>,
+    single: Recent<Key, Row>,
+    /// Short lists of an index whose prefix is a part of the key, such as the labels of one bead.
+    lists: Recent<(&'static str, Vec<Value>), Vec<Row>>,
+    head: Option<Head>,
+    /// What the present transaction wrote.
+    touched: Vec<Key>,
+}
+
+impl Rows {
+    /// Keeps about so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let (single, lists) = (Recent::new(bytes - bytes / 4), Recent::new(bytes / 4));
+        Self { of: None, single, lists, head: None, touched: Vec::new() }
+    }
+
+    /// Begins a transaction of a town; `version` changes whenever anybody else commits.
+    pub(super) fn begin(&mut self, town: &TownId, version: i64) -> Option<Head> {
+        self.undo();
+        if self.of.as_ref().is_none_or(|(of, known)| of != town || *known != version) {
+            self.clear();
+            self.of = Some((town.clone(), version));
+        }
+        self.head.clone()
+    }
+
+    /// What was written is there to stay.
+    pub(super) fn commit(&mut self, head: Option<Head>) {
+        self.touched.clear();
+        self.head = head;
+    }
+
+    /// What was written since the transaction began is gone, or a part of it.
+    pub(super) fn undo(&mut self) {
+        for key in mem::take(&mut self.touched) {
+            self.forget(&key);
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.single.clear();
+        self.lists.clear();
+        self.head = None;
+        self.of = None;
+    }
+
+    pub(super) fn get(&mut self, key: &Key) -> Option<&Row> {
+        self.single.get(key)
+    }
+
+    /// Keeps a row that was read.
+    pub(super) fn keep(&mut self, key: &Key, row: &Row) {
+        if key.kind != RowKind::Idempotency {
+            self.single.keep(key.clone(), row.clone(), weight(&row.to_cells()));
+        }
+    }
+
+    /// A row was written; none where it was removed, or nobody knows what is there now.
+    pub(super) fn write(&mut self, key: Key, row: Option<(&Row, &[Cell<'_>])>) {
+        match row {
+            Some((row, cells)) if key.kind != RowKind::Idempotency => {
+                self.single.keep(key.clone(), row.clone(), weight(cells));
+            }
+            _ => self.single.forget(&key),
+        }
+        self.forget_lists(&key);
+        self.touched.push(key);
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.single.forget(key);
+        self.forget_lists(key);
+    }
+
+    fn forget_lists(&mut self, key: &Key) {
+        if !matches!(key.kind, RowKind::Label | RowKind::Dependency) {
+            return;
+        }
+        for index in INDEXES.iter().filter(|index| index.kind == key.kind && is_listed(index)) {
+            let prefix = index.prefix.iter().map(|name| key.values[index.place(name)].clone()).collect();
+            self.lists.forget(&(index.name, prefix));
+        }
+    }
+
+    /// The whole list that a scan asks for.
+    pub(super) fn list(&mut self, scan: &Scan) -> Option<&[Row]> {
+        let is_whole = scan.after.is_none() && scan.upto.is_none() && is_listed(scan.index);
+        let list = is_whole.then(|| self.lists.get(&(scan.index.name, scan.prefix.clone()))).flatten();
+        list.filter(|rows| rows.len() < scan.limit).map(Vec::as_slice)
+    }
+
+    /// Keeps the whole list that a scan found.
+    pub(super) fn keep_list(&mut self, scan: &Scan, rows: &[Row]) {
+        let is_whole = scan.after.is_none() && scan.upto.is_none() && rows.len() < scan.limit;
+        if is_whole && rows.len() <= LIST_MAX && is_listed(scan.index) {
+            let weight = ROW_BYTES + rows.iter().map(|row| weight(&row.to_cells())).sum::<usize>();
+            self.lists.keep((scan.index.name, scan.prefix.clone()), rows.to_vec(), weight);
+        }
+    }
+}
+
+/// Whether a row's key tells which of the index's lists it is in.
+fn is_listed(index: &Index) -> bool {
+    matches!(index.kind, RowKind::Label | RowKind::Dependency)
+        && index.conditions.is_empty()
+        && !index.prefix.is_empty()
+        && index.prefix.iter().all(|name| index.place(name) < index.kind.key_len())
+}
+
+fn weight(cells: &[Cell<'_>]) -> usize {
+    ROW_BYTES + cells.iter().map(|cell| if let Cell::Text(text) = cell { text.len() } else { 0 }).sum::<usize>()
+}
+
+/// What was used lately: when half of the room was used in one round, what was used in none but earlier ones goes, and
+/// the next round begins.
+#[derive(Debug)]
+struct Recent<K, V> {
+    kept: HashMap<K, Kept<V>, BuildHasherDefault<Quick>>,
+    round: u64,
+    /// Of what was used in this round.
+    weight: usize,
+    weight_max: usize,
+}
+
+#[derive(Debug)]
+struct Kept<V> {
+    value: V,
+    weight: usize,
+    /// The round in which it was last used.
+    round: u64,
+}
+
+impl<K: Eq + Hash, V> Recent<K, V> {
+    fn new(weight_max: usize) -> Self {
+        Self { kept: HashMap::default(), round: 0, weight: 0, weight_max }
+    }
+
+    fn get(&mut self, key: &K) -> Option<&V> {
+        let kept = self.kept.get_mut(key)?;
+        if kept.round < self.round {
+            kept.round = self.round;
+            self.weight += kept.weight;
+        }
+        Some(&kept.value)
+    }
+
+    fn keep(&mut self, key: K, value: V, weight: usize) {
+        if weight > self.weight_max / 4 {
+            self.forget(&key);
+            return;
+        }
+        if self.weight + weight > self.weight_max / 2 {
+            let round = self.round;
+            self.kept.retain(|_, kept| kept.round == round);
+            self.round += 1;
+            self.weight = 0;
+        }
+        let replaced = self.kept.insert(key, Kept { value, weight, round: self.round });
+        self.weight += weight;
+        self.uncount(replaced);
+    }
+
+    fn forget(&mut self, key: &K) {
+        let forgotten = self.kept.remove(key);
+        self.uncount(forgotten);
+    }
+
+    fn uncount(&mut self, gone: Option<Kept<V>>) {
+        if let Some(gone) = gone.filter(|gone| gone.round == self.round) {
+            self.weight -= gone.weight;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.kept.clear();
+        self.weight = 0;
+    }
+}
+
+/// A hash that is quick for short keys. Keys that are made to collide make a bounded number of rows slow to find.
+#[derive(Default)]
+struct Quick(u64);
+
+impl Quick {
+    const fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Hasher for Quick {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.mix(u64::from_le_bytes(word));
+        }
+    }
+    fn write_u8(&mut self, byte: u8) {
+        self.mix(byte.into());
+    }
+    fn write_u64(&mut self, word: u64) {
+        self.mix(word);
+    }
+    fn write_usize(&mut self, word: usize) {
+        self.mix(word as u64);
+    }
+    fn write_isize(&mut self, word: isize) {
+        self.mix(word.cast_unsigned() as u64);
+    }
+    fn finish(&self) -> u64 {
+        // The table looks at the highest and the lowest bits.
+        self.0 ^ (self.0 >> 32)
+    }
+}
