@@ -49,6 +49,8 @@ mod cases;
 mod changes;
 mod claims;
 mod commands;
+#[cfg(test)]
+mod defects;
 mod edges;
 mod events;
 mod instances;
