@@ -252,7 +252,7 @@ impl Bench {
             operator.sessions().stop(session.id).await.expect("a running session can be stopped");
         }
         loop {
-            let health = operator.events().health(All {}).await.expect("it can be read");
+            let health = operator.upkeep().health(All {}).await.expect("it can be read");
             if health.effects_planned + health.effects_issued == 0 {
                 return;
             }

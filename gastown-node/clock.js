@@ -19,7 +19,8 @@ class ManualClock extends native.ManualClock {
 }
 
 function micros(given) {
-  const [[name, value]] = Object.entries(toNative(given))
+  toNative(given)
+  const [[name, value]] = Object.entries(given)
   if (!Number.isInteger(value)) {
     throw refused('value_range', [name], 'is not a whole number of microseconds')
   }

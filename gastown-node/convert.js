@@ -8,6 +8,9 @@ const DEPTH_MAX = 64
 /** Fields whose content is the caller's own: its keys are never re-cased. */
 const OPAQUE = new Set(['data', 'extra', 'facts', 'metadata', 'problem', 'row', 'settings'])
 
+/** Fields that are bytes: base64 on their way out of the core. */
+const BYTES = new Set(['bytes'])
+
 const INT_MIN = -(2n ** 63n)
 const INT_MAX = 2n ** 63n - 1n
 
@@ -35,7 +38,8 @@ function convertIn(value, path, opaque) {
       if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))) {
         throw refused('value_range', path, 'is not a finite number whose integers are exact; use a BigInt')
       }
-      return value
+      // The native side takes a whole number beyond 32 bits for a fraction; a time in microseconds is one.
+      return Number.isInteger(value) && Math.abs(value) > 0x7fff_ffff ? BigInt(value) : value
     case 'bigint':
       if (value < INT_MIN || value > INT_MAX) {
         throw refused('value_range', path, 'is not a 64-bit integer')
@@ -88,7 +92,9 @@ function convertOut(value, opaque) {
   for (const [key, item] of Object.entries(value)) {
     // The native half marks `__proto__`, which would otherwise become the object's prototype.
     const name = key.startsWith('\0') ? key.slice(1) : key
-    define(converted, opaque ? name : toCamel(name), convertOut(item, opaque || OPAQUE.has(name)))
+    const isBytes = !opaque && BYTES.has(name) && typeof item === 'string'
+    const converts = isBytes ? Buffer.from(item, 'base64') : convertOut(item, opaque || OPAQUE.has(name))
+    define(converted, opaque ? name : toCamel(name), converts)
   }
   return converted
 }

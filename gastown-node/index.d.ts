@@ -66,7 +66,9 @@ export type DependencyKind =
   | 'supersedes'
   | 'replies-to'
 export type Durability = 'full' | 'normal'
+export type EventFlaw = 'malformed' | 'incomplete'
 export type FailurePolicy = 'block' | 'skip' | 'continue'
+export type OutputStream = 'output' | 'events'
 export type Resolution =
   | 'completed'
   | 'merged'
@@ -233,16 +235,112 @@ export interface EventPage {
   readonly head: number
 }
 
+/** A row that cannot be read; it is left out of every list and stops nothing else. */
+export interface UnreadableRow {
+  readonly row: string
+  readonly problem: string
+}
+
+/** Where something is to be written: a path where nothing is yet, in a folder that is there. */
+export interface WriteTo {
+  path: string
+}
+
+/** A backup that was made; `head` is where the journal ends in it. */
+export interface Backup {
+  readonly path: string
+  readonly head: number
+  readonly files: number
+  readonly bytes: number
+}
+
+/** What was exported; `unreadable` rows could not be. */
+export interface Exported {
+  readonly rows: number
+  readonly events: number
+  readonly unreadable: number
+  readonly bytes: number
+  readonly head: number
+}
+
+/** What may be put away. */
+export interface Archive {
+  /** Beads that were closed or failed before this, with what belongs to them alone, and effects settled before it. */
+  closedBefore?: Timestamp | null
+  /** Entries of the journal from before this. */
+  eventsBefore?: Timestamp | null
+}
+
+/** What was put away, and the files that hold it. */
+export interface Archived {
+  readonly beads: number
+  readonly effects: number
+  readonly events: number
+  readonly files: string[]
+}
+
+/** The database's size before and after, where the backend knows it. */
+export interface Vacuumed {
+  readonly bytesBefore: number | null
+  readonly bytesAfter: number | null
+}
+
+/** One thing that is wrong with a town. */
+export interface Finding {
+  readonly subject: string
+  readonly problem: string
+}
+
+/** What a look at the whole town found; no `findings` where all is well. */
+export interface Checked {
+  readonly rows: number
+  readonly events: number
+  readonly findings: Finding[]
+}
+
 /** How a town is, at one moment. */
 export interface Health {
   readonly engine: EngineState
   readonly sessionsSurvive: boolean
   readonly queueDepth: number
+  readonly backend: string
+  readonly durability: string
+  readonly schema: number
+  readonly databaseBytes: number | null
+  readonly unreadable: UnreadableRow[]
+  readonly first: number
   readonly head: number
   readonly effectsPlanned: number
   readonly effectsIssued: number
   readonly effectsAmbiguous: number
   readonly effectsRefused: RefusedEffect[]
+}
+
+/** A part of a session's output. */
+export interface OutputPage {
+  readonly session: string
+  readonly stream: OutputStream
+  /** Where it starts; later than asked where bytes were dropped. */
+  readonly offset: number
+  readonly nextOffset: number
+  readonly droppedBytes: number
+  /** Whether the session has ended and nothing comes after this page. */
+  readonly isFinal: boolean
+  /** Never cut inside a character; what is not UTF-8 is shown as U+FFFD. */
+  readonly text: string
+  /** A Buffer, where `raw` asked for it. */
+  readonly bytes: Uint8Array | null
+  /** The lines, of a page of structured events. */
+  readonly events: SessionEvent[] | null
+}
+
+/** What a sweep of the output removed, and what is left. */
+export interface OutputSweep {
+  readonly removedSessions: number
+  readonly removedBytes: number
+  readonly keptSessions: number
+  readonly keptBytes: number
+  readonly hasMore: boolean
 }
 
 /** How many members of a convoy are in each status. */
@@ -324,6 +422,23 @@ export interface Session {
   readonly createdAt: Timestamp
   readonly startedAt: Timestamp | null
   readonly endedAt: Timestamp | null
+  /** Only where one session is read. */
+  readonly output: SessionOutput | null
+}
+
+/** One line of a session's structured events: what it says, or the line itself and why it says nothing. */
+export interface SessionEvent {
+  readonly offset: number
+  readonly data: Json
+  readonly text: string | null
+  readonly flaw: EventFlaw | null
+}
+
+/** What is known of a session's output; no `bytes` where it was removed, or before the session began. */
+export interface SessionOutput {
+  readonly bytes: number | null
+  readonly droppedBytes: number | null
+  readonly isRemoved: boolean
 }
 
 /** Sessions, oldest first. */
@@ -443,6 +558,18 @@ export interface NewBead {
   deferUntil?: Timestamp | null
   dueAt?: Timestamp | null
   estimateMinutes?: number | null
+}
+
+/** Which part of a session's output to read. */
+export interface OutputQuery {
+  session: string
+  stream?: OutputStream
+  /** From this byte on, counted from the first that was ever printed. */
+  after?: number
+  /** The most bytes of a page, 16 to 1,048,576; 65,536 where it is left out. */
+  limitBytes?: number | null
+  /** Whether the bytes themselves are wanted beside the text. */
+  raw?: boolean
 }
 
 /** An agent to be known to the town; polecats and refineries need their rig. */
@@ -582,6 +709,12 @@ export interface Sessions {
   get(session: string | SessionRef, options?: CallOptions): Promise<Session>
   /** Lists the sessions of a bead or in a state. */
   list(only: SessionFilter, options?: CallOptions): Promise<SessionList>
+  /** Reads what a session printed or its structured events, a page at a time, while it runs and afterwards. */
+  output(part: string | OutputQuery, options?: CallOptions): Promise<OutputPage>
+  /** Yields what a session prints, or its structured events, from `after` on, until it has ended or the loop is left. */
+  follow(part: string | OutputQuery, options?: CallOptions): AsyncGenerator<OutputPage, void, undefined>
+  /** Removes the output of ended sessions that is too old or too much, as the engine does by itself. */
+  sweep(all?: All, options?: CallOptions): Promise<OutputSweep>
   /** Has a session stopped; its bead is open again and not slung. */
   stop(session: string | SessionRef, options?: ChangeOptions): Promise<Session>
 }
@@ -594,14 +727,28 @@ export interface Reviews {
   list(only: ReviewFilter, options?: CallOptions): Promise<ReviewList>
 }
 
-/** The journal and the town's health. */
+/** The journal. */
 export interface Events {
   /** Reads the journal behind a place. */
   since(part?: EventsSince, options?: CallOptions): Promise<EventPage>
-  /** Says how the town is: its engine, its queue, what waits and what was given up. */
-  health(all?: All, options?: CallOptions): Promise<Health>
   /** Yields every event after `since`, then each new one as it is journaled, until the loop is left or the town closed. */
   watch(options?: { since?: number } & CallOptions): AsyncGenerator<Event, void, undefined>
+}
+
+/** What a town's owner does with the whole of it. */
+export interface Upkeep {
+  /** Says how the town is: its engine, its queue, its database, what waits and what was given up. */
+  health(all?: All, options?: CallOptions): Promise<Health>
+  /** Looks over the database, every row, the journal and its archives while the town works on. */
+  check(all?: All, options?: CallOptions): Promise<Checked>
+  /** Copies the town to a new folder while it works on; `restore` makes a town of it again. */
+  backup(to: string | WriteTo, options?: CallOptions): Promise<Backup>
+  /** Writes the town's records as lines of JSON to a new file while it works on; `restore` reads them. */
+  export(to: string | WriteTo, options?: CallOptions): Promise<Exported>
+  /** Puts away what is over: beads and effects, the beginning of the journal; into files first. */
+  archive(over: Archive, options?: CallOptions): Promise<Archived>
+  /** Gives back the space of what was deleted; commands wait meanwhile, reads go on. */
+  vacuum(all?: All, options?: CallOptions): Promise<Vacuumed>
 }
 
 /** A town through one scope: the operations of every noun. */
@@ -614,6 +761,7 @@ export class Handle {
   readonly reviews: Reviews
   readonly rigs: Rigs
   readonly sessions: Sessions
+  readonly upkeep: Upkeep
   /** Runs an operation by its name: for protocols; programs use the typed methods. */
   call(name: string, input: { [key: string]: unknown }, options?: ChangeOptions): Promise<unknown>
 }
@@ -645,6 +793,8 @@ export class Town extends Handle {
   private constructor()
   /** Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`. */
   static open(dir: string, options?: OpenOptions): Promise<Town>
+  /** Opens a town in `dir`, where none is yet, from the folder of a backup or the file of an export. */
+  static restore(source: string, dir: string, options?: OpenOptions): Promise<Town>
   /** The town's name. */
   get id(): string
   /** The folder of the town's files. */
@@ -661,12 +811,23 @@ export class Town extends Handle {
   close(): Promise<void>
   /** Plays the journal, checks its chain of hashes, and compares what it gives with what is stored. */
   replay(): Promise<Replay>
+  /** How the town is; the same as `upkeep.health`. */
+  health(): Promise<Health>
+  /** Copies the town to a new folder while it works on; the same as `upkeep.backup`. */
+  backup(path: string): Promise<Backup>
   /** Closes the town; for `await using`, where the runtime has it. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
 /** Opens the town in the folder `dir`, making it where there is none. */
 export function open(dir: string, options?: OpenOptions): Promise<Town>
+
+/**
+ * Opens a town in `dir`, where none is yet, from the folder of a backup or the file of an export.
+ *
+ * All of it is compared with what was written before anything is taken.
+ */
+export function restore(source: string, dir: string, options?: OpenOptions): Promise<Town>
 
 /** The version of this package. */
 export const version: string

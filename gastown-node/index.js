@@ -5,6 +5,6 @@ const { GastownError } = require('./error.js')
 const { version } = require('./package.json')
 const { Handle, Town } = require('./town.js')
 
-const { open } = Town
+const { open, restore } = Town
 
-module.exports = { GastownError, Handle, ManualClock, Town, open, version }
+module.exports = { GastownError, Handle, ManualClock, Town, open, restore, version }

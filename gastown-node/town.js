@@ -13,10 +13,12 @@ const ALONE = {
   Claim: 'by',
   CloseBead: 'id',
   NewBead: 'title',
+  OutputQuery: 'session',
   RegisterAgent: 'name',
   RigRef: 'name',
   SessionRef: 'id',
   Sling: 'bead',
+  WriteTo: 'path',
 }
 
 /** A town through one scope: a group for each noun, a method for each operation of the core's table. */
@@ -26,6 +28,7 @@ class Handle {
   constructor(handle, operations = native.operationsTable()) {
     this.#native = handle
     this.events = { watch: (options) => watch(this.#native, options) }
+    this.sessions = { follow: (given, options) => follow(this.#native, given, options) }
     for (const { name, input } of operations) {
       const [noun, verb] = name.split('.').map(toCamel)
       this[noun] ??= {}
@@ -53,6 +56,10 @@ class Town extends Handle {
   static async open(dir, { clock, ...options } = {}) {
     const given = toNative({ beside: join(__dirname, 'bin'), ...options })
     return new Town(await settle(translating(() => native.open(dir, given, clock))))
+  }
+
+  static restore(source, dir, options = {}) {
+    return Town.open(dir, { ...options, restore: source })
   }
 
   get id() {
@@ -86,6 +93,14 @@ class Town extends Handle {
   async replay() {
     return fromNative(await settle(this.#town.replay()))
   }
+
+  health() {
+    return this.upkeep.health()
+  }
+
+  backup(path) {
+    return this.upkeep.backup(path)
+  }
 }
 
 if (Symbol.asyncDispose !== undefined) {
@@ -110,8 +125,19 @@ async function unlessAborted(answer, signal) {
 async function* watch(handle, options = {}) {
   const { signal, ...input } = options
   signal?.throwIfAborted()
-  const { since = 0 } = toNative(input)
-  const events = translating(() => handle.watch(since))
+  toNative(input)
+  yield* items(translating(() => handle.watch(input.since ?? 0)), signal)
+}
+
+/** Yields a session's output from `after` on, a page at a time, until it has ended or the loop is left. */
+async function* follow(handle, given, { signal } = {}) {
+  signal?.throwIfAborted()
+  const query = toNative(typeof given === 'string' ? { [ALONE.OutputQuery]: given } : given)
+  yield* items(translating(() => handle.follow(query)), signal)
+}
+
+/** Yields what a native watch gives; closes it however the loop is left. */
+async function* items(events, signal) {
   const close = () => events.close()
   signal?.addEventListener('abort', close, { once: true })
   try {

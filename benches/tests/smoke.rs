@@ -4,6 +4,8 @@
 
 #[path = "../merge.rs"]
 mod merge;
+#[path = "../output.rs"]
+mod output;
 #[path = "../sling.rs"]
 mod sling;
 #[path = "../store.rs"]
@@ -19,6 +21,11 @@ fn brief(run: fn(&Options) -> Result<(), String>) {
 #[test]
 fn the_store_benchmark_runs() {
     brief(store::run);
+}
+
+#[test]
+fn the_output_benchmark_runs() {
+    brief(output::run);
 }
 
 #[test]

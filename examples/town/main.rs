@@ -162,7 +162,7 @@ impl Run {
             return if self.place.temporary { self.place.remove() } else { Ok(()) };
         };
         eprint!("{}", report::state(&self.story));
-        match town.operator().events().health(All {}).await {
+        match town.operator().upkeep().health(All {}).await {
             Ok(health) => eprintln!("engine {:?}, effects ambiguous: {}", health.engine, health.effects_ambiguous),
             Err(error) => eprintln!("health is not known: {}", error.chain()),
         }

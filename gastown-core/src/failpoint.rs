@@ -17,6 +17,7 @@ pub const NAMES: &[&str] = &[
     "publish.pushed",
     "merge.built",
     "gate.passed",
+    "session.before_removal",
     "land.pushed",
     "land.recorded",
 ];

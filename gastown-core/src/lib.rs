@@ -21,12 +21,16 @@ pub mod town;
 pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
-pub use town::{Clock, Handle, ManualClock, Operation, SystemClock, Town, TownBuilder, TownOptions, Watch, operations};
+pub use town::{
+    Archive, Archived, Backup, Checked, Clock, Exported, Finding, Follow, Handle, Health, ManualClock, Operation,
+    OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock, Town, TownBuilder, TownOptions, Vacuumed, Watch,
+    WriteTo, operations,
+};
 pub use work::{
     AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,
     Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EventPage, EventsSince, Link, NewBead, NewSettings,
     Progress, RegisterAgent, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter,
-    SessionList, SessionRef, Setting, Sling, SlingConvoy, Task,
+    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, Task,
 };
 
 /// The README's program, compiled.

@@ -41,9 +41,16 @@ impl Handle {
         let (events, close) = abortable(self.calls.watch(since).map_err(|error| to_rejection(&error))?);
         Ok(Watch { events: Mutex::new(Some(events)), close })
     }
+
+    /// Follows a session's output.
+    #[napi]
+    pub fn follow(&self, query: Value) -> napi::Result<Watch> {
+        let (pages, close) = abortable(self.calls.follow(query).map_err(|error| to_rejection(&error))?);
+        Ok(Watch { events: Mutex::new(Some(pages)), close })
+    }
 }
 
-/// The journal being followed.
+/// The journal or a session's output being followed.
 #[napi]
 pub struct Watch {
     events: Mutex<Option<Abortable<Events>>>,

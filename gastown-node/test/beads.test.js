@@ -160,3 +160,11 @@ test('a missing field and an unknown operation are typed errors', async (t) => {
   await assert.rejects(town.call(7, {}), { kind: 'invalid', code: 'value_type' })
   assert.equal((await town.call('beads.create', { title: 'x' }, { key: 'k' })).title, 'x')
 })
+
+test('a time in microseconds is a whole number on both sides', async (t) => {
+  const { town } = await opened(t)
+  const deferUntil = 4_000_000_000_000_000
+  const bead = await town.beads.create({ title: 'later', deferUntil, metadata: { big: 2 ** 40, less: -(2 ** 40), half: 0.5 } })
+  assert.equal(bead.deferUntil, deferUntil)
+  assert.deepEqual((await town.beads.get(bead.id)).metadata, { big: 2 ** 40, less: -(2 ** 40), half: 0.5 })
+})

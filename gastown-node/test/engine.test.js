@@ -1,6 +1,7 @@
 'use strict'
 
 const assert = require('node:assert/strict')
+const { join } = require('node:path')
 const { test } = require('node:test')
 const { operationsTable } = require('../native.js')
 const { git, origin, town: opened, until } = require('./parts.js')
@@ -50,12 +51,17 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
     assert.equal((await town.beads.get(id)).status, 'closed')
     const { sessions: [session, ...more] } = await town.sessions.list({ bead: id })
     assert.deepEqual([session.state, session.exit, more], ['ended', 'succeeded', []])
-    assert.deepEqual(await town.sessions.get(session.id), session)
+    const { output, ...known } = await town.sessions.get(session.id)
+    assert.deepEqual({ ...known, output: null }, session)
+    assert.deepEqual(output, { bytes: 0, droppedBytes: 0, isRemoved: false })
+    const page = await town.sessions.output({ session: session.id, raw: true })
+    assert.deepEqual([page.text, page.isFinal, page.bytes.length], ['', true, 0])
+    await town.sessions.sweep()
     const { reviews: [review] } = await town.reviews.list({ source: id, state: 'merged' })
     assert.deepEqual(await town.reviews.get(review.id), review)
   }
   await assert.rejects(town.convoys.land(convoy.id), { kind: 'conflict' })
-  assert.equal((await town.events.health()).engine.state, 'running')
+  assert.equal((await town.upkeep.health()).engine.state, 'running')
 
   const waits = await town.beads.create({ title: 'wait for the tide', rig: 'harbour' })
   await town.beads.sling({ bead: waits.id, to: 'toast' })
@@ -80,6 +86,12 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   const replay = await plain.replay()
   check(replay, 'Replay')
   assert.deepEqual(replay.differences, [])
+
+  await town.upkeep.check()
+  await town.upkeep.backup(join(path, 'backup'))
+  await town.upkeep.export(join(path, 'town.jsonl'))
+  await town.upkeep.archive({ closedBefore: 0 })
+  await town.upkeep.vacuum()
 
   // Landing a convoy that needs none is refused, so its answer is that of the other convoys.
   assert.deepEqual(operationsTable().map(({ name }) => name).filter((name) => !called.has(name)), ['convoys.land'])

@@ -24,7 +24,7 @@ test('a closed town answers with a clear error', async (t) => {
   await town.start()
   await Promise.all([town.close(), town.close()])
   await town.close()
-  for (const call of [town.beads.list(), town.replay(), town.session('s-1'), town.events.health()]) {
+  for (const call of [town.beads.list(), town.replay(), town.session('s-1'), town.upkeep.health()]) {
     await assert.rejects(call, { kind: 'unavailable', code: 'store_closed' })
   }
   const seen = []
@@ -97,7 +97,7 @@ test('a manual clock stands until it is set', async (t) => {
 
 test('the packaged program supervises', async (t) => {
   const { town } = await opened(t)
-  assert.equal((await town.events.health()).sessionsSurvive, true)
+  assert.equal((await town.upkeep.health()).sessionsSurvive, true)
 })
 
 test('a program may end without closing its town', (t) => {

@@ -7,7 +7,7 @@ const { operationsTable } = require('../native.js')
 const { town: opened } = require('./parts.js')
 const { members, words } = require('./shape.js')
 
-const GROUPS = ['agents', 'beads', 'convoys', 'events', 'reviews', 'rigs', 'sessions']
+const GROUPS = ['agents', 'beads', 'convoys', 'events', 'reviews', 'rigs', 'sessions', 'upkeep']
 
 /** The fields that the core takes, by what it says to one that it does not. */
 async function fields(town, name, input) {
@@ -22,7 +22,7 @@ test('every operation is a method and every method an operation', async (t) => {
   for (const handle of [town, town.rig('harbour')]) {
     const methods = GROUPS.flatMap((group) => Object.keys(handle[group]).map((method) => `${group}.${method}`))
     const table = operationsTable().map(({ name }) => name)
-    assert.deepEqual(methods.sort(), [...table, 'events.watch'].sort())
+    assert.deepEqual(methods.sort(), [...table, 'events.watch', 'sessions.follow'].sort())
   }
 })
 
@@ -60,6 +60,7 @@ test("closed sets of words are the core's", async (t) => {
     ['convoys.sling', 'onFailure', 'FailurePolicy', { title: 'x', rig: 'x', tasks: [] }],
     ['reviews.list', 'state', 'ReviewState', {}],
     ['sessions.list', 'state', 'SessionState', {}],
+    ['sessions.output', 'stream', 'OutputStream', { session: 's-1' }],
   ]) {
     const error = await town.call(name, { ...needed, [field]: 'painted' }).catch((error) => error)
     assert.equal(error.code, 'word_unknown')

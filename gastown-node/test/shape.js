@@ -68,6 +68,7 @@ function fits(value, type, place) {
         record(value, types.get(type.typeArguments[0].typeName.text).members, place, true)
         return true
       }
+      if (name === 'Uint8Array') return value instanceof Uint8Array
       if (name === 'Timestamp') return Number.isSafeInteger(value)
       if (['Json', 'JsonObject'].includes(name)) return true
       const named = types.get(name)

@@ -10,7 +10,7 @@ export async function accepts(town: Town, signal: AbortSignal): Promise<Event[]>
   const bead: Bead = await town.beads.create({ title: 'x', metadata: { aB: [1, null, 2n] } }, { key: 'k', signal })
   if (bead.status === 'closed') await town.beads.reopen(bead.id)
   await town.beads.link({ bead: bead.id, onBead: 'gt-1', kind: 'waits-for' })
-  const health = await town.events.health()
+  const health = await town.upkeep.health()
   if (health.engine.state === 'failed') throw new Error(health.engine.reason)
   return seen
 }

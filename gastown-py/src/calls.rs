@@ -4,10 +4,10 @@ use std::pin::Pin;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use gastown_core::{Error, Handle, Result};
+use gastown_core::{Error, Handle, OutputQuery, Result};
 use serde_json::Value;
 
-/// Events as they are journaled; they end when the town is closed.
+/// Events as they are journaled, or pages as they are printed; they end when the town is closed.
 pub(crate) type Events = Pin<Box<dyn Stream<Item = Result<Value>> + Send>>;
 
 /// Operations by name.
@@ -16,6 +16,8 @@ pub(crate) trait Calls: Send + Sync + 'static {
     fn call(&self, name: String, input: Value, key: Option<String>) -> BoxFuture<'static, Result<Value>>;
     /// Follows the journal after the sequence number `since`.
     fn watch(&self, since: u64) -> Result<Events>;
+    /// Follows what a session prints, or its structured events, a page at a time.
+    fn follow(&self, query: Value) -> Result<Events>;
 }
 
 impl Calls for Handle {
@@ -34,6 +36,19 @@ impl Calls for Handle {
             }
         });
         Ok(events.boxed())
+    }
+
+    fn follow(&self, query: Value) -> Result<Events> {
+        let follow = self.sessions().follow(OutputQuery::from_json(query)?)?;
+        let pages = stream::try_unfold(follow, |mut follow| async move {
+            match follow.next().await {
+                Ok(Some(page)) => Ok(Some((json(page)?, follow))),
+                Ok(None) => Ok(None),
+                Err(error) if error.code() == "store_closed" => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        Ok(pages.boxed())
     }
 }
 

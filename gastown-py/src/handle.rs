@@ -50,6 +50,13 @@ impl Handle {
         let (events, close) = abortable(self.calls.watch(since).map_err(|error| to_exception(py, &error))?);
         Ok(Watch { events: Owned::new(Arc::new(Mutex::new(events))), close })
     }
+
+    /// Follows a session's output.
+    fn follow(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Watch> {
+        let query = arguments(query)?;
+        let (pages, close) = abortable(self.calls.follow(query).map_err(|error| to_exception(py, &error))?);
+        Ok(Watch { events: Owned::new(Arc::new(Mutex::new(pages))), close })
+    }
 }
 
 /// A place in the journal.
@@ -58,7 +65,7 @@ fn place(since: &Bound<'_, PyAny>) -> Result<u64> {
     since.extract().map_err(wrong)
 }
 
-/// The journal being followed.
+/// The journal or a session's output being followed.
 #[pyclass(frozen, module = "gastown._gastown")]
 pub(crate) struct Watch {
     events: Owned<Arc<Mutex<Abortable<Events>>>>,

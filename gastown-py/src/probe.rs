@@ -30,6 +30,10 @@ impl Calls for Probe {
         }
     }
 
+    fn follow(&self, query: Value) -> Result<Events> {
+        Ok(stream::iter([Ok(query)]).boxed())
+    }
+
     fn watch(&self, since: u64) -> Result<Events> {
         let first = since + 1;
         Ok(stream::iter((first..first + 3).map(|seq| Ok(json!({ "seq": seq })))).boxed())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,14 @@ async def test_a_convoy_lands_and_every_answer_has_its_type(town: gastown.Town, 
         assert (bead.status, bead.convoy) == ("closed", convoy.id)
         (session,) = (await town.sessions.list(bead=member)).sessions
         assert (session.state, session.exit, session.agent in {toast.id, nux.id}) == ("ended", "succeeded", True)
-        assert await town.sessions.get(session.id) == session
+        known = await town.sessions.get(session.id)
+        assert dataclasses.replace(known, output=None) == session
+        assert known.output == gastown.SessionOutput(0, 0, False)
         (review,) = (await town.reviews.list(source=member, state="merged")).reviews
         assert await town.reviews.get(review.id) == review
     with pytest.raises(gastown.GastownError):
         await town.convoys.land(convoy.id)
-    health = await town.events.health()
+    health = await town.upkeep.health()
     assert (health.engine, health.effects_refused) == (gastown.EngineState("running"), [])
 
     # Every event has its type.

@@ -29,7 +29,7 @@ async def test_a_closed_town_answers_with_a_clear_error(tmp_path: Path) -> None:
     await town.start()
     await asyncio.gather(town.close(), town.close())
     await town.close()
-    for call in (town.beads.list(), town.replay(), town.session("s-1"), town.events.health()):
+    for call in (town.beads.list(), town.replay(), town.session("s-1"), town.upkeep.health()):
         with pytest.raises(gastown.UnavailableError) as caught:
             await call
         assert caught.value.code == "store_closed"
@@ -105,8 +105,8 @@ async def test_a_manual_clock_stands_until_it_is_set(tmp_path: Path) -> None:
 
 
 async def test_the_packaged_program_supervises(town: gastown.Town, tmp_path: Path) -> None:
-    assert (await town.events.health()).sessions_survive
+    assert (await town.upkeep.health()).sessions_survive
     copy = tmp_path / "gastown"
     os.symlink(Path(gastown.__file__).parent / "bin" / "gastown", copy)
     async with gastown.open(tmp_path / "other", program=copy) as other:
-        assert (await other.events.health()).sessions_survive
+        assert (await other.upkeep.health()).sessions_survive

@@ -35,11 +35,11 @@ async def test_every_operation_is_a_method_and_every_method_an_operation(town: g
     for handle in (town, town.rig("harbour")):
         methods = {
             f"{group}.{name}"
-            for group in ("agents", "beads", "convoys", "events", "reviews", "rigs", "sessions")
+            for group in ("agents", "beads", "convoys", "events", "reviews", "rigs", "sessions", "upkeep")
             for name, _ in inspect.getmembers(getattr(handle, group), inspect.ismethod)
             if not name.startswith("_")
         }
-        assert methods - {"events.watch"} == set(NAMES)
+        assert methods - {"events.watch", "sessions.follow"} == set(NAMES)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
@@ -77,12 +77,13 @@ async def test_a_task_of_a_convoy_takes_what_the_core_does(town: gastown.Town) -
         ("convoys.sling", "on_failure", _types.FailurePolicy),
         ("reviews.list", "state", _types.ReviewState),
         ("sessions.list", "state", _types.SessionState),
+        ("sessions.output", "stream", _types.OutputStream),
     ],
 )
 async def test_a_closed_set_of_words_is_the_cores(town: gastown.Town, name: str, field: str, words: Any) -> None:
-    whole = {"name": "x", "id": "x-1", "bead": "x-1", "on_bead": "x-2", "title": "x", "rig": "x", "tasks": []}
+    whole = {"name": "x", "id": "x-1", "bead": "x-1", "on_bead": "x-2", "title": "x", "rig": "x", "tasks": [], "session": "s-1"}
     taken = await fields_of(town, name, {"no_such_field": 1})
-    legal = {key: value for key, value in whole.items() if key in taken and name.endswith(("register", "close", "link", "sling"))}
+    legal = {key: value for key, value in whole.items() if key in taken and name.endswith(("register", "close", "link", "sling", "output"))}
     accepted = set()
     known = {word for alias in vars(_types).values() if typing.get_origin(alias) is typing.Literal for word in typing.get_args(alias)}
     for word in known:

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &[OsString]) -> Result<()> {
             println!("event {}", event.seq);
             std::io::stdout().flush().expect("somebody listens");
         }
-        let health = town.operator().events().health(gastown_core::All {}).await?;
+        let health = town.operator().upkeep().health(gastown_core::All {}).await?;
         let at_rest = health.effects_planned + health.effects_issued + health.effects_ambiguous == 0;
         let state = town.operator().convoys().get(&convoy.id).await?.state;
         if at_rest && matches!(state.as_str(), "landed" | "needs_attention") {
@@ -122,7 +122,7 @@ async fn end_state(town: &Town, convoy: &Convoy) -> Result<Json> {
     let lost_gates =
         count(town, |event| event.kind == "effect.retry" && event.data["reason"] == "the gate lost").await?;
     let replay = town.replay().await?;
-    let health = operator.events().health(gastown_core::All {}).await?;
+    let health = operator.upkeep().health(gastown_core::All {}).await?;
     Ok(json!({
         "same": {
             "convoys": convoys, "state": convoy.state, "reason": convoy.reason, "tasks": tasks,

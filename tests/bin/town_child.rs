@@ -1,5 +1,6 @@
 //! A program of the tests' own: a supervisor that can be killed at a failpoint, and hosts that can be killed.
 
+mod commands;
 mod scenario;
 
 use std::ffi::OsString;
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
     match args.get(1).and_then(|arg| arg.to_str()) {
         Some("host") => host(&args[2..]),
         Some("run") => in_tokio(scenario::run(&args[2..])),
+        Some("work") => in_tokio(commands::work(&args[2..])),
+        Some("script") => in_tokio(commands::script(&args[2..])),
+        Some("claims") => in_tokio(commands::claims(&args[2..])),
         Some("create") => in_tokio(create(Path::new(&args[2]), args[3].to_str().expect("UTF-8"))),
         _ => ExitCode::FAILURE,
     }

@@ -176,7 +176,12 @@ async fn a_supervisor_killed_before_its_exit_record_costs_one_more_run() {
 fn passes(name: &str) -> usize {
     match name {
         "sling.before_commit" | "sling.after_commit" => 1,
-        "publish.pushed" | "merge.built" | "gate.passed" | "land.pushed" | "land.recorded" => 5,
+        "publish.pushed"
+        | "merge.built"
+        | "gate.passed"
+        | "session.before_removal"
+        | "land.pushed"
+        | "land.recorded" => 5,
         _ => 7,
     }
 }
@@ -222,6 +227,7 @@ killed_at_each! {
     killed_with_work_published_and_not_recorded = "publish.pushed";
     killed_with_a_merge_built_and_not_recorded = "merge.built";
     killed_with_a_gate_passed_and_not_recorded = "gate.passed";
+    killed_with_a_session_on_its_way_out = "session.before_removal";
     killed_with_a_merge_landed_and_not_recorded = "land.pushed";
     killed_after_a_landing_is_recorded = "land.recorded";
 }

@@ -34,7 +34,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 async fn engine(town: &Town) -> EngineState {
-    town.operator().events().health(All {}).await.unwrap().engine
+    town.operator().upkeep().health(All {}).await.unwrap().engine
 }
 
 async fn failed(town: &Town) -> String {

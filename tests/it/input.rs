@@ -338,7 +338,7 @@ async fn a_rig_sees_and_changes_nothing_of_another() {
     // Every operation, with an input that names what is the other rig's.
     let id = json!({ "id": theirs.id });
     let inputs = |name: &str| match name {
-        "beads.list" | "beads.ready" | "agents.list" | "convoys.list" | "rigs.list" | "events.health" => {
+        "beads.list" | "beads.ready" | "agents.list" | "convoys.list" | "rigs.list" | "upkeep.health" => {
             vec![json!({})]
         }
         "beads.claim" => vec![json!({ "id": theirs.id, "by": "me" }), json!({ "rig": "island", "by": "me" })],
@@ -364,7 +364,7 @@ async fn a_rig_sees_and_changes_nothing_of_another() {
         "events.since" => vec![json!({})],
         _ => vec![id.clone()],
     };
-    let head = operator.events().health(All {}).await.unwrap().head;
+    let head = operator.upkeep().health(All {}).await.unwrap().head;
     for operation in gastown_core::operations() {
         for input in inputs(operation.name) {
             let answer = narrow.call(operation.name, input).await;
@@ -377,7 +377,7 @@ async fn a_rig_sees_and_changes_nothing_of_another() {
             assert!(!text.contains(CANARY), "{} tells of another rig: {text}", operation.name);
         }
     }
-    assert_eq!(operator.events().health(All {}).await.unwrap().head, head, "nothing was changed");
+    assert_eq!(operator.upkeep().health(All {}).await.unwrap().head, head, "nothing was changed");
     assert_eq!(operator.beads().get(&theirs.id).await.unwrap().title, CANARY);
     assert!(narrow.events().watch(0).is_err());
 

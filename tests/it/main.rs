@@ -3,17 +3,26 @@
 #![allow(clippy::unwrap_used)]
 
 mod agents;
+mod clock;
 mod complete;
 mod crash;
+mod damage;
 mod demo;
 mod engine;
+mod faults;
 mod floors;
 mod guide;
+mod history;
 mod imports;
 mod input;
+mod kills;
+mod output;
 mod parity;
+mod places;
+mod power;
 mod processes;
 mod refinery;
 mod runtime;
 mod support;
 mod town;
+mod upkeep;

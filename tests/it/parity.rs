@@ -128,7 +128,11 @@ fn table() -> String {
         )
         .unwrap();
     }
-    text.push_str("\n`events.watch` follows the journal: a `Watch` in Rust, an async iterator in Python and Node.\n");
+    text.push_str(
+        "\n`events.watch` follows the journal: a `Watch` in Rust, an async iterator in Python and Node.\n\
+                   `sessions.follow` follows a session's output in the same way: a `Follow` in Rust, made of an \
+                   `OutputQuery`.\n",
+    );
     text
 }
 

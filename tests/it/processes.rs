@@ -4,8 +4,11 @@
 //! it takes a few seconds; otherwise it cannot end before the guard does.
 
 use std::path::Path;
+use std::process::Stdio;
 
-use gastown_core::Town;
+use gastown_core::{Claim, EventsSince, NewBead, Town};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::support::{HANG, Yard, event, open, origin, staff};
 
@@ -68,4 +71,54 @@ async fn an_engine_starts_what_another_process_slings() {
     };
     tokio::time::timeout(HANG, rounds).await.expect("the engine is not woken");
     yard.ends_tidy().await;
+}
+
+/// Processes that claim from one pool and count in one bead.
+const CLAIMERS: usize = 3;
+const POOL: usize = 60;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_claim_and_count_in_one_town_lose_no_update_and_share_no_bead() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("town");
+    let town = Town::builder(&folder).open().await.unwrap();
+    let beads = town.operator().beads();
+    let shared = NewBead { metadata: json!({ "count": 0 }), ..NewBead::titled("shared") };
+    let shared = beads.create(shared).await.unwrap().id;
+    // Nobody's to claim.
+    beads.claim(Claim { id: Some(shared.clone()), rig: None, by: "the test".into(), lease_ms: None }).await.unwrap();
+    for n in 0..POOL {
+        beads.create(NewBead::titled(format!("{n}"))).await.unwrap();
+    }
+    let claimers = async {
+        let mut children = Vec::new();
+        for n in 0..CLAIMERS {
+            let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_town-child"));
+            command.arg("claims").arg(&folder).args([format!("p{n}"), shared.to_string()]);
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            assert!(lines.next_line().await.unwrap().unwrap().contains("open"));
+            children.push((child, lines));
+        }
+        // All are open before the first begins.
+        for (child, _) in &mut children {
+            child.stdin.take().unwrap().write_all(b"go\n").await.unwrap();
+        }
+        for (mut child, mut lines) in children {
+            while lines.next_line().await.unwrap().is_some() {}
+            assert!(child.wait().await.unwrap().success());
+        }
+    };
+    tokio::time::timeout(HANG, claimers).await.expect("the claimers hang");
+    let events = town.operator().events().since(EventsSince { since: 0, limit: Some(1_000) }).await.unwrap().events;
+    let mut claimed: Vec<&str> =
+        events.iter().filter(|event| event.kind == "bead.claimed").map(|event| event.subject.as_str()).collect();
+    assert_eq!(claimed.len(), POOL + 1);
+    claimed.sort_unstable();
+    claimed.dedup();
+    assert_eq!(claimed.len(), POOL + 1, "each bead once");
+    let count = beads.get(&shared).await.unwrap().metadata["count"].clone();
+    assert_eq!(count, json!(POOL), "an update is lost");
+    assert_eq!(town.replay().await.unwrap().differences, Vec::<String>::new());
+    town.close().await.unwrap();
 }

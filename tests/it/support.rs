@@ -68,7 +68,9 @@ pub(crate) async fn staff(town: &Town, origin: &Path, agents: usize, settings: N
 
 /// Follows the journal until the convoy landed or needs attention.
 pub(crate) async fn settled(town: &Town, convoy: &Convoy) -> Convoy {
-    let mut watch = town.operator().events().watch(0).unwrap();
+    // What was archived is about others.
+    let first = town.health().await.unwrap().first;
+    let mut watch = town.operator().events().watch(first - 1).unwrap();
     let wait = async {
         loop {
             let event = watch.next().await.unwrap();
@@ -202,7 +204,7 @@ impl Yard {
         let at_rest = async {
             loop {
                 watch.next().await.unwrap();
-                let health = self.town.operator().events().health(All {}).await.unwrap();
+                let health = self.town.operator().upkeep().health(All {}).await.unwrap();
                 if health.effects_planned + health.effects_issued + health.effects_ambiguous == 0 {
                     break;
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -68,7 +69,12 @@ pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) outside: Arc<Outside>,
     pub(crate) ctx: Arc<dyn Fn() -> Ctx + Send + Sync>,
+    /// Archives what is over for longer than the settings keep it.
+    pub(crate) retain: Retain,
 }
+
+/// A task that the floor above gives.
+pub(crate) type Retain = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
 
 impl Context {
     pub(crate) fn now(&self) -> Timestamp {

@@ -8,7 +8,9 @@ mod gate;
 mod leader;
 mod perform;
 mod pump;
+mod sweep;
 mod watch;
 
-pub(crate) use context::{Context, Outside};
+pub(crate) use context::{Context, Outside, Retain};
 pub(crate) use pump::{Pump, PumpState};
+pub(crate) use sweep::sweep;

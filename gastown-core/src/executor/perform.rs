@@ -76,6 +76,7 @@ struct Brief {
     timeout: Duration,
     grace: Duration,
     output_bytes_max: u64,
+    events_bytes_max: u64,
 }
 
 async fn brief(context: &Context, id: &SessionId) -> Result<Brief> {
@@ -95,6 +96,7 @@ async fn brief(context: &Context, id: &SessionId) -> Result<Brief> {
                 timeout: settings::duration(view, rig, "session.timeout_ms")?,
                 grace: settings::duration(view, rig, "session.grace_ms")?,
                 output_bytes_max: settings::resolve(view, rig, "session.output_bytes_max")?,
+                events_bytes_max: settings::resolve(view, rig, "session.events_bytes_max")?,
                 text: json!({ "bead": whole }),
                 agent,
                 session,
@@ -140,6 +142,7 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
     spec.timeout = Some(brief.timeout);
     spec.grace = brief.grace;
     spec.output_bytes_max = brief.output_bytes_max;
+    spec.events_bytes_max = brief.events_bytes_max;
     let status = context.outside.runtime.start(&spec).await?;
     failpoint::pass("start.spawned");
     Ok(started(status.state, base))

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::leader::{self, Engine, LEASE};
 use super::perform::perform;
+use super::sweep::Sweeping;
 use super::watch::{Watchers, unwatched};
 use crate::engine;
 use crate::failpoint;
@@ -32,6 +33,8 @@ const ROOM: &[(&str, usize)] = &[
 ];
 /// The wait after the first error of the store; it doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often the engine looks for what is over for long enough to be archived.
+const RETAIN_EVERY: Duration = Duration::from_secs(3_600);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a stop waits for what is in flight to be recorded.
@@ -63,6 +66,7 @@ impl Pump {
         let stop = CancellationToken::new();
         let (sender, state) = watch::channel(PumpState::Running);
         let ending = Ending { stop: stop.clone(), engine: Some(engine), state: sender };
+        let now = context.now();
         let work = Work {
             context,
             epoch,
@@ -70,6 +74,8 @@ impl Pump {
             in_flight: JoinSet::new(),
             room: room(),
             running: HashMap::new(),
+            sweeping: Arc::new(Sweeping::new(now)),
+            retain_at: now,
         };
         let task = tokio::spawn(lead(ending, work));
         Ok(Self { stop, state, task: tokio::sync::Mutex::new(Some(task)) })
@@ -175,12 +181,15 @@ struct Work {
     in_flight: JoinSet<()>,
     room: BTreeMap<&'static str, usize>,
     running: HashMap<task::Id, Running>,
+    sweeping: Arc<Sweeping>,
+    /// When what is over is next archived.
+    retain_at: Timestamp,
 }
 
 impl Work {
     async fn run(mut self) -> Result<()> {
         let mut commits = self.context.store.commits();
-        let watchers = Watchers::new(self.context.clone(), self.stop.clone());
+        let watchers = Watchers::new(self.context.clone(), self.stop.clone(), Arc::clone(&self.sweeping));
         let mut pause = PAUSE;
         let mut renewed = self.context.now();
         while !self.stop.is_cancelled() {
@@ -212,6 +221,8 @@ impl Work {
             for session in look.orphans {
                 watchers.watch(session);
             }
+            self.sweep();
+            self.retain();
             if look.more {
                 continue;
             }
@@ -284,9 +295,35 @@ impl Work {
         self.running.insert(task.id(), Running { issued: running, is_second: false });
     }
 
+    /// Begins a sweep of the output where one is due.
+    fn sweep(&mut self) {
+        if self.sweeping.begin(self.context.now()) {
+            let (context, sweeping) = (self.context.clone(), Arc::clone(&self.sweeping));
+            self.in_flight.spawn(async move {
+                sweeping.run(&context.store, context.outside.runtime.as_ref(), &*context.ctx).await;
+            });
+        }
+    }
+
+    /// Has what is over archived, now and then.
+    fn retain(&mut self) {
+        let now = self.context.now();
+        if now < self.retain_at {
+            return;
+        }
+        self.retain_at = now.after(RETAIN_EVERY);
+        let retained = (self.context.retain)();
+        self.in_flight.spawn(async move {
+            if let Err(error) = retained.await {
+                tracing::warn!(error = %error.chain(), "nothing was archived; it will be tried again later");
+            }
+        });
+    }
+
     async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>) {
         let now = self.context.now();
         let until_renewal = LEASE / 3;
+        let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).chain([self.retain_at]).min();
         let until_due = next_wake.map_or(until_renewal, |at| at.since(now)).min(until_renewal);
         tokio::select! {
             changed = commits.changed() => {

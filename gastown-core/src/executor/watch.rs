@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::pump::Watched;
+use super::sweep::Sweeping;
 use crate::failpoint;
 use crate::git::BranchName;
 use crate::model::{ErrorKind, Oid, Result, SessionExit, SessionRow, SessionState};
@@ -43,11 +44,12 @@ pub(super) struct Watchers {
     context: Context,
     stop: CancellationToken,
     watched: Arc<Mutex<Watched>>,
+    sweeping: Arc<Sweeping>,
 }
 
 impl Watchers {
-    pub(super) fn new(context: Context, stop: CancellationToken) -> Self {
-        Self { context, stop, watched: Arc::default() }
+    pub(super) fn new(context: Context, stop: CancellationToken, sweeping: Arc<Sweeping>) -> Self {
+        Self { context, stop, watched: Arc::default(), sweeping }
     }
 
     pub(super) fn watched(&self) -> Watched {
@@ -62,7 +64,7 @@ impl Watchers {
         let this = self.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = attend(&this.context, &session) => {}
+                () = attend(&this.context, &session) => this.sweeping.session_ended(),
                 () = this.stop.cancelled() => {}
             }
             this.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.id);

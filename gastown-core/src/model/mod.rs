@@ -33,5 +33,5 @@ pub use review::{MergeRequestRow, ReviewState};
 pub use rig::{IdempotencyRow, LeaderRow, RigRow, RigState, SettingRow, TownRow};
 pub use row::{Key, Row, RowKind, Stored};
 pub use scope::Scope;
-pub use session::{Blame, SessionExit, SessionRow, SessionState};
+pub use session::{Blame, EventFlaw, OutputStream, SessionExit, SessionRow, SessionState};
 pub use time::Timestamp;

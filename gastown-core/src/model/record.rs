@@ -27,6 +27,17 @@ pub struct Column {
     pub role: ColumnRole,
 }
 
+impl Column {
+    /// What it holds when nothing is known: null, 0 or an empty text.
+    pub fn resting(&self) -> Value {
+        match (self.nullable, self.column_type) {
+            (true, _) => Value::Null,
+            (false, ColumnType::Int) => Value::Int(0),
+            (false, ColumnType::Text) => Value::Text(String::new()),
+        }
+    }
+}
+
 /// A struct that is stored as one row of one table.
 pub trait Record: Sized + Clone {
     /// The table.

@@ -157,7 +157,7 @@ impl Row {
         let mut values = self.to_values();
         for (value, column) in values.iter_mut().zip(self.kind().columns()) {
             if column.role == ColumnRole::Volatile {
-                *value = resting(column);
+                *value = column.resting();
             }
         }
         values
@@ -188,20 +188,10 @@ impl Row {
             .iter()
             .map(|column| match row.get(column.name) {
                 Some(json) => Value::from_json(json),
-                None => Ok(resting(column)),
+                None => Ok(column.resting()),
             })
             .collect::<Result<Vec<_>>>()?;
         kind.decode(&values).map(Some)
-    }
-}
-
-/// What a volatile column holds when nothing is known.
-fn resting(column: &Column) -> Value {
-    use super::value::ColumnType;
-    match (column.nullable, column.column_type) {
-        (true, _) => Value::Null,
-        (false, ColumnType::Int) => Value::Int(0),
-        (false, ColumnType::Text) => Value::Text(String::new()),
     }
 }
 

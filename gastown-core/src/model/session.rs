@@ -64,6 +64,33 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// One of the things that a session leaves in segments beside the town's database.
+    pub enum OutputStream = "output stream" {
+        /// What it printed, standard output and error in the order of arrival.
+        Output = "output",
+        /// Its structured events: lines of JSON.
+        Events = "events",
+    }
+}
+
+#[allow(clippy::derivable_impls, reason = "the macro derives for all words alike")]
+impl Default for OutputStream {
+    fn default() -> Self {
+        Self::Output
+    }
+}
+
+text_enum! {
+    /// Why a line of structured events has no meaning.
+    pub enum EventFlaw = "event flaw" {
+        /// It is no JSON.
+        Malformed = "malformed",
+        /// Its beginning or its end is missing: dropped, never written, or on the page before or after.
+        Incomplete = "incomplete",
+    }
+}
+
 /// What an exit means for the bead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {

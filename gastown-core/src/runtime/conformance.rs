@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    CAPABILITY_FILE_VAR, ContainerRuntime, ExitOutcome, ExitRecord, Script, SecretText, SessionSpec, SessionState,
+    CAPABILITY_FILE_VAR, ContainerRuntime, EVENTS_FILE_VAR, ExitOutcome, ExitRecord, Script, SecretText, SessionSpec,
+    SessionState,
 };
-use crate::model::{ErrorKind, SessionId};
+use crate::model::{ErrorKind, OutputStream, SessionId};
 
 /// Only guards against hanging for ever.
 const HANG: Duration = Duration::from_secs(60);
@@ -32,6 +33,8 @@ pub enum Act {
     Dies(i32),
     /// Prints the text and a line end, then ends with 0.
     Says(String),
+    /// Writes the text to the file for its structured events, then ends with 0.
+    Tells(String),
     /// Prints that many lines of 50 bytes, each `y` and a line end at its end, then ends with 0.
     PrintsLines(u64),
     /// Prints `ready` and then runs until it is stopped.
@@ -58,6 +61,10 @@ impl Act {
             Self::Exits(code) => format!("exit {code}"),
             Self::Dies(signal) => format!("kill -{signal} $$"),
             Self::Says(text) => return ["/bin/echo", text].map(str::to_owned).into(),
+            Self::Tells(text) => {
+                let tell = format!("printf %s \"$1\" >> \"${EVENTS_FILE_VAR}\"");
+                return ["/bin/sh", "-c", &tell, "sh", text].map(str::to_owned).into();
+            }
             Self::PrintsLines(count) => format!("yes {} | head -n {count}", "y".repeat(49)),
             Self::Hangs => "echo ready; exec sleep 1000".to_owned(),
             Self::EndsOnTerm => {
@@ -279,6 +286,77 @@ cases! {
             offset = chunk.next_offset();
         }
         assert_eq!((seen, offset), (kept, record.output_bytes), "the end is kept, the middle is not");
+    }
+
+    /// What was read once is read again, in pieces of any size, also after the end.
+    async fn what_was_read_is_read_again(bench: &Bench) {
+        let session = bench.start_until_ready(Act::EndsOnTerm).await;
+        let read = async |offset, most| guard(bench.runtime.output(&session, offset, most)).await;
+        let before = read(0, 100).await;
+        assert_eq!(read(0, 100).await, before);
+        bench.stop(&session, LONG_GRACE).await;
+        bench.wait(&session).await;
+        let mut bytes = Vec::new();
+        for offset in 0..10 {
+            let piece = read(offset, 1).await;
+            assert_eq!(piece.offset, offset);
+            bytes.extend(piece.bytes);
+        }
+        assert_eq!(bytes, b"ready\nbye\n");
+        for offset in [10, 11, u64::MAX / 2] {
+            assert!(read(offset, 100).await.bytes.is_empty(), "beyond the end there is nothing");
+        }
+    }
+
+    /// Who follows a session wakes when it prints, and sees all of it by its end.
+    async fn who_follows_is_woken_by_output(bench: &Bench) {
+        let session = bench.start_until_ready(Act::EndsOnTerm).await;
+        let follow = async {
+            loop {
+                let chunk = guard(bench.runtime.output(&session, 6, 100)).await;
+                if !chunk.bytes.is_empty() {
+                    return chunk.bytes;
+                }
+                guard(bench.runtime.grown(&session, OutputStream::Output, 6)).await;
+            }
+        };
+        let gone_at_once = bench.runtime.grown(&session, OutputStream::Output, 6);
+        assert!(futures_util::FutureExt::now_or_never(gone_at_once).is_none(), "there is nothing yet");
+        let (seen, ()) = tokio::join!(follow, bench.stop(&session, LONG_GRACE));
+        assert_eq!(seen, b"bye\n");
+        // What is there already is not waited for.
+        guard(bench.runtime.grown(&session, OutputStream::Output, 0)).await;
+    }
+
+    /// Structured events are kept beside the output, with offsets of their own, torn lines included.
+    async fn events_are_kept_beside_the_output(bench: &Bench) {
+        if bench.runtime.capabilities().keeps_events {
+            let lines = "{\"kind\":\"began\"}\nno JSON\n{\"torn\"";
+            let mut spec = bench.spec("s-1", &Act::Tells(lines.to_owned()));
+            spec.events_bytes_max = 1 << 20;
+            assert_eq!(bench.run(&spec).await.outcome, ExitOutcome::Exited { code: 0 });
+            let all = guard(bench.runtime.events(&spec.session, 0, 1000)).await;
+            assert_eq!((all.offset, all.bytes.as_slice()), (0, lines.as_bytes()));
+            let part = guard(bench.runtime.events(&spec.session, 17, 8)).await;
+            assert_eq!((part.offset, part.bytes.as_slice()), (17, &lines.as_bytes()[17..25]));
+            assert!(guard(bench.runtime.events(&spec.session, 1000, 1)).await.bytes.is_empty());
+            assert_eq!(bench.printed(&spec.session).await, "");
+        }
+    }
+
+    /// What was forgotten is gone with its output, and tidying up afterwards harms nobody.
+    async fn what_is_forgotten_is_gone(bench: &Bench) {
+        for name in ["s-1", "s-2"] {
+            bench.run(&bench.spec(name, &Act::Says(name.to_owned()))).await;
+        }
+        guard(bench.runtime.forget(&id("s-1"))).await;
+        guard(bench.runtime.forget(&id("s-1"))).await;
+        guard(bench.runtime.tidy()).await;
+        let error = bench.runtime.output(&id("s-1"), 0, 1).await.expect_err("it is gone");
+        assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, "session_unknown"));
+        assert_eq!(bench.printed(&id("s-2")).await, "s-2\n");
+        let kept: Vec<_> = guard(bench.runtime.list()).await;
+        assert_eq!((kept.len(), kept[0].kept_bytes, kept[0].output_dropped_bytes), (1, 4, 0));
     }
 
     /// An agent that never ends is stopped.

@@ -12,21 +12,25 @@ mod secret;
 mod session;
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Result, SessionId};
+use crate::model::{OutputStream, Result, SessionId};
 
 #[cfg(all(feature = "process", target_os = "linux"))]
-pub use process::{ProcessOptions, ProcessRuntime, Supervisor, session_main};
+pub use process::{ProcessOptions, ProcessRuntime, Supervisor, copy_output, session_main};
 #[cfg(feature = "testkit")]
 pub use scripted::{Script, ScriptedRuntime};
 pub use secret::SecretText;
 pub use session::{
-    CAPABILITY_FILE_VAR, Capabilities, ExitOutcome, ExitRecord, GRACE_DEFAULT, OUTPUT_BYTES_MAX_DEFAULT, OutputChunk,
-    SessionSpec, SessionState, SessionStatus,
+    CAPABILITY_FILE_VAR, Capabilities, CopiedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord, GRACE_DEFAULT,
+    OUTPUT_BYTES_MAX_DEFAULT, OutputChunk, SessionSpec, SessionState, SessionStatus,
 };
+
+/// How long a runtime that is not told of output waits before somebody who follows it looks again.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs sessions: starts an agent's program, knows how it ended, and ends it with everything it started.
 ///
@@ -82,4 +86,45 @@ pub trait ContainerRuntime: Send + Sync + Debug + 'static {
     /// Offsets count every byte that was printed. Where bytes at `offset` were dropped, the chunk starts at the next byte
     /// that was kept. An empty chunk means that there is nothing at or after `offset` yet.
     async fn output(&self, session: &SessionId, offset: u64, bytes_max: usize) -> Result<OutputChunk>;
+
+    /// Reads the structured events that the agent wrote, from a byte offset on.
+    ///
+    /// # Contract
+    ///
+    /// As for [`ContainerRuntime::output`], with offsets of its own. A runtime without such events keeps this default, which
+    /// never has any.
+    async fn events(&self, _session: &SessionId, offset: u64, _bytes_max: usize) -> Result<OutputChunk> {
+        Ok(OutputChunk::new(offset, Vec::new()))
+    }
+
+    /// Waits until there may be bytes of a stream at or after `offset`.
+    ///
+    /// # Contract
+    ///
+    /// It may return for nothing, and need not return when the session ends ([`ContainerRuntime::wait`] does). Dropping it
+    /// leaves nothing behind. The default returns after [`LOOK_AGAIN`]; a runtime that is told of output does better.
+    async fn grown(&self, _session: &SessionId, _stream: OutputStream, _offset: u64) -> Result<()> {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        Ok(())
+    }
+
+    /// Finishes what a removal that was broken off left behind.
+    ///
+    /// # Contract
+    ///
+    /// Idempotent, and harmless beside [`ContainerRuntime::forget`] and [`ContainerRuntime::start`] of other hosts.
+    async fn tidy(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Copies what every session has left into the new folder `to`, beside those that run; for a backup.
+    ///
+    /// # Contract
+    ///
+    /// What is copied of a session is what a reader could have read at one moment. A session that had not ended is lost in
+    /// the copy, for it runs where it was started. Everything is on disk when this returns. The default copies nothing: a runtime
+    /// that keeps output elsewhere has it kept there.
+    async fn copy_output(&self, _to: &Path) -> Result<CopiedOutput> {
+        Ok(CopiedOutput::default())
+    }
 }

@@ -12,7 +12,7 @@ use super::conformance::Act;
 use super::{
     Capabilities, ContainerRuntime, ExitOutcome, ExitRecord, OutputChunk, SessionSpec, SessionState, SessionStatus,
 };
-use crate::model::{Error, Result, SessionId, Timestamp};
+use crate::model::{Error, OutputStream, Result, SessionId, Timestamp};
 
 /// What one scripted session does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Script {
     pub output: Vec<u8>,
     /// How it ends at once; without one it runs until it is stopped, finished, or out of time.
     pub outcome: Option<ExitOutcome>,
+    /// The structured events it writes at once, as lines.
+    pub events: Vec<u8>,
     /// What it prints when it is asked to stop; without one it does not hear the asking.
     pub last_words: Option<Vec<u8>>,
 }
@@ -29,18 +31,25 @@ pub struct Script {
 impl Script {
     /// Ends at once.
     pub fn ends(outcome: ExitOutcome) -> Self {
-        Self { output: Vec::new(), outcome: Some(outcome), last_words: Some(Vec::new()) }
+        Self { outcome: Some(outcome), ..Self::hangs() }
     }
 
     /// Runs until it is stopped, finished, or out of time.
     pub fn hangs() -> Self {
-        Self { output: Vec::new(), outcome: None, last_words: Some(Vec::new()) }
+        Self { output: Vec::new(), events: Vec::new(), outcome: None, last_words: Some(Vec::new()) }
     }
 
     /// Prints this first.
     #[must_use]
     pub fn prints(mut self, output: impl Into<Vec<u8>>) -> Self {
         self.output = output.into();
+        self
+    }
+
+    /// Writes these lines of events.
+    #[must_use]
+    pub fn tells(mut self, events: impl Into<Vec<u8>>) -> Self {
+        self.events = events.into();
         self
     }
 
@@ -52,6 +61,7 @@ impl Script {
             Act::Exits(code) => Self::ends(ExitOutcome::Exited { code: *code }),
             Act::Dies(signal) => Self::ends(ExitOutcome::Signalled { signal: *signal }),
             Act::Says(text) => done.prints(format!("{text}\n")),
+            Act::Tells(lines) => done.tells(lines.clone()),
             Act::PrintsLines(count) => {
                 let line = format!("{}\n", "y".repeat(49));
                 done.prints(line.repeat(usize::try_from(*count).unwrap_or(usize::MAX)))
@@ -88,6 +98,8 @@ struct Scripted {
     tail: Vec<u8>,
     tail_offset: u64,
     ended: watch::Sender<bool>,
+    /// How much it has printed.
+    printed: watch::Sender<u64>,
 }
 
 impl ScriptedRuntime {
@@ -101,6 +113,16 @@ impl ScriptedRuntime {
     /// Ends a session that runs; `false` where it does not.
     pub fn finish(&self, session: &SessionId, outcome: ExitOutcome) -> bool {
         lock(&self.state).end(session, outcome)
+    }
+
+    /// Has a session that runs print more; `false` where it does not run.
+    pub fn print(&self, session: &SessionId, bytes: &[u8]) -> bool {
+        let mut state = lock(&self.state);
+        let is_running = state.status(session).state == SessionState::Running;
+        if is_running {
+            state.print(session, bytes);
+        }
+        is_running
     }
 }
 
@@ -135,10 +157,13 @@ impl State {
         status.lease_at = Some(at);
         status.output_bytes = script.output.len() as u64;
         status.last_output_at = (!script.output.is_empty()).then_some(at);
+        status.kept_bytes = (head.len() + tail.len() + script.events.len()) as u64;
+        status.output_dropped_bytes = (rest.len() - tail.len()) as u64;
         let scripted = Scripted {
             head: head.to_vec(),
             tail: tail.to_vec(),
             tail_offset: (script.output.len() - tail.len()) as u64,
+            printed: watch::Sender::new(status.output_bytes),
             status,
             script: Script { output: Vec::new(), ..script.clone() },
             ended: watch::Sender::new(false),
@@ -147,6 +172,16 @@ impl State {
         if let Some(outcome) = script.outcome {
             self.end(&spec.session, outcome);
         }
+    }
+
+    fn print(&mut self, session: &SessionId, bytes: &[u8]) {
+        let at = self.now();
+        let Some(known) = self.sessions.get_mut(session) else { return };
+        known.tail.extend(bytes);
+        known.status.output_bytes += bytes.len() as u64;
+        known.status.kept_bytes += bytes.len() as u64;
+        known.status.last_output_at = Some(at);
+        known.printed.send_replace(known.status.output_bytes);
     }
 
     fn end(&mut self, session: &SessionId, outcome: ExitOutcome) -> bool {
@@ -161,7 +196,7 @@ impl State {
             started_at: known.status.started_at.unwrap_or(ended_at),
             ended_at,
             output_bytes: known.status.output_bytes,
-            output_dropped_bytes: known.tail_offset - known.head.len() as u64,
+            output_dropped_bytes: known.status.output_dropped_bytes,
         });
         known.ended.send_replace(true);
         true
@@ -171,8 +206,7 @@ impl State {
     fn ask(&mut self, session: &SessionId) -> bool {
         let Some(known) = self.sessions.get_mut(session) else { return true };
         let Some(words) = known.script.last_words.take() else { return false };
-        known.status.output_bytes += words.len() as u64;
-        known.tail.extend(words);
+        self.print(session, &words);
         self.end(session, ExitOutcome::Stopped);
         true
     }
@@ -181,7 +215,7 @@ impl State {
 #[async_trait]
 impl ContainerRuntime for ScriptedRuntime {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none()
+        Capabilities { keeps_events: true, ..Capabilities::none() }
     }
 
     async fn start(&self, spec: &SessionSpec) -> Result<SessionStatus> {
@@ -248,9 +282,7 @@ impl ContainerRuntime for ScriptedRuntime {
 
     async fn output(&self, session: &SessionId, offset: u64, bytes_max: usize) -> Result<OutputChunk> {
         let state = lock(&self.state);
-        let known = state.sessions.get(session).ok_or_else(|| {
-            Error::not_found("session_unknown", format!("session {session} is not known here")).with("session", session)
-        })?;
+        let known = state.sessions.get(session).ok_or_else(|| unknown(session))?;
         let in_head = offset < known.head.len() as u64;
         let (from, kept) = if in_head { (0, &known.head) } else { (known.tail_offset, &known.tail) };
         let skip = usize::try_from(offset.saturating_sub(from)).unwrap_or(usize::MAX).min(kept.len());
@@ -258,4 +290,23 @@ impl ContainerRuntime for ScriptedRuntime {
         let at = if bytes.is_empty() { offset } else { from + skip as u64 };
         Ok(OutputChunk::new(at, bytes))
     }
+
+    async fn events(&self, session: &SessionId, offset: u64, bytes_max: usize) -> Result<OutputChunk> {
+        let state = lock(&self.state);
+        let known = state.sessions.get(session).ok_or_else(|| unknown(session))?;
+        let events = known.script.events.iter().skip(usize::try_from(offset).unwrap_or(usize::MAX));
+        Ok(OutputChunk::new(offset, events.copied().take(bytes_max).collect()))
+    }
+
+    async fn grown(&self, session: &SessionId, _stream: OutputStream, offset: u64) -> Result<()> {
+        let printed = lock(&self.state).sessions.get(session).map(|known| known.printed.subscribe());
+        let mut printed = printed.ok_or_else(|| unknown(session))?;
+        // One that was forgotten meanwhile has ended.
+        let _ = printed.wait_for(|bytes| *bytes > offset).await;
+        Ok(())
+    }
+}
+
+fn unknown(session: &SessionId) -> Error {
+    Error::not_found("session_unknown", format!("session {session} is not known here")).with("session", session)
 }

@@ -12,6 +12,8 @@ use crate::model::{Error, Result, SessionId, Timestamp};
 
 /// The variable that names the private file with the session's capability.
 pub const CAPABILITY_FILE_VAR: &str = "GASTOWN_CAPABILITY_FILE";
+/// The variable that names the file to which an agent appends its structured events, one JSON value a line.
+pub const EVENTS_FILE_VAR: &str = "GASTOWN_EVENTS_FILE";
 /// How much output of a session is kept unless the spec says otherwise: 64 MiB.
 pub const OUTPUT_BYTES_MAX_DEFAULT: u64 = 64 << 20;
 /// How long an agent has between SIGTERM and SIGKILL unless the spec says otherwise.
@@ -33,6 +35,9 @@ pub struct SessionSpec {
     pub timeout: Option<Duration>,
     /// How much output is kept in bytes: its first half, and the end of it.
     pub output_bytes_max: u64,
+    /// How much of its structured events is kept in bytes, as of the output; with 0 there are none, and no
+    /// [`EVENTS_FILE_VAR`].
+    pub events_bytes_max: u64,
     /// How long it has between SIGTERM and SIGKILL when its time is over.
     pub grace: Duration,
     /// A secret handed over in a private file that [`CAPABILITY_FILE_VAR`] names.
@@ -53,6 +58,7 @@ impl SessionSpec {
             env: BTreeMap::new(),
             timeout: None,
             output_bytes_max: OUTPUT_BYTES_MAX_DEFAULT,
+            events_bytes_max: 0,
             grace: GRACE_DEFAULT,
             capability: None,
         }
@@ -74,9 +80,12 @@ impl SessionSpec {
         if !self.workspace.is_absolute() {
             return wrong("a workspace that is not an absolute path");
         }
-        if self.env.iter().any(|(name, value)| {
-            name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') || name == CAPABILITY_FILE_VAR
-        }) {
+        let is_ours = |name: &str| name == CAPABILITY_FILE_VAR || name == EVENTS_FILE_VAR;
+        if self
+            .env
+            .iter()
+            .any(|(name, value)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') || is_ours(name))
+        {
             return wrong("a variable that cannot be set");
         }
         Ok(())
@@ -96,12 +105,20 @@ pub struct Capabilities {
     pub closes_descriptors: bool,
     /// Sessions are real processes of this machine with a process id.
     pub real_processes: bool,
+    /// An agent finds a file for its structured events in [`EVENTS_FILE_VAR`], and they are kept.
+    pub keeps_events: bool,
 }
 
 impl Capabilities {
     /// The least a runtime can do; set what is better.
     pub const fn none() -> Self {
-        Self { survives_host: false, kills_tree: false, closes_descriptors: false, real_processes: false }
+        Self {
+            survives_host: false,
+            kills_tree: false,
+            closes_descriptors: false,
+            real_processes: false,
+            keeps_events: false,
+        }
     }
 }
 
@@ -123,12 +140,28 @@ pub struct SessionStatus {
     pub last_output_at: Option<Timestamp>,
     /// How many bytes it has printed.
     pub output_bytes: u64,
+    /// How many of them are not kept.
+    #[serde(default)]
+    pub output_dropped_bytes: u64,
+    /// How many bytes are kept of its output and of its events.
+    #[serde(default)]
+    pub kept_bytes: u64,
 }
 
 impl SessionStatus {
     /// The status of a session of which nothing but its state is known.
     pub fn new(session: SessionId, state: SessionState) -> Self {
-        Self { session, state, pid: None, started_at: None, lease_at: None, last_output_at: None, output_bytes: 0 }
+        Self {
+            session,
+            state,
+            pid: None,
+            started_at: None,
+            lease_at: None,
+            last_output_at: None,
+            output_bytes: 0,
+            output_dropped_bytes: 0,
+            kept_bytes: 0,
+        }
     }
 }
 
@@ -233,4 +266,14 @@ impl OutputChunk {
     pub fn next_offset(&self) -> u64 {
         self.offset + self.bytes.len() as u64
     }
+}
+
+/// What a copy of the output holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CopiedOutput {
+    /// How many sessions.
+    pub sessions: u64,
+    /// How many bytes of their output and events.
+    pub bytes: u64,
 }

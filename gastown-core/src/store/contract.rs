@@ -364,7 +364,8 @@ pub trait Txn: Reader {
     ///
     /// # Contract
     /// The first has the `seq` behind [`Reader::head`], the others follow without a gap; anything else is refused with
-    /// `event_order` ([`Internal`](crate::ErrorKind::Internal)) and changes nothing.
+    /// `event_order` ([`Internal`](crate::ErrorKind::Internal)) and changes nothing. An empty journal may begin with any
+    /// `seq` but 0: that of a restored town does where its beginning was archived.
     fn append(&mut self, events: &[Event]) -> Result<()>;
 
     /// Appends entries of which a part is text already.
@@ -492,7 +493,12 @@ pub fn check_truncation(head: &Head, through: u64) -> Result<()> {
 /// # Errors
 /// `event_order` ([`Internal`](crate::ErrorKind::Internal)).
 pub fn check_order<'e>(head: &Head, events: impl IntoIterator<Item = &'e Event>) -> Result<()> {
-    for (wanted, event) in (head.seq + 1..).zip(events) {
+    let mut events = events.into_iter().peekable();
+    let first = match events.peek() {
+        Some(event) if head.seq == 0 && event.seq > 0 => event.seq,
+        _ => head.seq + 1,
+    };
+    for (wanted, event) in (first..).zip(events) {
         if event.seq != wanted {
             return Err(Error::internal(
                 "event_order",

@@ -9,6 +9,7 @@
 #[cfg(any(test, feature = "store-kit"))]
 pub mod conformance;
 mod contract;
+pub mod dump;
 pub mod index;
 mod listener;
 mod memory;

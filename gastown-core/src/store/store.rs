@@ -247,6 +247,25 @@ impl Store {
         answered.await.map_err(|_| closed())?
     }
 
+    /// Runs `job` on a fresh snapshot with a connection and a thread of its own: for what reads for long.
+    ///
+    /// # Errors
+    /// The job's own, `command_panicked`, `store_closed`, and what the backend answers.
+    pub async fn read_aside<T, F>(&self, job: F) -> Result<T>
+    where
+        F: FnOnce(&dyn Reader) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (town, quarantine) = (self.shared.town.clone(), Arc::clone(&self.shared.quarantine));
+        self.aside(move |connection| {
+            let reader = connection.read(&town)?;
+            let result = job(&*reader);
+            quarantine.collect(&*reader);
+            result
+        })
+        .await
+    }
+
     /// Runs `job` with a read connection and a thread of its own, so that nobody waits for it.
     ///
     /// Dropped before it answers, the job goes on to its end.

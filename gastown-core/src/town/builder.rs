@@ -22,6 +22,7 @@ pub struct TownBuilder {
     pub(super) store: StoreOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) seed: Option<u64>,
+    pub(super) restore: Option<PathBuf>,
     #[cfg(feature = "sqlite")]
     pub(super) sqlite: crate::store::SqliteOptions,
     #[cfg(feature = "git")]
@@ -46,6 +47,7 @@ impl TownBuilder {
             store: StoreOptions::default(),
             clock: Arc::new(SystemClock),
             seed: None,
+            restore: None,
             #[cfg(feature = "sqlite")]
             sqlite: crate::store::SqliteOptions::default(),
             #[cfg(feature = "git")]
@@ -139,7 +141,28 @@ impl TownBuilder {
     /// `town_folder` where the folder cannot be made, and those of the backend: `schema_newer`, `not_a_town`,
     /// `store_read_only`, …
     pub async fn open(self) -> Result<Town> {
-        Town::open(self).await
+        match self.restore.clone() {
+            Some(from) => Town::restore(self, &from).await,
+            None => Town::open(self).await,
+        }
+    }
+
+    /// Opens a town from a backup's folder ([`Upkeep::backup`](super::Upkeep::backup)) or from a file of its records
+    /// ([`Upkeep::export`](super::Upkeep::export)), which may come from another backend.
+    ///
+    /// Everything in the backup is compared with what was written before anything is taken from it. The town, its
+    /// journal and its settings are as they were; `town.restored` is journaled. Repositories are fetched again from
+    /// their remotes; a session that was running is found lost, and its bead is handed out anew.
+    ///
+    /// Killed in the middle, it leaves no town, and can be repeated.
+    ///
+    /// # Errors
+    /// `town_not_empty` where there is a town already, `town_mismatch` where the backup is of a town with another name,
+    /// `backup_missing`, `backup_damaged`, `backup_newer`, those of [`dump::read`](crate::store::dump::read), and those
+    /// of [`TownBuilder::open`].
+    pub async fn restore(mut self, from: impl AsRef<Path>) -> Result<Town> {
+        self.restore = Some(from.as_ref().to_owned());
+        self.open().await
     }
 
     pub(super) fn make_dir(&self) -> Result<()> {

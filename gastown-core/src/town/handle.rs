@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::operation::{Agents, Beads, Convoys, Events, Operation, Reviews, Rigs, Sessions};
+use super::operation::{Agents, Beads, Convoys, Events, Operation, Reviews, Rigs, Sessions, Upkeep};
 use super::town::Town;
 use crate::failpoint;
 use crate::model::{Error, Result, Scope, refusal};
@@ -36,6 +36,11 @@ impl Handle {
     #[must_use]
     pub fn with_key(&self, key: impl Into<String>) -> Self {
         Self { key: Some(key.into()), ..self.clone() }
+    }
+
+    /// The same handle without a key: for what an operation does in several commands.
+    pub(super) fn without_key(&self) -> Self {
+        Self { key: None, ..self.clone() }
     }
 
     /// The town.
@@ -76,6 +81,11 @@ impl Handle {
     /// Merge requests: list.
     pub fn reviews(&self) -> Reviews {
         Reviews(self.clone())
+    }
+
+    /// The whole town: health, backup, check, archive.
+    pub fn upkeep(&self) -> Upkeep {
+        Upkeep(self.clone())
     }
 
     /// The journal: read, watch.

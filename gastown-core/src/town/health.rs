@@ -40,6 +40,18 @@ pub struct Health {
     pub sessions_survive: bool,
     /// Commands that wait for the writer.
     pub queue_depth: usize,
+    /// The storage backend: `sqlite`, `postgres`, `memory`, or a host's own.
+    pub backend: String,
+    /// What survives a commit: `full`, `normal`, or `none` where nothing does; empty where the backend does not say.
+    pub durability: String,
+    /// The version of the database's schema; 0 where it has none.
+    pub schema: u32,
+    /// The database's size in bytes, where the backend knows it.
+    pub database_bytes: Option<u64>,
+    /// Rows that were met and cannot be read, at most 100; they are left out of every list and stop nothing else.
+    pub unreadable: Vec<UnreadableRow>,
+    /// The first entry of the journal that is not archived; 0 while there is none.
+    pub first: u64,
     /// Where the journal ends.
     pub head: u64,
     /// Effects that wait to be begun.
@@ -50,6 +62,15 @@ pub struct Health {
     pub effects_ambiguous: usize,
     /// The effects that were given up, newest last, at most 100: which, and why.
     pub effects_refused: Vec<RefusedEffect>,
+}
+
+/// A row that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadableRow {
+    /// Its table and key.
+    pub row: String,
+    /// What is wrong with it.
+    pub problem: String,
 }
 
 /// An effect that was given up.
@@ -63,7 +84,15 @@ pub struct RefusedEffect {
 
 pub(super) async fn health(handle: &Handle, operation: &'static Operation, input: All) -> Result<Health> {
     let mut health = handle.ask(operation, input, counted).await?;
-    health.queue_depth = handle.town().shared.store.queue_depth();
+    let store = &handle.town().shared.store;
+    health.queue_depth = store.queue_depth();
+    let described = store.describe().await?;
+    store.backend_name().clone_into(&mut health.backend);
+    described.durability.clone_into(&mut health.durability);
+    (health.schema, health.database_bytes) = (described.schema, described.bytes);
+    let unreadable = store.unreadable().await?.into_iter();
+    let told = unreadable.map(|row| UnreadableRow { row: row.key.to_string(), problem: row.error.chain() });
+    health.unreadable = told.collect();
     #[cfg(all(feature = "git", feature = "process"))]
     {
         use crate::executor::PumpState;
@@ -89,6 +118,12 @@ fn counted(view: View<'_>, _: &All) -> Result<Health> {
         engine: EngineState::Off,
         sessions_survive: false,
         queue_depth: 0,
+        backend: String::new(),
+        durability: String::new(),
+        schema: 0,
+        database_bytes: None,
+        unreadable: Vec::new(),
+        first: view.whole_town()?.events(0, 1)?.first().map_or(0, |event| event.seq),
         head: view.whole_town()?.head()?.seq,
         effects_planned: of(EffectState::Planned)?.len(),
         effects_issued: of(EffectState::Issued)?.len() + of(EffectState::Probing)?.len(),

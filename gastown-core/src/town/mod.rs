@@ -2,7 +2,7 @@
 //!
 //! A [`Town`] is opened by its builder. Handles carry a scope and reach the operations, grouped by noun:
 //! [`Handle::beads`], [`Handle::convoys`], [`Handle::agents`], [`Handle::rigs`], [`Handle::sessions`],
-//! [`Handle::reviews`], [`Handle::events`]. [`operations`] lists them all as data.
+//! [`Handle::reviews`], [`Handle::events`], [`Handle::upkeep`]. [`operations`] lists them all as data.
 
 mod builder;
 mod clock;
@@ -12,17 +12,25 @@ mod health;
 mod model_test;
 mod operation;
 mod options;
+mod output;
 mod replay;
+mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
+mod upkeep;
 mod watch;
 
 pub use builder::TownBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use handle::Handle;
-pub use health::{EngineState, Health};
-pub use operation::{Agents, Beads, Convoys, Events, Operation, OperationKind, Reviews, Rigs, Sessions, operations};
+pub use health::{EngineState, Health, RefusedEffect, UnreadableRow};
+pub use operation::{
+    Agents, Beads, Convoys, Events, Operation, OperationKind, Reviews, Rigs, Sessions, Upkeep, operations,
+};
 pub use options::TownOptions;
+pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};
 pub use replay::Replay;
+pub use sweep::OutputSweep;
 pub use town::Town;
+pub use upkeep::{Archive, Archived, Backup, Checked, Exported, Finding, Vacuumed, WriteTo};
 pub use watch::Watch;

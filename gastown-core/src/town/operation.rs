@@ -2,6 +2,9 @@
 
 use super::handle::{Handle, from_json, to_json};
 use super::health::{self, Health};
+use super::output::{self, Follow, OutputPage, OutputQuery};
+use super::sweep::{self, OutputSweep};
+use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed, WriteTo};
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
@@ -283,9 +286,13 @@ operations! {
     /// ```
     sessions as Sessions {
         /// Reads one session.
-        ask "sessions.get" get(SessionRef) -> Session = sessions::get, for [Mayor Polecat Refinery Witness Crew];
+        outside "sessions.get" get(SessionRef) -> Session = output::session, for [Mayor Polecat Refinery Witness Crew];
         /// Lists the sessions of a bead or in a state.
         ask "sessions.list" list(SessionFilter) -> SessionList = sessions::list, for [Mayor Refinery Witness Crew];
+        /// Reads what a session printed or its structured events, a page at a time, while it runs and afterwards.
+        outside "sessions.output" output(OutputQuery) -> OutputPage = output::output, for [Mayor Polecat Refinery Witness Crew];
+        /// Removes the output of ended sessions that is too old or too much, as the engine does by itself.
+        outside "sessions.sweep" sweep(All) -> OutputSweep = sweep::sweep, for [];
         /// Has a session stopped; its bead is open again and not slung.
         change "sessions.stop" stop(SessionRef) -> Session = sessions::stop, for [Mayor Witness];
     }
@@ -310,7 +317,7 @@ operations! {
         /// Lists the merge requests of a source or in a state.
         ask "reviews.list" list(ReviewFilter) -> ReviewList = reviews::list, for [Mayor Polecat Refinery Witness Crew];
     }
-    /// The journal and the town's health.
+    /// The journal.
     ///
     /// ```
     /// # use gastown_core::*;
@@ -323,7 +330,6 @@ operations! {
     /// let mut watch = events.watch(0)?;
     /// assert_eq!(watch.next().await?.kind, "town.founded");
     /// assert_eq!(events.since(EventsSince::default()).await?.head, 1);
-    /// assert_eq!(events.health(All {}).await?.head, 1);
     /// # town.close().await?;
     /// # Ok::<(), Error>(())
     /// # }).unwrap();
@@ -331,8 +337,52 @@ operations! {
     events as Events {
         /// Reads the journal behind a place.
         ask "events.since" since(EventsSince) -> EventPage = events::since, for [];
-        /// Says how the town is: its engine, its queue, what waits and what was given up.
-        outside "events.health" health(All) -> Health = health::health, for [];
+    }
+    /// What a town's owner does with the whole of it.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// let upkeep = town.operator().upkeep();
+    /// let bead = town.operator().beads().create(NewBead::titled("Tidy the harbour")).await?;
+    /// assert_eq!(upkeep.check(All {}).await?.findings, []);
+    ///
+    /// let backup = folder.path().join("monday");
+    /// upkeep.backup(backup.as_path()).await?;
+    /// let again = Town::builder(folder.path().join("again")).from_env().restore(&backup).await?;
+    /// assert_eq!(again.operator().beads().get(&bead.id).await?, bead);
+    /// # again.close().await?;
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    upkeep as Upkeep {
+        /// Says how the town is: its engine, its queue, its database, what waits and what was given up.
+        outside "upkeep.health" health(All) -> Health = health::health, for [];
+        /// Looks over the database, every row, the journal and its archives while the town works on.
+        outside "upkeep.check" check(All) -> Checked = upkeep::check, for [];
+        /// Copies the town to a new folder while it works on.
+        outside "upkeep.backup" backup(WriteTo) -> Backup = upkeep::backup, for [];
+        /// Writes the town's records as lines of JSON to a new file while it works on.
+        outside "upkeep.export" export(WriteTo) -> Exported = upkeep::export, for [];
+        /// Puts away what is over: beads and effects, the beginning of the journal; into files first.
+        outside "upkeep.archive" archive(Archive) -> Archived = upkeep::archive, for [];
+        /// Gives back the space of what was deleted; commands wait meanwhile, reads go on.
+        outside "upkeep.vacuum" vacuum(All) -> Vacuumed = upkeep::vacuum, for [];
+    }
+}
+
+impl Sessions {
+    /// Follows what a session prints, or its structured events, from `after` on until it has ended.
+    ///
+    /// # Errors
+    /// `limit_out_of_range`; what the session itself has to say, its first page says.
+    pub fn follow(&self, input: impl Into<OutputQuery>) -> Result<Follow> {
+        Follow::new(self.0.clone(), input.into())
     }
 }
 
@@ -351,7 +401,7 @@ pub fn operations() -> &'static [Operation] {
     OPERATIONS
 }
 
-fn operation(name: &str) -> &'static Operation {
+pub(super) fn operation(name: &str) -> &'static Operation {
     OPERATIONS.iter().find(|operation| operation.name == name).expect("the name is the table's own")
 }
 

@@ -18,6 +18,8 @@ pub struct TownOptions {
     pub durability: Option<String>,
     /// Ids are made from this seed instead of a random one.
     pub seed: Option<u64>,
+    /// A backup or an export that the town is made from: see [`TownBuilder::restore`].
+    pub restore: Option<PathBuf>,
     /// The `gastown` program, which supervises sessions.
     pub program: Option<PathBuf>,
     /// Where `program` is left out, the folder to look for it in before the `PATH`.
@@ -50,6 +52,7 @@ impl TownBuilder {
         if let Some(seed) = options.seed {
             self = self.seed(seed);
         }
+        self.restore = options.restore.or(self.restore);
         #[cfg(feature = "sqlite")]
         if let Some(durability) = &options.durability {
             self.sqlite.durability = match durability.as_str() {

@@ -1,18 +1,20 @@
 //! The rows, rebuilt from the journal.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::upkeep;
 use crate::model::value::Value;
-use crate::model::{Error, Head, Key, Result, Row, RowKind};
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind};
 use crate::store::{Position, Reader, Scan, index};
 
 /// What a replay of the journal found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Replay {
-    /// How many events were played.
+    /// How many events were played, archived ones too.
     pub events: u64,
     /// How many rows they gave.
     pub rows: u64,
@@ -20,62 +22,77 @@ pub struct Replay {
     pub differences: Vec<String>,
 }
 
+/// The most differences that are told.
+const DIFFERENCES_MAX: usize = 100;
+
 /// Plays the whole journal and compares what it gives with the stored rows; volatile columns are left out.
-pub(super) fn replay(reader: &dyn Reader) -> Result<Replay> {
-    let mut rows: BTreeMap<Key, Vec<Value>> = BTreeMap::new();
-    let mut head = Head::default();
+///
+/// What was archived is read from the files in the town's folder.
+pub(super) fn replay(reader: &dyn Reader, dir: &Path) -> Result<Replay> {
+    let mut player = Player::default();
+    let first = reader.events(0, 1)?.first().map_or(1, |event| event.seq);
+    upkeep::archived_events(dir, first, &mut |event| player.play(&event))?;
     loop {
-        let events = reader.events(head.seq, 1_000)?;
+        let events = reader.events(player.head.seq, 1_000)?;
         if events.is_empty() {
             break;
         }
-        for event in events {
-            if event.seq != head.seq + 1 || event.hash != event.hash_after(&head.hash) {
-                return Err(Error::corrupt(
-                    "journal_broken",
-                    format!("the journal's chain breaks at event {}", event.seq),
-                )
-                .with("seq", event.seq));
-            }
-            head = event.head();
-            for change in &event.changes {
-                let kind = RowKind::of_table(&change.table).ok_or_else(|| {
-                    Error::unsupported("table_unknown", format!("the journal names the table {:?}", change.table))
-                })?;
-                let values = change.key.iter().map(Value::from_json).collect::<Result<_>>()?;
-                let key = Key { kind, values };
-                match Row::from_change(change)? {
-                    Some(row) => rows.insert(key, row.to_journaled()),
-                    None => rows.remove(&key),
-                };
-            }
-        }
+        events.iter().try_for_each(|event| player.play(event))?;
     }
+    let Player { head, rows } = player;
     if head != reader.head()? {
         return Err(
             Error::corrupt("journal_broken", "the journal does not end where its head says").with("seq", head.seq)
         );
     }
-    let (events, count) = (head.seq, rows.len() as u64);
-    let mut differences = Vec::new();
-    let mut differs = |key: &Key| {
-        if differences.len() < 100 {
-            differences.push(format!("{} {:?}", key.kind.table(), key.values));
+    Ok(Replay { events: head.seq, rows: rows.len() as u64, differences: differences(reader, &rows)? })
+}
+
+/// The rows that the events so far give.
+#[derive(Default)]
+struct Player {
+    head: Head,
+    rows: BTreeMap<Key, Vec<Value>>,
+}
+
+impl Player {
+    fn play(&mut self, event: &Event) -> Result<()> {
+        if event.seq != self.head.seq + 1 || event.hash != event.hash_after(&self.head.hash) {
+            return Err(Error::corrupt("journal_broken", format!("the journal's chain breaks at event {}", event.seq))
+                .with("seq", event.seq));
         }
-    };
-    for (key, values) in &rows {
-        if reader.get(key)?.is_none_or(|stored| stored.to_journaled() != *values) {
-            differs(key);
+        self.head = event.head();
+        for change in &event.changes {
+            let kind = RowKind::of_table(&change.table).ok_or_else(|| {
+                Error::unsupported("table_unknown", format!("the journal names the table {:?}", change.table))
+            })?;
+            let values = change.key.iter().map(Value::from_json).collect::<Result<_>>()?;
+            let key = Key { kind, values };
+            match Row::from_change(change)? {
+                Some(row) => self.rows.insert(key, row.to_journaled()),
+                None => self.rows.remove(&key),
+            };
         }
+        Ok(())
     }
-    // Rows that the journal knows nothing of; every table with an index over all of it is walked.
-    for at in [&index::BEADS, &index::AGENTS, &index::CONVOYS, &index::RIGS] {
+}
+
+/// Rows that are stored otherwise, not at all, or that the journal knows nothing of.
+fn differences(reader: &dyn Reader, rows: &BTreeMap<Key, Vec<Value>>) -> Result<Vec<String>> {
+    let mut differences = Vec::new();
+    let mut stored = 0;
+    for &kind in RowKind::ALL.iter().filter(|kind| kind.is_journaled()) {
+        let at = index::of_key(kind);
         let mut scan = Scan::new(at, vec![], 1_000);
         loop {
             let page = reader.scan(&scan)?;
             for row in &page {
-                if !rows.contains_key(&row.key()) {
-                    differs(&row.key());
+                stored += usize::from(rows.contains_key(&row.key()));
+                if rows.get(&row.key()).is_none_or(|values| *values != row.to_journaled()) {
+                    differences.push(row.key().to_string());
+                }
+                if differences.len() >= DIFFERENCES_MAX {
+                    return Ok(differences);
                 }
             }
             match page.last() {
@@ -84,5 +101,16 @@ pub(super) fn replay(reader: &dyn Reader) -> Result<Replay> {
             }
         }
     }
-    Ok(Replay { events, rows: count, differences })
+    if stored < rows.len() {
+        // Some are not stored, or cannot be read.
+        for key in rows.keys() {
+            if !matches!(reader.get(key), Ok(Some(_))) {
+                differences.push(key.to_string());
+            }
+            if differences.len() >= DIFFERENCES_MAX {
+                break;
+            }
+        }
+    }
+    Ok(differences)
 }

@@ -9,15 +9,17 @@ use serde_json::json;
 use super::builder::TownBuilder;
 use super::clock::Clock;
 use super::handle::Handle;
+use super::health::Health;
 use super::replay::{self, Replay};
+use super::upkeep::{self, Backup, WriteTo};
 #[cfg(all(feature = "git", feature = "process"))]
-use crate::executor::{Context, Outside, Pump};
+use crate::executor::{Context, Outside, Pump, Retain};
 use crate::model::{Error, Key, Result, RigName, Scope, SessionId, TownId, TownRow};
 use crate::store::{Store, Txn};
-use crate::work::command;
 use crate::work::ids::Ids;
 use crate::work::sessions;
 use crate::work::txn::Ctx;
+use crate::work::{All, command};
 
 /// A town: its rigs, agents, beads, journal and settings, and the engine that runs it.
 ///
@@ -72,6 +74,20 @@ impl Town {
     /// A builder for the town whose files are in `dir`.
     pub fn builder(dir: impl AsRef<Path>) -> TownBuilder {
         TownBuilder::new(dir.as_ref())
+    }
+
+    pub(super) async fn restore(builder: TownBuilder, from: &Path) -> Result<Self> {
+        upkeep::restore(&builder, from).await?;
+        let town = Self::open(builder).await?;
+        let ctx = town.ctx();
+        let restored = move |raw: &mut dyn Txn| {
+            command::step(raw, &ctx, "town.restore", |txn| {
+                txn.event("town.restored", "town", json!({}));
+                Ok(())
+            })
+        };
+        town.shared.store.write(restored).await?;
+        Ok(town)
     }
 
     pub(super) async fn open(builder: TownBuilder) -> Result<Self> {
@@ -196,7 +212,7 @@ impl Town {
             let seed = shared.upgrade().map_or_else(|| advance(&fallback), |shared| shared.next_seed());
             Ctx::at(clock.now(), seed)
         });
-        let context = Context { store: self.shared.store.clone(), outside, ctx };
+        let context = Context { store: self.shared.store.clone(), outside, ctx, retain: self.retain() };
         *pump = Some(Pump::start(context).await?);
         Ok(())
     }
@@ -232,7 +248,34 @@ impl Town {
     /// # Errors
     /// `journal_broken` with the place where the chain breaks.
     pub async fn replay(&self) -> Result<Replay> {
-        self.shared.store.read(replay::replay).await
+        let dir = self.shared.dir.clone();
+        self.shared.store.read_aside(move |reader| replay::replay(reader, &dir)).await
+    }
+
+    /// How the town is; the same as [`Upkeep::health`](super::Upkeep::health) of the operator.
+    pub async fn health(&self) -> Result<Health> {
+        self.operator().upkeep().health(All {}).await
+    }
+
+    /// Copies the town to a new folder while it works on; the same as [`Upkeep::backup`](super::Upkeep::backup) of the
+    /// operator.
+    pub async fn backup(&self, path: impl Into<WriteTo>) -> Result<Backup> {
+        self.operator().upkeep().backup(path).await
+    }
+
+    /// Archives by the settings; it does not keep the town open.
+    #[cfg(all(feature = "git", feature = "process"))]
+    fn retain(&self) -> Retain {
+        let shared = Arc::downgrade(&self.shared);
+        Arc::new(move || {
+            let town = shared.upgrade().map(|shared| Self { shared });
+            Box::pin(async move {
+                match town {
+                    Some(town) => upkeep::retain(&town).await,
+                    None => Ok(()),
+                }
+            })
+        })
     }
 
     pub(super) fn ctx(&self) -> Ctx {

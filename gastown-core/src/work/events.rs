@@ -39,5 +39,14 @@ pub(crate) fn since(view: View<'_>, input: &EventsSince) -> Result<EventPage> {
         }
     };
     let reader = view.whole_town()?;
-    Ok(EventPage { events: reader.events(input.since, limit)?, head: reader.head()?.seq })
+    let events = reader.events(input.since, limit)?;
+    match events.first() {
+        Some(first) if first.seq != input.since + 1 => Err(Error::not_found(
+            "events_archived",
+            format!("the events behind {} up to {} are archived", input.since, first.seq - 1),
+        )
+        .with("since", input.since)
+        .with("first", first.seq)),
+        _ => Ok(EventPage { events, head: reader.head()?.seq }),
+    }
 }

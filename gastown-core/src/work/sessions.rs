@@ -37,6 +37,21 @@ pub struct Session {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// What is known of its output; only where one session is read, and none where that cannot be looked at.
+    #[serde(default)]
+    pub output: Option<SessionOutput>,
+}
+
+/// What is known of a session's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SessionOutput {
+    /// How many bytes it printed; none where that was removed, or before it began.
+    pub bytes: Option<u64>,
+    /// How many of them were not kept.
+    pub dropped_bytes: Option<u64>,
+    /// Whether it was removed since.
+    pub is_removed: bool,
 }
 
 impl From<SessionRow> for Session {
@@ -57,6 +72,7 @@ impl From<SessionRow> for Session {
             created_at: row.created_at,
             started_at: row.started_at,
             ended_at: row.ended_at,
+            output: None,
         }
     }
 }
@@ -550,4 +566,48 @@ pub(crate) fn rework(txn: &mut ScopedTxn<'_>, id: &BeadId, what: serde_json::Val
     txn.put_bead(bead)?;
     txn.event("bead.sent_back", id, what);
     Ok(())
+}
+
+/// Which ended sessions' output may go, and what says how long it stays.
+#[derive(Clone, Debug)]
+pub(crate) struct Retention {
+    /// The ended sessions among those asked for that nothing needs any more: when each ended, and until when it stays.
+    pub ended: Vec<(SessionId, Timestamp, Timestamp)>,
+    /// The most bytes of output in the town.
+    pub bytes_max: u64,
+}
+
+/// Looks at these sessions; what the town does not know as ended, or still has to do something about, stays.
+pub(crate) fn retention(view: View<'_>, asked: &[SessionId]) -> Result<Retention> {
+    let mut needed = std::collections::BTreeSet::new();
+    for state in crate::model::EffectState::ALL.iter().filter(|state| !state.is_terminal()) {
+        let scan = Scan::new(&index::EFFECTS_BY_STATE, vec![text(state.as_str())], 0);
+        view.walk::<crate::model::EffectRow>(scan, |row| {
+            match row.order() {
+                Ok(Order::Start { session, .. } | Order::Stop { session, .. } | Order::Cleanup { session, .. }) => {
+                    needed.insert(session);
+                }
+                Ok(_) => {}
+                // What it wants cannot be read, but its id names its session.
+                Err(_) => needed.extend(asked.iter().filter(|id| row.id.as_str().contains(id.as_str())).cloned()),
+            }
+            Ok(true)
+        })?;
+    }
+    let mut ended = Vec::new();
+    for id in asked.iter().filter(|id| !needed.contains(*id)) {
+        let Some(row) = view.find::<SessionRow>(&Key::session(id))? else { continue };
+        if let (SessionState::Ended, Some(at)) = (row.state, row.ended_at) {
+            let keep = settings::duration(view, Some(&row.rig), "output.keep_ms")?;
+            ended.push((id.clone(), at, at.after(keep)));
+        }
+    }
+    Ok(Retention { ended, bytes_max: settings::resolve(view, None, "output.bytes_max")? })
+}
+
+/// Says in the journal that the output of these sessions goes, before it does.
+pub(crate) fn output_expired(txn: &mut ScopedTxn<'_>, expired: &[(SessionId, u64, &'static str)]) {
+    for (id, bytes, why) in expired {
+        txn.event("session.output_expired", id, json!({ "kept_bytes": bytes, "why": why }));
+    }
 }

@@ -79,6 +79,36 @@ pub const SETTINGS: &[Setting] = &[
         shape: Shape::Number(4_096, 1 << 40),
     },
     Setting {
+        name: "session.events_bytes_max",
+        meaning: "captured structured events of a session, kept like its output; 0 gives an agent no file for them",
+        default: "16777216",
+        shape: Shape::Number(0, 1 << 40),
+    },
+    Setting {
+        name: "output.keep_ms",
+        meaning: "time for which the output of an ended session is kept",
+        default: "604800000",
+        shape: Shape::Number(0, 3_153_600_000_000),
+    },
+    Setting {
+        name: "output.bytes_max",
+        meaning: "captured output of the whole town; beyond it that of ended sessions goes, oldest first",
+        default: "10737418240",
+        shape: Shape::Number(0, 1 << 50),
+    },
+    Setting {
+        name: "beads.keep_ms",
+        meaning: "time for which closed and failed beads stay in the tables before the engine archives them; for ever where nobody says",
+        default: "null",
+        shape: Shape::Number(0, 3_153_600_000_000),
+    },
+    Setting {
+        name: "events.keep_ms",
+        meaning: "time for which the journal's entries stay in the tables before the engine archives them; for ever where nobody says",
+        default: "null",
+        shape: Shape::Number(0, 3_153_600_000_000),
+    },
+    Setting {
         name: "sessions.max",
         meaning: "sessions at once, in the rig or in the town",
         default: "64",

@@ -193,6 +193,11 @@ impl<'a> ScopedTxn<'a> {
         self.events.push(written);
     }
 
+    /// Removes the beginning of the journal, which is in an archive.
+    pub(crate) fn truncate_journal(&mut self, through: u64) -> Result<()> {
+        self.raw.raw.truncate_events(through)
+    }
+
     /// Writes the events; `operation` names the event for changes that none took along.
     pub(crate) fn finish(mut self, operation: &str) -> Result<()> {
         if !self.pending.is_empty() {

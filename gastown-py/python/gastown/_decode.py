@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import types
 import typing
@@ -41,6 +42,8 @@ def _decoder(annotation: Any) -> Decoder:
         return _word(frozenset(arguments))
     if annotation is float:
         return _checked((int, float), float)
+    if annotation is bytes:
+        return _checked(str, base64.b64decode)
     if annotation in (str, int, bool, type(None)):
         return _checked(annotation, lambda value: value)
     raise TypeError(f"no decoder for {annotation!r}")

@@ -6,13 +6,14 @@ idempotency `key`: repeated with it, it gives the first answer and changes nothi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gastown import _gastown
 from gastown import _types as t
 from gastown._decode import decode
-from gastown._watch import Watch
+from gastown._watch import Follow, Watch
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -172,6 +173,18 @@ class Sessions(Group):
         """Lists the sessions of a bead or in a state."""
         return await self._call(t.SessionList, "sessions.list", only)
 
+    async def output(self, session: str, **part: Unpack[t.OutputQuery]) -> t.OutputPage:
+        """Reads what a session printed or its structured events, a page at a time, while it runs and afterwards."""
+        return await self._call(t.OutputPage, "sessions.output", part, session=session)
+
+    def follow(self, session: str, **part: Unpack[t.OutputQuery]) -> Follow:
+        """Follows what a session prints, or its structured events, from `after` on until it has ended."""
+        return Follow(self._native.follow({**part, "session": session}))
+
+    async def sweep(self) -> t.OutputSweep:
+        """Removes the output of ended sessions that is too old or too much, as the engine does by itself."""
+        return await self._call(t.OutputSweep, "sessions.sweep", {})
+
     async def stop(self, id: str, *, key: Key = None) -> t.Session:
         """Has a session stopped; its bead is open again and not slung."""
         return await self._call(t.Session, "sessions.stop", {}, key, id=id)
@@ -192,7 +205,7 @@ class Reviews(Group):
 
 
 class Events(Group):
-    """The journal and the town's health."""
+    """The journal."""
 
     __slots__ = ()
 
@@ -200,10 +213,36 @@ class Events(Group):
         """Reads the journal behind a place."""
         return await self._call(t.EventPage, "events.since", part)
 
-    async def health(self) -> t.Health:
-        """Says how the town is: its engine, its queue, what waits and what was given up."""
-        return await self._call(t.Health, "events.health", {})
-
     def watch(self, since: int = 0) -> Watch:
         """Follows the journal: every event behind `since`, then each as it is journaled, until the town is closed."""
         return Watch(self._native.watch(since))
+
+
+class Upkeep(Group):
+    """What a town's owner does with the whole of it."""
+
+    __slots__ = ()
+
+    async def health(self) -> t.Health:
+        """Says how the town is: its engine, its queue, its database, what waits and what was given up."""
+        return await self._call(t.Health, "upkeep.health", {})
+
+    async def check(self) -> t.Checked:
+        """Looks over the database, every row, the journal and its archives while the town works on."""
+        return await self._call(t.Checked, "upkeep.check", {})
+
+    async def backup(self, path: str | os.PathLike[str]) -> t.Backup:
+        """Copies the town to a new folder while it works on; `restore` makes a town of it again."""
+        return await self._call(t.Backup, "upkeep.backup", {}, path=os.fspath(path))
+
+    async def export(self, path: str | os.PathLike[str]) -> t.Exported:
+        """Writes the town's records as lines of JSON to a new file while it works on; `restore` reads them."""
+        return await self._call(t.Exported, "upkeep.export", {}, path=os.fspath(path))
+
+    async def archive(self, **over: Unpack[t.Archive]) -> t.Archived:
+        """Puts away what is over: beads and effects, the beginning of the journal; into files first."""
+        return await self._call(t.Archived, "upkeep.archive", over)
+
+    async def vacuum(self) -> t.Vacuumed:
+        """Gives back the space of what was deleted; commands wait meanwhile, reads go on."""
+        return await self._call(t.Vacuumed, "upkeep.vacuum", {})

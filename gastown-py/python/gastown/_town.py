@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
-from gastown._operations import Agents, Beads, Convoys, Events, Reviews, Rigs, Sessions
-from gastown._types import Durability, Replay
+from gastown._operations import Agents, Beads, Convoys, Events, Reviews, Rigs, Sessions, Upkeep
+from gastown._types import Backup, Durability, Health, Replay
 from gastown.backend import Backend
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Handle:
     """A town through one scope: the operations of every noun."""
 
-    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reviews", "rigs", "sessions")
+    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reviews", "rigs", "sessions", "upkeep")
 
     def __init__(self, native: _gastown.Handle) -> None:
         self._native = native
@@ -29,6 +32,7 @@ class Handle:
         self.reviews = Reviews(native)
         self.rigs = Rigs(native)
         self.sessions = Sessions(native)
+        self.upkeep = Upkeep(native)
 
     async def call(self, name: str, input: dict[str, Any], *, key: str | None = None) -> Any:
         """Runs an operation by its name, from JSON to JSON: for protocols; programs use the typed methods."""
@@ -81,6 +85,14 @@ class Town(Handle):
         """Plays the journal, checks its chain of hashes, and compares what it gives with what is stored."""
         return decode(Replay, await self._town.replay())
 
+    async def health(self) -> Health:
+        """How the town is; the same as `upkeep.health`."""
+        return await self.upkeep.health()
+
+    async def backup(self, path: str | os.PathLike[str]) -> Backup:
+        """Copies the town to a new folder while it works on; the same as `upkeep.backup`."""
+        return await self.upkeep.backup(path)
+
     async def __aenter__(self) -> Town:
         return self
 
@@ -116,17 +128,8 @@ class Opening:
             await self._town.close()
 
 
-def open(
-    dir: str | os.PathLike[str],
-    *,
-    id: str | None = None,
-    durability: Durability | None = None,
-    seed: int | None = None,
-    clock: _gastown.ManualClock | None = None,
-    program: str | os.PathLike[str] | None = None,
-    backend: Backend | None = None,
-) -> Opening:
-    """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`.
+class OpenOptions(TypedDict, total=False):
+    """How a town is opened.
 
     - `id`: the town's name.
     - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
@@ -136,7 +139,33 @@ def open(
     - `backend`: where the town is kept instead of the file `town.db` in its folder. What other stores and processes
       commit to it is looked for every 30 seconds.
     """
-    options = {"id": id, "durability": durability, "seed": seed, "beside": str(PROGRAM.parent)}
-    if program is not None:
-        options["program"] = os.fspath(program)
-    return Opening(dir, options, clock, backend)
+
+    id: str | None
+    durability: Durability | None
+    seed: int | None
+    clock: _gastown.ManualClock | None
+    program: str | os.PathLike[str] | None
+    backend: Backend | None
+
+
+def open(dir: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> Opening:
+    """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`."""
+    return _opening(dir, {}, options)
+
+
+def restore(
+    source: str | os.PathLike[str], dir: str | os.PathLike[str], **options: Unpack[OpenOptions]
+) -> Opening:
+    """Opens a town in `dir`, where none is yet, from the folder of a backup or the file of an export.
+
+    All of it is compared with what was written before anything is taken.
+    """
+    return _opening(dir, {"restore": os.fspath(source)}, options)
+
+
+def _opening(dir: str | os.PathLike[str], more: dict[str, Any], options: OpenOptions) -> Opening:
+    given: dict[str, Any] = {"beside": str(PROGRAM.parent), **more, **options}
+    clock, backend = given.pop("clock", None), given.pop("backend", None)
+    if given.get("program") is not None:
+        given["program"] = os.fspath(given["program"])
+    return Opening(dir, given, clock, backend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -26,7 +27,9 @@ DependencyKind = Literal[
     "replies-to",
 ]
 Durability = Literal["full", "normal"]
+EventFlaw = Literal["malformed", "incomplete"]
 FailurePolicy = Literal["block", "skip", "continue"]
+OutputStream = Literal["output", "events"]
 OperationKind = Literal["change", "ask", "outside"]
 Resolution = Literal[
     "completed",
@@ -254,17 +257,130 @@ class RefusedEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableRow:
+    """A row that cannot be read; it is left out of every list and stops nothing else."""
+
+    row: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was made; `head` is where the journal ends in it."""
+
+    path: str
+    head: int
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was exported; `unreadable` rows could not be."""
+
+    rows: int
+    events: int
+    unreadable: int
+    bytes: int
+    head: int
+
+
+class Archive(TypedDict, total=False):
+    """What may be put away; times are microseconds since 1970 UTC."""
+
+    closed_before: int | None
+    events_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What was put away, and the files that hold it."""
+
+    beads: int
+    effects: int
+    events: int
+    files: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuumed:
+    """The database's size before and after, where the backend knows it."""
+
+    bytes_before: int | None
+    bytes_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a town."""
+
+    subject: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at the whole town found; no `findings` where all is well."""
+
+    rows: int
+    events: int
+    findings: list[Finding]
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How a town is, at one moment."""
 
     engine: EngineState
     sessions_survive: bool
     queue_depth: int
+    backend: str
+    durability: str
+    schema: int
+    database_bytes: int | None
+    unreadable: list[UnreadableRow]
+    first: int
     head: int
     effects_planned: int
     effects_issued: int
     effects_ambiguous: int
     effects_refused: list[RefusedEffect]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """One line of a session's structured events: what it says, or the line itself and why it says nothing."""
+
+    offset: int
+    data: Any
+    text: str | None
+    flaw: EventFlaw | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPage:
+    """A part of a session's output; `text` is never cut inside a character, `bytes` are there where they were asked for."""
+
+    session: str
+    stream: OutputStream
+    offset: int
+    next_offset: int
+    dropped_bytes: int
+    is_final: bool
+    text: str
+    bytes: builtins.bytes | None
+    events: list[SessionEvent] | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSweep:
+    """What a sweep of the output removed, and what is left."""
+
+    removed_sessions: int
+    removed_bytes: int
+    kept_sessions: int
+    kept_bytes: int
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +440,15 @@ class RigList:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionOutput:
+    """What is known of a session's output; no `bytes` where it was removed, or before the session began."""
+
+    bytes: int | None
+    dropped_bytes: int | None
+    is_removed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A session."""
 
@@ -342,6 +467,7 @@ class Session:
     created_at: int
     started_at: int | None
     ended_at: int | None
+    output: SessionOutput | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +576,15 @@ class NewBead(TypedDict, total=False):
     defer_until: int | None
     due_at: int | None
     estimate_minutes: int | None
+
+
+class OutputQuery(TypedDict, total=False):
+    """Which part of a session's output; `raw` asks for the bytes beside the text."""
+
+    stream: OutputStream
+    after: int
+    limit_bytes: int | None
+    raw: bool
 
 
 class RegisterAgent(TypedDict, total=False):

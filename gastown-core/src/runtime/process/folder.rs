@@ -8,16 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use nix::sys::stat::Mode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::output;
 use super::tree::{self, ProcessRef};
+use crate::failpoint;
 use crate::model::{Error, Result, SessionId, Timestamp};
 use crate::runtime::{CAPABILITY_FILE_VAR, ExitOutcome, ExitRecord, SecretText, SessionState, SessionStatus};
 
 const SPEC: &str = "spec.json";
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 const LEASE: &str = "lease.json";
 const STOP: &str = "stop.json";
 /// Held while a wish to stop is compared with the one before.
@@ -25,7 +27,14 @@ const TURN: &str = "stop.lock";
 const EXIT: &str = "exit.json";
 const CAPABILITY: &str = "capability";
 const OUTPUT: &str = "output";
+const EVENTS: &str = "events";
+/// The pipe into which the agent writes its events; the supervisor reads it.
+const EVENTS_PIPE: &str = "events.pipe";
 const LOG: &str = "supervisor.log";
+/// What a copy of the folder holds: what every session has, what one that has ended has, and the folders of segments.
+pub(super) const COPIED_ALWAYS: &str = SPEC;
+pub(super) const COPIED_AT_END: &str = EXIT;
+pub(super) const COPIED_SEGMENTS: [&str; 2] = [OUTPUT, EVENTS];
 
 /// Tells the drafts of files apart that threads of this process write at the same time.
 static DRAFTS: AtomicU64 = AtomicU64::new(0);
@@ -40,6 +49,9 @@ pub(super) struct Plan {
     pub(super) timeout_ms: Option<u64>,
     pub(super) output_bytes_max: u64,
     pub(super) segment_bytes: u64,
+    /// None in folders of versions that knew no events.
+    #[serde(default)]
+    pub(super) events_bytes_max: u64,
     pub(super) grace_ms: u64,
     pub(super) lease_ms: u64,
     /// The supervisor's own program and first arguments; none where the host supervises.
@@ -97,6 +109,10 @@ impl Folder {
                 OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(drafted.path.join(LOCK))?;
             lock.try_lock().map_err(io::Error::from)?;
             make_dir(&drafted.output())?;
+            if plan.events_bytes_max > 0 {
+                make_dir(&drafted.events())?;
+                nix::unistd::mkfifo(&drafted.events_pipe(), Mode::S_IRUSR | Mode::S_IWUSR)?;
+            }
             write_private(&drafted.path.join(SPEC), &serde_json::to_vec_pretty(plan)?)?;
             if let Some(secret) = capability {
                 write_private(&drafted.path.join(CAPABILITY), secret.expose().as_bytes())?;
@@ -130,6 +146,15 @@ impl Folder {
 
     pub(super) fn output(&self) -> PathBuf {
         self.path.join(OUTPUT)
+    }
+
+    /// The segments of the events; there is no such folder where none are kept.
+    pub(super) fn events(&self) -> PathBuf {
+        self.path.join(EVENTS)
+    }
+
+    pub(super) fn events_pipe(&self) -> PathBuf {
+        self.path.join(EVENTS_PIPE)
     }
 
     pub(super) fn capability(&self) -> PathBuf {
@@ -211,13 +236,18 @@ impl Folder {
             (None, Some(_)) => SessionState::Running,
             (None, None) => SessionState::Starting,
         };
-        let printed =
-            output::printed(&self.output(), self.plan()?.segment_bytes).map_err(|e| self.failed("read", e))?;
+        let plan = self.plan()?;
+        let printed = self.printed(&plan)?;
         let mut status = SessionStatus::new(session.clone(), state);
-        status.output_bytes = match &status.state {
-            SessionState::Exited(record) => record.output_bytes,
-            _ => printed.bytes,
+        (status.output_bytes, status.output_dropped_bytes) = match &status.state {
+            SessionState::Exited(record) => (record.output_bytes, record.output_dropped_bytes),
+            _ => (printed.bytes, printed.bytes.saturating_sub(printed.kept_bytes)),
         };
+        status.kept_bytes = printed.kept_bytes;
+        if plan.events_bytes_max > 0 {
+            let events = output::printed(&self.events(), output::segment_bytes(plan.events_bytes_max));
+            status.kept_bytes += events.map_err(|error| self.failed("read", error))?.kept_bytes;
+        }
         status.last_output_at = printed.last_at;
         if let Some(lease) = lease {
             status.started_at = Some(lease.started_at);
@@ -251,8 +281,7 @@ impl Folder {
                 + tree::kill_marked(&format!("{CAPABILITY_FILE_VAR}={}", self.capability().display()));
             tracing::warn!(%session, killed, "the supervisor is gone, what its agent left was killed");
         }
-        let printed =
-            output::printed(&self.output(), self.plan()?.segment_bytes).map_err(|e| self.failed("read", e))?;
+        let printed = self.printed(&self.plan()?)?;
         let ended_at = now();
         let record = ExitRecord {
             session: session.clone(),
@@ -260,11 +289,16 @@ impl Folder {
             started_at: lease.map_or(ended_at, |lease| lease.started_at),
             ended_at,
             output_bytes: printed.bytes,
-            output_dropped_bytes: printed.bytes - printed.kept_bytes,
+            output_dropped_bytes: printed.bytes.saturating_sub(printed.kept_bytes),
         };
         self.drop_capability()?;
         self.write_exit(&record)?;
         Ok(record)
+    }
+
+    /// What the folder shows of the output.
+    pub(super) fn printed(&self, plan: &Plan) -> Result<output::Printed> {
+        output::printed(&self.output(), plan.segment_bytes).map_err(|error| self.failed("read", error))
     }
 
     pub(super) fn drop_capability(&self) -> Result<()> {
@@ -279,7 +313,10 @@ impl Folder {
     /// Removes the folder; it is out of sight at once.
     pub(super) fn remove(&self, trash: &Path) -> Result<()> {
         match fs::rename(&self.path, trash) {
-            Ok(()) => fs::remove_dir_all(trash).map_err(|error| self.failed("remove", error)),
+            Ok(()) => {
+                failpoint::pass("session.before_removal");
+                remove_all(trash).map_err(|error| self.failed("remove", error))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(self.failed("remove", error)),
         }
@@ -334,6 +371,14 @@ impl Folder {
 enum Durability {
     Fast,
     Full,
+}
+
+/// Removes a folder with everything in it; fine where somebody else does so at the same time.
+pub(super) fn remove_all(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn make_dir(path: &Path) -> io::Result<()> {

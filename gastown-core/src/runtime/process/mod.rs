@@ -5,8 +5,10 @@
 //! lock. So a folder whose lock is free and that has no exit record is a session that was lost, at any time and for
 //! anyone who looks.
 
+mod copy;
 mod entry;
 mod folder;
+mod growth;
 mod launch;
 mod live;
 mod options;
@@ -17,7 +19,7 @@ mod tree;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,13 +32,15 @@ use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 
 use super::{
-    CAPABILITY_FILE_VAR, Capabilities, ContainerRuntime, ExitOutcome, ExitRecord, OutputChunk, SessionSpec,
-    SessionState, SessionStatus,
+    CAPABILITY_FILE_VAR, Capabilities, ContainerRuntime, CopiedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord,
+    OutputChunk, SessionSpec, SessionState, SessionStatus,
 };
-use crate::model::{Error, Result, SessionId};
+use crate::model::{Error, OutputStream, Result, SessionId};
 
+pub use copy::copy_output;
 pub use entry::{session_main, supervise};
 use folder::{Folder, Plan, millis, now};
+use growth::Growth;
 use live::LiveSessions;
 pub use options::{ProcessOptions, Supervisor};
 use supervise::Event;
@@ -45,6 +49,9 @@ use supervise::Event;
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// Drafts of folders and folders on their way out start with a dot, which no session's id does.
 const DRAFT_PREFIX: &str = ".draft-";
+const TRASH_PREFIX: &str = ".trash-";
+/// How long somebody who follows output sleeps at most, should nothing be heard.
+const SLOW_LOOK: Duration = Duration::from_secs(10);
 
 static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
@@ -61,6 +68,7 @@ pub struct ProcessRuntime {
 struct Inner {
     options: ProcessOptions,
     live: Arc<LiveSessions>,
+    growth: Growth,
 }
 
 impl ProcessRuntime {
@@ -78,27 +86,28 @@ impl ProcessRuntime {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            sweep_drafts(&options.dir)
+            sweep(&options.dir)
         };
         open(&mut options).map_err(|error| {
             Error::unavailable("runtime_folder_failed", format!("cannot open {}", options.dir.display()))
                 .with("path", options.dir.display())
                 .because(error)
         })?;
-        Ok(Self { inner: Arc::new(Inner { options, live: Arc::default() }) })
+        Ok(Self { inner: Arc::new(Inner { options, live: Arc::default(), growth: Growth::default() }) })
     }
 }
 
-/// Removes the drafts of hosts that died; a draft in the making has its lock held, or no lock yet.
-fn sweep_drafts(dir: &std::path::Path) -> io::Result<()> {
+/// Removes what hosts that died left of folders on their way in and out.
+///
+/// A draft in the making has its lock held, or no lock yet.
+fn sweep(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let draft = Folder::new(entry.path());
-        if entry.file_name().to_string_lossy().starts_with(DRAFT_PREFIX) && matches!(draft.held(), Ok(false)) {
-            match fs::remove_dir_all(draft.path()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_dead_draft = || matches!(Folder::new(entry.path()).held(), Ok(false));
+        if name.starts_with(TRASH_PREFIX) || name.starts_with(DRAFT_PREFIX) && is_dead_draft() {
+            folder::remove_all(&entry.path())?;
         }
     }
     Ok(())
@@ -110,8 +119,16 @@ impl Inner {
     }
 
     fn draft(&self) -> PathBuf {
+        self.beside(DRAFT_PREFIX)
+    }
+
+    fn trash(&self) -> PathBuf {
+        self.beside(TRASH_PREFIX)
+    }
+
+    fn beside(&self, prefix: &str) -> PathBuf {
         let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-        self.options.dir.join(format!("{DRAFT_PREFIX}{}-{number}", std::process::id()))
+        self.options.dir.join(format!("{prefix}{}-{number}", std::process::id()))
     }
 
     fn plan(&self, spec: &SessionSpec) -> Plan {
@@ -121,6 +138,10 @@ impl Inner {
             let file = self.folder(&spec.session).capability();
             env.insert(CAPABILITY_FILE_VAR.to_owned(), file.to_string_lossy().into_owned());
         }
+        if spec.events_bytes_max > 0 {
+            let pipe = self.folder(&spec.session).events_pipe();
+            env.insert(EVENTS_FILE_VAR.to_owned(), pipe.to_string_lossy().into_owned());
+        }
         Plan {
             session: spec.session.clone(),
             command: spec.command.clone(),
@@ -129,6 +150,7 @@ impl Inner {
             timeout_ms: spec.timeout.map(millis),
             output_bytes_max: spec.output_bytes_max,
             segment_bytes: output::segment_bytes(spec.output_bytes_max),
+            events_bytes_max: spec.events_bytes_max,
             grace_ms: millis(spec.grace),
             lease_ms: millis(self.options.lease).max(1),
             program: match &self.options.supervisor {
@@ -154,7 +176,7 @@ impl Inner {
                     match spawned {
                         Ok(child) => self.follow(&session, folder.clone(), child).await?,
                         Err(error) => {
-                            let trash = self.draft();
+                            let trash = self.trash();
                             blocking(move || folder.remove(&trash)).await?;
                             return Err(error);
                         }
@@ -167,7 +189,7 @@ impl Inner {
     }
 
     /// Starts the supervisor with the lock as its standard input; this process keeps no copy of it.
-    fn spawn(&self, folder: &Folder, path: &std::path::Path, args: &[String], lock: fs::File) -> Result<Child> {
+    fn spawn(&self, folder: &Folder, path: &Path, args: &[String], lock: fs::File) -> Result<Child> {
         Command::new(path)
             .args(args)
             .arg(entry::MODE)
@@ -259,6 +281,7 @@ impl ContainerRuntime for ProcessRuntime {
             kills_tree: own_process,
             closes_descriptors: own_process,
             real_processes: true,
+            keeps_events: true,
         }
     }
 
@@ -324,7 +347,7 @@ impl ContainerRuntime for ProcessRuntime {
         match self.inner.inspect(session).await?.state {
             SessionState::Absent => Ok(()),
             SessionState::Exited(_) => {
-                let (folder, trash) = (self.inner.folder(session), self.inner.draft());
+                let (folder, trash) = (self.inner.folder(session), self.inner.trash());
                 blocking(move || folder.remove(&trash)).await
             }
             SessionState::Starting | SessionState::Running => {
@@ -334,17 +357,83 @@ impl ContainerRuntime for ProcessRuntime {
     }
 
     async fn output(&self, session: &SessionId, offset: u64, bytes_max: usize) -> Result<OutputChunk> {
+        self.read(session, OutputStream::Output, offset, bytes_max).await
+    }
+
+    async fn events(&self, session: &SessionId, offset: u64, bytes_max: usize) -> Result<OutputChunk> {
+        self.read(session, OutputStream::Events, offset, bytes_max).await
+    }
+
+    async fn grown(&self, session: &SessionId, stream: OutputStream, offset: u64) -> Result<()> {
+        let folder = self.inner.folder(session);
+        let place = if stream == OutputStream::Output { folder.output() } else { folder.events() };
+        // Begun before looking, so that what comes meanwhile is heard.
+        let listening = match self.inner.growth.listen(&place) {
+            Ok(listening) => listening,
+            Err(error) => {
+                tracing::debug!(%session, %error, "output cannot be listened for");
+                tokio::time::sleep(super::LOOK_AGAIN).await;
+                return Ok(());
+            }
+        };
+        if self.read(session, stream, offset, 1).await?.bytes.is_empty() {
+            // Only a loss of the watch itself makes the time run out.
+            let _ = tokio::time::timeout(SLOW_LOOK, listening.heard()).await;
+        }
+        Ok(())
+    }
+
+    async fn tidy(&self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let dir = &inner.options.dir;
+            sweep(dir).map_err(|error| {
+                Error::unavailable("runtime_folder_failed", format!("cannot tidy {}", dir.display())).because(error)
+            })
+        })
+        .await
+    }
+
+    async fn copy_output(&self, to: &Path) -> Result<CopiedOutput> {
+        let (inner, to) = (Arc::clone(&self.inner), to.to_owned());
+        blocking(move || copy_output(&inner.options.dir, &to)).await
+    }
+}
+
+impl ProcessRuntime {
+    async fn read(
+        &self,
+        session: &SessionId,
+        stream: OutputStream,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<OutputChunk> {
         let (folder, session) = (self.inner.folder(session), session.clone());
         blocking(move || {
-            if !folder.exists() {
-                return Err(Error::not_found("session_unknown", format!("session {session} is not known here"))
-                    .with("session", &session));
-            }
-            output::read(&folder.output(), folder.plan()?.segment_bytes, offset, bytes_max).map_err(|error| {
-                Error::unavailable("output_unreadable", format!("the output of {session} cannot be read"))
+            let unknown = || {
+                Error::not_found("session_unknown", format!("session {session} is not known here"))
                     .with("session", &session)
-                    .because(error)
-            })
+            };
+            if !folder.exists() {
+                return Err(unknown());
+            }
+            let read = folder.plan().and_then(|plan| {
+                let chunk = match stream {
+                    OutputStream::Events if plan.events_bytes_max == 0 => Ok(OutputChunk::new(offset, Vec::new())),
+                    OutputStream::Events => {
+                        let segment = output::segment_bytes(plan.events_bytes_max);
+                        output::read(&folder.events(), segment, offset, bytes_max)
+                    }
+                    OutputStream::Output => output::read(&folder.output(), plan.segment_bytes, offset, bytes_max),
+                };
+                chunk.map_err(|error| {
+                    Error::unavailable("output_unreadable", format!("the output of {session} cannot be read"))
+                        .with("session", &session)
+                        .because(error)
+                })
+            });
+            // What could not be read because it was removed in this moment is gone, not damaged.
+            read.map_err(|error| if folder.exists() { error } else { unknown() })
         })
         .await
     }

@@ -139,29 +139,45 @@ pub(super) fn printed(folder: &Path, segment_bytes: u64) -> io::Result<Printed> 
 
 /// Reads from `offset` on, or from the next kept byte after it.
 pub(super) fn read(folder: &Path, segment_bytes: u64, offset: u64, bytes_max: usize) -> io::Result<OutputChunk> {
-    let first = offset / segment_bytes + 1;
+    let mut number = offset / segment_bytes + 1;
     let mut chunk = OutputChunk::new(offset, Vec::new());
-    for number in segments(folder)?.into_iter().filter(|number| *number >= first) {
+    loop {
         let starts_at = (number - 1) * segment_bytes;
-        if chunk.bytes.len() >= bytes_max || !chunk.bytes.is_empty() && starts_at != chunk.next_offset() {
-            break;
-        }
-        let mut file = match File::open(segment(folder, number)) {
-            Ok(file) => file,
-            // It was dropped in this moment.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+        let is_first = chunk.bytes.is_empty();
+        let place = chunk.next_offset().max(starts_at);
+        let found = match File::open(segment(folder, number)) {
+            Ok(file) => read_at(file, place - starts_at, bytes_max - chunk.bytes.len(), &mut chunk.bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        if chunk.bytes.is_empty() {
-            chunk.offset = chunk.offset.max(starts_at);
+        if is_first && found > 0 {
+            chunk.offset = place;
         }
-        file.seek(SeekFrom::Start(chunk.next_offset() - starts_at))?;
-        file.take((bytes_max - chunk.bytes.len()) as u64).read_to_end(&mut chunk.bytes)?;
+        if chunk.bytes.len() >= bytes_max {
+            return Ok(chunk);
+        }
+        if found > 0 && chunk.next_offset() == starts_at + segment_bytes {
+            number += 1;
+        } else if found > 0 || !is_first {
+            return Ok(chunk);
+        } else {
+            match segments(folder)?.into_iter().find(|kept| *kept > number) {
+                None => return Ok(chunk),
+                // Segments come in order, so once a later one is there this one is whole, or dropped for ever.
+                Some(later) => match fs::metadata(segment(folder, number)) {
+                    Ok(whole) if whole.len() > place - starts_at => {}
+                    Ok(_) => number = later,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => number = later,
+                    Err(error) => return Err(error),
+                },
+            }
+        }
     }
-    if chunk.bytes.is_empty() {
-        chunk.offset = offset;
-    }
-    Ok(chunk)
+}
+
+fn read_at(mut file: File, place: u64, bytes_max: usize, into: &mut Vec<u8>) -> io::Result<usize> {
+    file.seek(SeekFrom::Start(place))?;
+    file.take(bytes_max as u64).read_to_end(into)
 }
 
 fn segment(folder: &Path, number: u64) -> PathBuf {
@@ -228,6 +244,48 @@ mod tests {
             back.extend(chunk.bytes);
         }
         assert_eq!(back, all);
+    }
+
+    #[test]
+    fn readers_beside_a_writer_see_every_kept_byte_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let (max, size, count) = (64 << 10, 4 << 10, 2_000_000_u32);
+        let byte = |at: u64| u8::try_from(at % 251).unwrap();
+        let mut log = log(folder.path(), max);
+        let writer = std::thread::spawn(move || {
+            let all: Vec<u8> = (0..count).map(|n| byte(n.into())).collect();
+            all.chunks(1_111).for_each(|piece| log.append(piece, Timestamp::from_micros(1)));
+            log.totals()
+        });
+        let (mut seen, mut missed, mut offset) = (0, 0, 0);
+        loop {
+            let over = writer.is_finished();
+            let chunk = read(folder.path(), size, offset, 3_000).unwrap();
+            assert!(chunk.offset >= offset);
+            assert!(chunk.bytes.iter().zip(chunk.offset..).all(|(found, at)| *found == byte(at)));
+            assert!(chunk.offset < (32 << 10) || chunk.offset == offset || offset >= 32 << 10, "the head has no gap");
+            missed += chunk.offset - offset;
+            seen += chunk.bytes.len() as u64;
+            offset = chunk.next_offset();
+            if over && chunk.bytes.is_empty() {
+                break;
+            }
+        }
+        let (bytes, dropped) = writer.join().unwrap();
+        assert_eq!((offset, seen + missed), (bytes, bytes));
+        assert!(missed <= dropped, "a reader misses nothing that is kept");
+    }
+
+    #[test]
+    fn a_segment_cut_short_by_a_loss_of_power_hides_no_later_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = log(folder.path(), 64 << 10);
+        log.append(&[b'x'; 10_000], Timestamp::from_micros(1));
+        File::options().write(true).open(segment(folder.path(), 2)).unwrap().set_len(100).unwrap();
+        let first = read(folder.path(), 4 << 10, 0, usize::MAX).unwrap();
+        assert_eq!((first.offset, first.next_offset()), (0, 4_196));
+        let second = read(folder.path(), 4 << 10, first.next_offset(), usize::MAX).unwrap();
+        assert_eq!((second.offset, second.next_offset()), (8_192, 10_000));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 
 use super::folder::{Folder, Lease, Plan, now};
 use super::launch;
-use super::output::{OutputLog, Progress};
+use super::output::{OutputLog, Progress, segment_bytes};
 use super::reap::{self, Reach};
 use super::tree::{self, ProcessRef};
 use crate::failpoint;
@@ -218,77 +218,111 @@ fn later(at: Instant, duration: Duration) -> Instant {
     at + duration.min(Duration::from_secs(365 * 24 * 3600))
 }
 
-/// The thread that drains the agent's pipe.
+/// The thread that drains the agent's pipes.
 struct Output {
     progress: Arc<Progress>,
-    /// Closing it ends the thread once the pipe is empty, whoever still holds the other end.
+    /// Closing it ends the thread once the pipes are empty, whoever still holds the other ends.
     cancel: PipeWriter,
-    thread: JoinHandle<OutputLog>,
+    thread: JoinHandle<(u64, u64)>,
 }
 
 impl Output {
     fn open(folder: &Folder, plan: &Plan) -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         let (cancelled, cancel) = io::pipe()?;
-        fcntl(reader.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let progress = Arc::new(Progress::default());
         let log = OutputLog::new(folder.output(), plan.output_bytes_max, plan.segment_bytes, Arc::clone(&progress));
+        let mut sources = vec![Source::new(reader, log)?];
+        if plan.events_bytes_max > 0 {
+            // Open for writing too, so that it does not end when one of its writers goes.
+            let pipe = File::options().read(true).write(true).open(folder.events_pipe())?;
+            let segment = segment_bytes(plan.events_bytes_max);
+            let log = OutputLog::new(folder.events(), plan.events_bytes_max, segment, Arc::default());
+            sources.push(Source::new(PipeReader::from(OwnedFd::from(pipe)), log)?);
+        }
         let thread = thread::Builder::new()
             .name("gastown-output".into())
             .stack_size(256 << 10)
-            .spawn(move || drain(reader, &cancelled, log))?;
+            .spawn(move || drain(sources, &cancelled))?;
         Ok((Self { progress, cancel, thread }, writer))
     }
 
-    /// Takes what is still in the pipe and answers the totals.
+    /// Takes what is still in the pipes and answers the totals of the output.
     fn finish(self) -> (u64, u64) {
         drop(self.cancel);
         match self.thread.join() {
-            Ok(log) => log.totals(),
+            Ok(totals) => totals,
             Err(_) => (self.progress.bytes(), 0),
         }
     }
 }
 
-fn drain(mut pipe: PipeReader, cancelled: &PipeReader, mut log: OutputLog) -> OutputLog {
-    let mut buffer = vec![0; 64 << 10];
-    let mut last = false;
-    let mut rest = LAST_BYTES_MAX;
-    loop {
-        match pipe.read(&mut buffer) {
-            Ok(0) => return log,
+/// A pipe and where it goes.
+struct Source {
+    pipe: PipeReader,
+    log: OutputLog,
+    is_open: bool,
+    /// How much is still taken once the agent has ended.
+    rest: usize,
+}
+
+impl Source {
+    fn new(pipe: PipeReader, log: OutputLog) -> io::Result<Self> {
+        fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Self { pipe, log, is_open: true, rest: LAST_BYTES_MAX })
+    }
+
+    /// Takes one piece; `false` where there is none now.
+    fn take(&mut self, buffer: &mut [u8], is_last: bool) -> bool {
+        match self.pipe.read(buffer) {
+            Ok(0) => self.is_open = false,
             Ok(count) => {
-                log.append(&buffer[..count], now());
-                if last {
+                self.log.append(&buffer[..count], now());
+                if is_last {
                     // Somebody out of reach may go on writing for ever.
-                    rest = rest.saturating_sub(count);
-                    if rest == 0 {
-                        return log;
-                    }
+                    self.rest = self.rest.saturating_sub(count);
+                    self.is_open = self.rest > 0;
                 }
+                return true;
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if last {
-                    return log;
-                }
-                let mut ends =
-                    [PollFd::new(pipe.as_fd(), PollFlags::POLLIN), PollFd::new(cancelled.as_fd(), PollFlags::POLLIN)];
-                match poll(&mut ends, PollTimeout::NONE) {
-                    Ok(_) | Err(Errno::EINTR) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "output is not read any more");
-                        return log;
-                    }
-                }
-                // What was printed before the end is in the pipe now.
-                last = ends[1].revents().is_some_and(|events| !events.is_empty());
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
             Err(error) => {
                 tracing::warn!(%error, "output is not read any more");
-                return log;
+                self.is_open = false;
             }
         }
+        false
+    }
+}
+
+/// Takes what comes until the end, and answers the totals of the first source.
+fn drain(mut sources: Vec<Source>, cancelled: &PipeReader) -> (u64, u64) {
+    let mut buffer = vec![0; 64 << 10];
+    let mut is_last = false;
+    loop {
+        let mut is_idle = true;
+        for source in sources.iter_mut().filter(|source| source.is_open) {
+            is_idle &= !source.take(&mut buffer, is_last);
+        }
+        if !is_idle {
+            continue;
+        }
+        if is_last {
+            return sources[0].log.totals();
+        }
+        let mut ends = vec![PollFd::new(cancelled.as_fd(), PollFlags::POLLIN)];
+        let open = sources.iter().filter(|source| source.is_open);
+        ends.extend(open.map(|source| PollFd::new(source.pipe.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut ends, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => {
+                tracing::warn!(%error, "output is not read any more");
+                return sources[0].log.totals();
+            }
+        }
+        // What was written before the end is in the pipes now.
+        is_last = ends[0].revents().is_some_and(|events| !events.is_empty());
     }
 }
 

@@ -126,6 +126,8 @@ macro_rules! __store_cases {
             events_come_back_as_they_were
             events_are_read_by_pages
             events_behind_the_end_are_none
+            an_empty_journal_may_begin_behind_what_was_archived
+            an_entry_without_a_place_is_refused
             events_that_leave_a_gap_are_refused
             a_refused_append_writes_none_of_its_events
             appending_nothing_changes_nothing

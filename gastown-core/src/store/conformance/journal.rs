@@ -54,13 +54,36 @@ pub(crate) fn events_that_leave_a_gap_are_refused(site: &Site) {
     let mut bench = Bench::new(site);
     let written = events(&Head::default(), 4, 6);
     bench.write(|txn| {
-        let error = txn.append(&written[1..2]).unwrap_err();
-        assert_eq!((error.code(), error.kind()), ("event_order", ErrorKind::Internal));
         txn.append(&written[..2]).unwrap();
+        let error = txn.append(&written[..1]).unwrap_err();
+        assert_eq!((error.code(), error.kind()), ("event_order", ErrorKind::Internal));
         assert_eq!(code(txn.append(&written[3..])), "event_order");
         assert_eq!(code(txn.append(&written[1..2])), "event_order", "an entry is not written twice");
     });
     assert_eq!(bench.head(), written[1].head());
+}
+
+pub(crate) fn an_empty_journal_may_begin_behind_what_was_archived(site: &Site) {
+    let mut bench = Bench::new(site);
+    let written = events(&Head::default(), 6, 6);
+    bench.write(|txn| {
+        txn.savepoint().unwrap();
+        txn.append(&written[2..4]).unwrap();
+        txn.rollback_to_savepoint().unwrap();
+        txn.append(&written[3..5]).unwrap();
+        assert_eq!(code(txn.append(&written[..1])), "event_order");
+        txn.append(&written[5..]).unwrap();
+    });
+    assert_eq!(bench.head(), written[5].head());
+    assert_eq!(bench.read(|reader| reader.events(0, 10).unwrap()), written[3..]);
+}
+
+pub(crate) fn an_entry_without_a_place_is_refused(site: &Site) {
+    let mut bench = Bench::new(site);
+    let mut entry = events(&Head::default(), 1, 6).remove(0);
+    entry.seq = 0;
+    bench.write(|txn| assert_eq!(code(txn.append(&[entry])), "event_order"));
+    assert_eq!(bench.head(), Head::default());
 }
 
 pub(crate) fn a_refused_append_writes_none_of_its_events(site: &Site) {

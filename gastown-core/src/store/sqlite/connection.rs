@@ -8,7 +8,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, ToSql};
 
 use super::changes;
-use super::error::of_sqlite;
+use super::error::{of_sqlite, of_statement};
 use super::sql::{self, Select};
 use super::upkeep;
 use crate::model::value::Value;
@@ -34,10 +34,16 @@ impl SqliteConnection {
     fn begin(&mut self, town: &TownId, how: &str) -> Result<View<'_>> {
         if !self.db.is_autocommit() {
             // The last one could not be ended when it was dropped.
-            run(&self.db, "ROLLBACK")?;
+            run(&self.db, "ROLLBACK").map_err(|error| error.with("path", self.path.display()))?;
         }
-        run(&self.db, how)?;
-        Ok(View { db: &self.db, town: town.clone(), head: RefCell::new(None), unreadable: UnreadableRows::default() })
+        run(&self.db, how).map_err(|error| error.with("path", self.path.display()))?;
+        Ok(View {
+            db: &self.db,
+            path: &self.path,
+            town: town.clone(),
+            head: RefCell::new(None),
+            unreadable: UnreadableRows::default(),
+        })
     }
 }
 
@@ -96,6 +102,7 @@ impl ToSql for Bound<'_> {
 /// One town in the connection's transaction, which ends with it.
 struct View<'c> {
     db: &'c rusqlite::Connection,
+    path: &'c Path,
     town: TownId,
     /// The journal's end, once it was looked up.
     head: RefCell<Option<Head>>,
@@ -103,42 +110,48 @@ struct View<'c> {
 }
 
 impl View<'_> {
+    /// What SQLite answered, and of which file.
+    fn refused(&self, source: rusqlite::Error) -> Error {
+        of_sqlite(source).with("path", self.path.display())
+    }
+
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>> {
+        self.db.prepare_cached(sql).map_err(|source| of_statement(source).with("path", self.path.display()))
+    }
+
     /// The statement with the town and these values bound.
     fn bound<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<CachedStatement<'_>> {
-        let mut statement = self.db.prepare_cached(sql).map_err(of_sqlite)?;
-        statement.raw_bind_parameter(1, self.town.as_str()).map_err(of_sqlite)?;
+        let mut statement = self.prepare(sql)?;
+        statement.raw_bind_parameter(1, self.town.as_str()).map_err(|source| self.refused(source))?;
         for (place, value) in (2..).zip(values) {
-            statement.raw_bind_parameter(place, Bound(value)).map_err(of_sqlite)?;
+            statement.raw_bind_parameter(place, Bound(value)).map_err(|source| self.refused(source))?;
         }
         Ok(statement)
     }
 
     fn execute<'v>(&self, sql: &str, values: impl IntoIterator<Item = &'v Value>) -> Result<()> {
-        self.bound(sql, values)?.raw_execute().map(drop).map_err(of_sqlite)
+        self.bound(sql, values)?.raw_execute().map(drop).map_err(|source| self.refused(source))
     }
 
     /// Writes one more entry of the journal.
     fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
-        self.db
-            .prepare_cached(sql::APPEND)
-            .and_then(|mut statement| {
-                statement.execute(rusqlite::params![
-                    self.town.as_str(),
-                    sqlite_int(event.seq),
-                    event.at.as_micros(),
-                    event.actor,
-                    event.session.as_ref().map(SessionId::as_str),
-                    event.epoch,
-                    event.kind,
-                    event.subject,
-                    data,
-                    changes,
-                    event.schema,
-                    event.hash,
-                ])
-            })
+        self.prepare(sql::APPEND)?
+            .execute(rusqlite::params![
+                self.town.as_str(),
+                sqlite_int(event.seq),
+                event.at.as_micros(),
+                event.actor,
+                event.session.as_ref().map(SessionId::as_str),
+                event.epoch,
+                event.kind,
+                event.subject,
+                data,
+                changes,
+                event.schema,
+                event.hash,
+            ])
             .map(drop)
-            .map_err(of_sqlite)
+            .map_err(|source| self.refused(source))
     }
 
     /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
@@ -213,7 +226,7 @@ impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         let mut statement = self.bound(&sql::statements(key.kind).get, sql::key_values(key))?;
         let mut rows = statement.raw_query();
-        match rows.next().map_err(of_sqlite)? {
+        match rows.next().map_err(|source| self.refused(source))? {
             Some(row) => decode(key.kind, row)?.map(Some).map_err(Unreadable::into_error),
             None => Ok(None),
         }
@@ -227,7 +240,7 @@ impl Reader for View<'_> {
         let mut found = Vec::new();
         // SQLite makes the rows one by one, so what is behind the limit costs nothing.
         while found.len() < scan.limit
-            && let Some(row) = rows.next().map_err(of_sqlite)?
+            && let Some(row) = rows.next().map_err(|source| self.refused(source))?
         {
             match decode(scan.index.kind, row)? {
                 Ok(row) => found.push(row),
@@ -247,7 +260,7 @@ impl Reader for View<'_> {
         }
         let mut statement = self.bound(sql::HEAD, [])?;
         let mut rows = statement.raw_query();
-        let head = match rows.next().map_err(of_sqlite)? {
+        let head = match rows.next().map_err(|source| self.refused(source))? {
             Some(row) => Head { seq: seq(row)?, hash: row.get(1).map_err(of_event)? },
             None => Head::default(),
         };
@@ -260,7 +273,7 @@ impl Reader for View<'_> {
         let mut statement = self.bound(sql::EVENTS, [&after, &limit])?;
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(of_sqlite)? {
+        while let Some(row) = rows.next().map_err(|source| self.refused(source))? {
             found.push(event(row)?);
         }
         Ok(found)
@@ -271,9 +284,11 @@ impl Reader for View<'_> {
         let (sql, parameters) = sql::scan(scan, Select::Count);
         let mut statement = self.bound(&sql, parameters)?;
         let mut rows = statement.raw_query();
-        let row =
-            rows.next().map_err(of_sqlite)?.ok_or_else(|| Error::internal("store_sqlite", "a count has no row"))?;
-        let count: i64 = row.get(0).map_err(of_sqlite)?;
+        let row = rows
+            .next()
+            .map_err(|source| self.refused(source))?
+            .ok_or_else(|| Error::internal("store_sqlite", "a count has no row"))?;
+        let count: i64 = row.get(0).map_err(|source| self.refused(source))?;
         Ok(count.unsigned_abs())
     }
 }
@@ -377,7 +392,7 @@ impl Txn for SqliteTxn<'_> {
         // An index of which no column is named is left alone.
         let values = new[..key_len].iter().chain(changed.iter().map(|&place| &new[place]));
         let sql = sql::update(kind, &changed);
-        let rows = self.view.bound(&sql, values)?.raw_execute().map_err(of_sqlite)?;
+        let rows = self.view.bound(&sql, values)?.raw_execute().map_err(|source| self.view.refused(source))?;
         if rows == 0 {
             return self.view.execute(&sql::statements(kind).put, &new);
         }
@@ -453,7 +468,7 @@ impl Txn for SqliteTxn<'_> {
     fn commit(self: Box<Self>) -> Result<()> {
         self.view.check_open()?;
         // Where it fails, the transaction is undone when the view is dropped.
-        run(self.view.db, "COMMIT")?;
+        run(self.view.db, "COMMIT").map_err(|error| error.with("path", self.path.display()))?;
         if self.has_appended {
             changes::announce(&self.path);
         }

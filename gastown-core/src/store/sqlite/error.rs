@@ -1,6 +1,6 @@
 //! What SQLite's errors mean to a caller.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::model::Error;
 
@@ -10,8 +10,14 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::unavailable("store_busy", "another process writes to this file")
         }
-        Some(ErrorCode::DiskFull) => Error::exhausted("disk_full", "the disk of the database is full"),
-        Some(ErrorCode::DatabaseCorrupt) => Error::corrupt("store_corrupt", "the database file is damaged"),
+        Some(ErrorCode::DiskFull) => disk_full(),
+        // SQLite does not say why the index of the log could not be made or grow, and this is nearly always why.
+        Some(ErrorCode::SystemIoFailure)
+            if matches!(extended_code(&source), Some(ffi::SQLITE_IOERR_SHMOPEN | ffi::SQLITE_IOERR_SHMSIZE)) =>
+        {
+            disk_full()
+        }
+        Some(ErrorCode::DatabaseCorrupt) => damaged(),
         Some(ErrorCode::NotADatabase) => not_a_town("it is no database"),
         Some(ErrorCode::ReadOnly) => Error::forbidden("store_read_only", "the database cannot be written here"),
         Some(ErrorCode::SystemIoFailure) => Error::unavailable("store_io", "the database file could not be used"),
@@ -20,13 +26,50 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         }
         Some(ErrorCode::OutOfMemory) => Error::exhausted("out_of_memory", "SQLite got no memory"),
         Some(ErrorCode::TooBig) => Error::exhausted("row_too_big", "a row is longer than SQLite can hold"),
+        _ if says(&source, &["unsupported file format"]) => damaged(),
         Some(ErrorCode::ConstraintViolation) => Error::internal("row_refused", "the database refused a row"),
         _ => Error::internal("store_sqlite", "SQLite refused a statement"),
     };
-    match source.sqlite_error() {
-        Some(sqlite) => error.with("sqlite_code", sqlite.extended_code).because(source),
+    match extended_code(&source) {
+        Some(code) => error.with("sqlite_code", code).because(source),
         None => error.because(source),
     }
+}
+
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    match error {
+        rusqlite::Error::SqlInputError { error, .. } => Some(error.extended_code),
+        _ => error.sqlite_error().map(|error| error.extended_code),
+    }
+}
+
+/// The library's error for a statement of its own that SQLite does not understand.
+///
+/// Each is prepared against the whole schema by some test, so the file has another one.
+pub(super) fn of_statement(source: rusqlite::Error) -> Error {
+    if extended_code(&source) == Some(ffi::SQLITE_ERROR) && !says(&source, &["unsupported file format"]) {
+        return Error::corrupt("schema_altered", "the database has not the tables, columns and indexes of its schema")
+            .because(source);
+    }
+    of_sqlite(source)
+}
+
+/// Whether SQLite answered its plainest error with one of these words; it has no codes for them.
+fn says(error: &rusqlite::Error, any: &[&str]) -> bool {
+    let words = match error {
+        rusqlite::Error::SqliteFailure(_, Some(words)) => words,
+        rusqlite::Error::SqlInputError { msg, .. } => msg,
+        _ => return false,
+    };
+    any.iter().any(|part| words.contains(part))
+}
+
+fn damaged() -> Error {
+    Error::corrupt("store_corrupt", "the database file is damaged")
+}
+
+fn disk_full() -> Error {
+    Error::exhausted("disk_full", "the disk of the database is full")
 }
 
 /// The file is not one of ours.

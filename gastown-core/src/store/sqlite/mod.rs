@@ -26,6 +26,9 @@ use crate::model::{Error, Result};
 /// The oldest SQLite that is used: those before it can damage a file with a write-ahead log.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
+/// No SQLite file is shorter, but for an empty one.
+const HEADER_BYTES: u64 = 512;
+
 /// What survives when a commit was answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -124,13 +127,15 @@ impl SqliteBackend {
     /// Opens the file for writing, and makes or migrates its schema.
     fn open_writer(&self) -> Result<rusqlite::Connection> {
         let mut db = self.open(Access::Write)?;
-        let found = schema::identify(&db).map_err(|error| self.named(error))?;
+        let found = schema::identify(&db)?;
         if db.is_readonly(rusqlite::MAIN_DB).map_err(of_sqlite)? {
             return Err(self.read_only());
         }
-        schema::use_wal(&db, Duration::from_millis(self.options.busy_timeout_ms)).map_err(|error| self.named(error))?;
+        schema::use_wal(&db, Duration::from_millis(self.options.busy_timeout_ms))?;
         if found < schema::VERSION {
-            schema::migrate(&mut db).map_err(|error| self.named(error))?;
+            schema::migrate(&mut db)?;
+            // The file says by itself what it is, also where its log gets lost. Somebody who reads may delay it.
+            db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(of_sqlite)?;
         }
         Ok(db)
     }
@@ -141,8 +146,20 @@ impl SqliteBackend {
             return Ok(None);
         }
         let db = self.open(Access::Read)?;
-        let found = schema::identify(&db).map_err(|error| self.named(error))?;
+        let found = schema::identify(&db)?;
         Ok((found == schema::VERSION).then_some(db))
+    }
+
+    fn open_for(&self, access: Access) -> Result<rusqlite::Connection> {
+        if access == Access::Write {
+            return self.open_writer();
+        }
+        if let Some(db) = self.open_reader()? {
+            return Ok(db);
+        }
+        drop(self.open_writer()?);
+        self.open_reader()?
+            .ok_or_else(|| Error::unavailable("store_unreachable", "the file went away while it was opened"))
     }
 
     /// What kept SQLite from opening the file, as the operating system says it.
@@ -151,16 +168,16 @@ impl SqliteBackend {
         // SQLite could not make the file, so this makes none either.
         let opened = std::fs::OpenOptions::new().read(true).write(write).create(write).open(&self.path);
         match opened.map_err(|error| error.kind()) {
-            _ if self.path.is_dir() => self.named(not_a_town("it is a directory").because(source)),
+            _ if self.path.is_dir() => not_a_town("it is a directory").because(source),
             Err(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
                 self.read_only().because(source)
             }
-            _ => self.named(of_sqlite(source)),
+            _ => of_sqlite(source),
         }
     }
 
     fn read_only(&self) -> Error {
-        self.named(Error::forbidden("store_read_only", format!("{} cannot be written here", self.path.display())))
+        Error::forbidden("store_read_only", format!("{} cannot be written here", self.path.display()))
     }
 
     fn named(&self, error: Error) -> Error {
@@ -169,13 +186,30 @@ impl SqliteBackend {
 
     fn check_place(&self) -> Result<()> {
         let directory = self.path.parent().filter(|_| self.path.is_absolute());
-        if directory.is_some_and(Path::is_dir) {
-            return Ok(());
+        if !directory.is_some_and(Path::is_dir) {
+            return Err(Error::unavailable(
+                "store_unreachable",
+                format!("the directory of {} is not there", self.path.display()),
+            ));
         }
-        Err(self.named(Error::unavailable(
-            "store_unreachable",
-            format!("the directory of {} is not there", self.path.display()),
-        )))
+        // SQLite takes an empty file, and one of a single byte, for a new one, and removes the log that it finds.
+        let len =
+            |path: &Path| std::fs::metadata(path).map_or(0, |found| if found.is_file() { found.len() } else { 0 });
+        let beside = |suffix: &str| {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(suffix);
+            len(Path::new(&name))
+        };
+        // A file that was being made when its process died has a journal that takes it back.
+        match len(&self.path) {
+            0 if self.path.exists() && beside("-wal") > 0 && beside("-journal") == 0 => {
+                Err(Error::corrupt("store_corrupt", format!("{} is empty and its log is not", self.path.display())))
+            }
+            bytes @ 1..HEADER_BYTES if beside("-journal") == 0 => {
+                Err(not_a_town("it is shorter than any database").with("bytes", bytes))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -196,20 +230,7 @@ impl Backend for SqliteBackend {
     ///   facts `found` and `known` are schema versions.
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
         check_version(rusqlite::version_number())?;
-        self.check_place()?;
-        let db = match access {
-            Access::Write => self.open_writer()?,
-            Access::Read => {
-                if let Some(db) = self.open_reader()? {
-                    db
-                } else {
-                    drop(self.open_writer()?);
-                    self.open_reader()?.ok_or_else(|| {
-                        self.named(Error::unavailable("store_unreachable", "the file went away while it was opened"))
-                    })?
-                }
-            }
-        };
+        let db = self.check_place().and_then(|()| self.open_for(access)).map_err(|error| self.named(error))?;
         Ok(Box::new(SqliteConnection::new(db, access, Arc::clone(&self.path))))
     }
 

@@ -39,15 +39,23 @@ pub(super) const VERSION: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// The file's schema version, 0 for an empty file; refuses files that are not ours or of a later version.
 pub(super) fn identify(db: &Connection) -> Result<i32> {
-    let number = |sql| db.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(of_sqlite);
-    let application = number("PRAGMA application_id")?;
-    let version = number("PRAGMA user_version")?;
+    // One statement, so that it is of one moment: another process may be making the schema.
+    let query = "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) \
+                 FROM pragma_application_id, pragma_user_version";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i32>(0)?, row.get::<_, i32>(1)?, row.get::<_, i64>(2)?));
+    let (application, version, objects) = db.query_row(query, [], read).map_err(of_sqlite)?;
     if application != APPLICATION_ID {
-        let objects = number("SELECT count(*) FROM sqlite_schema")?;
         if application == 0 && version == 0 && objects == 0 {
             return Ok(0);
         }
         return Err(not_a_town("another program made it").with("application_id", application));
+    }
+    if version < 1 {
+        return Err(Error::corrupt(
+            "store_corrupt",
+            format!("the file is a town's and says that its schema is {version}"),
+        )
+        .with("found", version));
     }
     if version > VERSION {
         return Err(Error::unsupported(

@@ -1,0 +1,63 @@
+//! A look over the whole town: the database, every row, the journal and its archives.
+
+use super::{Checked, Finding, of_whole_town};
+use crate::model::{Result, RowKind, Scope};
+use crate::store::{Position, Reader, Scan, index};
+use crate::town::handle::Handle;
+use crate::town::operation::Operation;
+use crate::town::replay;
+use crate::work::view::View;
+use crate::work::{All, retention};
+
+/// The most findings of one sort.
+const FINDINGS_MAX: usize = 100;
+
+/// Looks over everything while the town works on; it may take as long as reading all of it.
+pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: All) -> Result<Checked> {
+    of_whole_town(handle)?;
+    let (store, now, dir) = (&handle.town().shared.store, handle.town().ctx().now, handle.town().dir().to_owned());
+    let damage = store.check().await?;
+    let mut checked = store
+        .read_aside(move |reader| {
+            let mut checked = rows(reader)?;
+            let mut found = |subject: String, problem: String| checked.findings.push(Finding { subject, problem });
+            match replay::replay(reader, &dir) {
+                Ok(replay) => {
+                    checked.events = replay.events;
+                    for key in replay.differences {
+                        found(key, "is not as the journal says".to_owned());
+                    }
+                }
+                Err(error) => found("journal".to_owned(), error.chain()),
+            }
+            for (bead, stored, counted) in retention::miscounted(View::new(reader, &Scope::Town, now), FINDINGS_MAX)? {
+                found(format!("bead {bead}"), format!("has {stored} blockers, and edges for {counted}"));
+            }
+            Ok(checked)
+        })
+        .await?;
+    let damage = damage.into_iter().map(|problem| Finding { subject: "database".to_owned(), problem });
+    checked.findings.splice(..0, damage);
+    Ok(checked)
+}
+
+/// Reads every row.
+fn rows(reader: &dyn Reader) -> Result<Checked> {
+    let mut checked = Checked::default();
+    for &kind in RowKind::ALL {
+        let mut scan = Scan::new(index::of_key(kind), vec![], 500);
+        loop {
+            let rows = reader.scan(&scan)?;
+            checked.rows += rows.len() as u64;
+            match rows.last() {
+                Some(last) if rows.len() == scan.limit => scan.after = Some(Position::of(scan.index, last)),
+                _ => break,
+            }
+        }
+        let unreadable = reader.unreadable().into_iter();
+        checked
+            .findings
+            .extend(unreadable.map(|row| Finding { subject: row.key.to_string(), problem: row.error.chain() }));
+    }
+    Ok(checked)
+}

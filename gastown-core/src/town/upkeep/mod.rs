@@ -1,0 +1,151 @@
+//! What a town's owner does now and then: copy it, look it over, put away what is over.
+
+mod archive;
+mod backup;
+mod check;
+mod durable;
+mod restore;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::archive::archive;
+pub(super) use self::archive::events as archived_events;
+#[cfg(all(feature = "git", feature = "process"))]
+pub(super) use self::archive::retain;
+pub(super) use self::backup::{backup, export};
+pub(super) use self::check::check;
+pub(super) use self::restore::restore;
+use super::handle::Handle;
+use super::operation::Operation;
+use crate::model::{Error, Result, Timestamp};
+use crate::store::dump::Dumped;
+use crate::work::All;
+
+/// Where something is to be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteTo {
+    /// A path where nothing is yet, in a folder that is there. A relative one is taken from the current directory.
+    pub path: PathBuf,
+}
+
+impl From<&Path> for WriteTo {
+    fn from(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+}
+
+impl From<&str> for WriteTo {
+    fn from(path: &str) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl From<PathBuf> for WriteTo {
+    fn from(path: PathBuf) -> Self {
+        Self { path }
+    }
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Backup {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Where the journal ends in it.
+    pub head: u64,
+    /// How many files it has.
+    pub files: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// What may be put away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Archive {
+    /// Beads that were closed or failed before this, with everything that belongs to them alone, and effects that were
+    /// settled before it.
+    pub closed_before: Option<Timestamp>,
+    /// Entries of the journal from before this.
+    pub events_before: Option<Timestamp>,
+}
+
+/// What was put away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Archived {
+    /// How many beads left the tables.
+    pub beads: u64,
+    /// How many effects did.
+    pub effects: u64,
+    /// How many entries left the journal.
+    pub events: u64,
+    /// The files that hold them.
+    pub files: Vec<PathBuf>,
+}
+
+/// What giving back space did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Vacuumed {
+    /// The database's size in bytes before, where the backend knows it.
+    pub bytes_before: Option<u64>,
+    /// And after.
+    pub bytes_after: Option<u64>,
+}
+
+/// What a look at the whole town found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Checked {
+    /// How many rows were read.
+    pub rows: u64,
+    /// How many entries of the journal were played, archived ones too.
+    pub events: u64,
+    /// What is wrong, at most a few hundred; empty when all is well.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is wrong with a town.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// With what: `database`, `journal`, `archive`, or a row's table and key.
+    pub subject: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Gives back the space of what was deleted.
+pub(super) async fn vacuum(handle: &Handle, _: &'static Operation, _: All) -> Result<Vacuumed> {
+    of_whole_town(handle)?;
+    let store = &handle.town().shared.store;
+    let bytes_before = store.describe().await?.bytes;
+    store.vacuum().await?;
+    Ok(Vacuumed { bytes_before, bytes_after: store.describe().await?.bytes })
+}
+
+/// Refuses a handle that does not see the whole town.
+fn of_whole_town(handle: &Handle) -> Result<()> {
+    match handle.scope().rig() {
+        None => Ok(()),
+        Some(rig) => Err(Error::forbidden(
+            "scope_too_narrow",
+            format!("{} sees the rig {rig} and not the whole town", handle.scope().principal()),
+        )
+        .with("principal", handle.scope().principal())
+        .with("rig", rig)),
+    }
+}
+
+/// Runs what blocks on files.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|source| Error::internal("upkeep_panicked", "work on the town's files panicked").because(source))?
+}
+
+/// What was exported.
+pub type Exported = Dumped;

@@ -1,0 +1,68 @@
+'use strict'
+
+const assert = require('node:assert/strict')
+const { existsSync, readFileSync, statSync, writeFileSync } = require('node:fs')
+const { join } = require('node:path')
+const { test } = require('node:test')
+const { ManualClock, restore } = require('..')
+const { town: opened } = require('./parts.js')
+
+const START = 1_763_670_000_000_000
+const DAY = 24 * 3600 * 1_000_000
+
+const codeOf = (promise) => promise.then(() => 'ok', (error) => error.code)
+
+test('a backup is a town again', async (t) => {
+  const { town, path } = await opened(t)
+  const bead = await town.beads.create({ title: 'Lay the keel', labels: ['hull'] })
+  const backup = await town.backup(join(path, 'monday'))
+  assert.deepEqual([backup.head, backup.path], [2, join(path, 'monday')])
+  const again = await restore(join(path, 'monday'), join(path, 'again'))
+  t.after(() => again.close())
+  assert.deepEqual(await again.beads.get(bead.id), bead)
+  assert.deepEqual((await again.upkeep.check()).findings, [])
+  assert.equal(await codeOf(town.upkeep.backup(join(path, 'monday'))), 'path_taken')
+  assert.equal(await codeOf(restore(join(path, 'monday'), join(path, 'again'))), 'town_not_empty')
+})
+
+test('an export is lines that make a town', async (t) => {
+  const { town, path } = await opened(t)
+  const bead = await town.beads.create('Raise the mast')
+  const file = join(path, 'town.jsonl')
+  const exported = await town.upkeep.export({ path: file })
+  assert.deepEqual([exported.unreadable, exported.bytes], [0, statSync(file).size])
+  const again = await restore(file, join(path, 'again'), { durability: 'normal' })
+  t.after(() => again.close())
+  assert.deepEqual(await again.beads.get(bead.id), bead)
+  assert.equal((await again.health()).durability, 'normal')
+  const lines = readFileSync(file)
+  writeFileSync(join(path, 'cut.jsonl'), lines.subarray(0, lines.length / 2))
+  assert.equal(await codeOf(restore(join(path, 'cut.jsonl'), join(path, 'cut'))), 'dump_truncated')
+  assert.equal(existsSync(join(path, 'cut', 'town.db')), false)
+})
+
+test('what is over is put away and its space given back', async (t) => {
+  const clock = new ManualClock(START)
+  const { town } = await opened(t, { clock })
+  const done = await town.beads.create('done')
+  const left = await town.beads.create('left')
+  await town.beads.close(done.id)
+  clock.advance(DAY)
+  const archived = await town.upkeep.archive({ closedBefore: START + DAY, eventsBefore: START + DAY })
+  assert.equal(archived.beads, 1)
+  assert.ok(archived.events > 0 && archived.files.length === 2 && archived.files.every(existsSync))
+  assert.deepEqual((await town.beads.list()).beads.map((bead) => bead.id), [left.id])
+  assert.equal(await codeOf(town.events.since({ since: 0 })), 'events_archived')
+  const { bytesBefore, bytesAfter } = await town.upkeep.vacuum()
+  assert.ok(bytesBefore > 0 && bytesAfter > 0)
+  const checked = await town.upkeep.check()
+  assert.deepEqual([checked.findings, checked.events], [[], (await town.health()).head])
+  assert.equal(await codeOf(town.upkeep.archive({})), 'archive_unbounded')
+})
+
+test('health says how the database is', async (t) => {
+  const { town } = await opened(t)
+  const health = await town.upkeep.health()
+  assert.deepEqual([health.backend, health.durability, health.unreadable, health.first], ['sqlite', 'full', [], 1])
+  assert.ok(health.schema >= 2 && health.databaseBytes > 0)
+})

@@ -1,0 +1,72 @@
+"""The whole town: copies, looks over it, what is put away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import gastown
+
+START = 1_763_670_000_000_000
+DAY = 24 * 3600 * 1_000_000
+
+
+async def test_a_backup_is_a_town_again(town: gastown.Town, tmp_path: Path) -> None:
+    bead = await town.beads.create("Lay the keel", labels=["hull"])
+    backup = await town.backup(tmp_path / "monday")
+    assert (backup.head, Path(backup.path)) == (2, tmp_path / "monday")
+    assert backup.files >= 2
+    async with gastown.restore(tmp_path / "monday", tmp_path / "again") as again:
+        assert await again.beads.get(bead.id) == bead
+        assert (await again.upkeep.check()).findings == []
+    with pytest.raises(gastown.ConflictError) as caught:
+        await town.upkeep.backup(tmp_path / "monday")
+    assert caught.value.code == "path_taken"
+    with pytest.raises(gastown.ConflictError) as caught:
+        await gastown.restore(tmp_path / "monday", tmp_path / "again")
+    assert caught.value.code == "town_not_empty"
+
+
+async def test_an_export_is_lines_that_make_a_town(town: gastown.Town, tmp_path: Path) -> None:
+    bead = await town.beads.create("Raise the mast")
+    exported = await town.upkeep.export(tmp_path / "town.jsonl")
+    assert (exported.unreadable, exported.bytes) == (0, (tmp_path / "town.jsonl").stat().st_size)
+    async with gastown.restore(tmp_path / "town.jsonl", tmp_path / "again", durability="normal") as again:
+        assert await again.beads.get(bead.id) == bead
+        assert (await again.health()).durability == "normal"
+    lines = (tmp_path / "town.jsonl").read_bytes()
+    (tmp_path / "cut.jsonl").write_bytes(lines[: len(lines) // 2])
+    with pytest.raises(gastown.CorruptError) as caught:
+        await gastown.restore(tmp_path / "cut.jsonl", tmp_path / "cut")
+    assert caught.value.code == "dump_truncated"
+    assert not (tmp_path / "cut" / "town.db").exists()
+
+
+async def test_what_is_over_is_put_away_and_its_space_given_back(tmp_path: Path) -> None:
+    clock = gastown.ManualClock(START)
+    async with gastown.open(tmp_path / "town", clock=clock) as town:
+        done, left = [await town.beads.create(title) for title in ("done", "left")]
+        await town.beads.close(done.id)
+        clock.advance(DAY)
+        archived = await town.upkeep.archive(closed_before=START + DAY, events_before=START + DAY)
+        assert archived.beads == 1 and archived.events > 0 and len(archived.files) == 2
+        assert all(Path(file).exists() for file in archived.files)
+        assert [bead.id for bead in (await town.beads.list()).beads] == [left.id]
+        with pytest.raises(gastown.NotFoundError) as caught:
+            await town.events.since(since=0)
+        health = await town.health()
+        assert (caught.value.code, caught.value.facts["first"]) == ("events_archived", str(health.first))
+        vacuumed = await town.upkeep.vacuum()
+        assert vacuumed.bytes_before is not None and vacuumed.bytes_after is not None
+        checked = await town.upkeep.check()
+        assert (checked.findings, checked.events) == ([], health.head)
+        with pytest.raises(gastown.InvalidError) as caught_invalid:
+            await town.upkeep.archive()
+        assert caught_invalid.value.code == "archive_unbounded"
+
+
+async def test_health_says_how_the_database_is(town: gastown.Town) -> None:
+    health = await town.upkeep.health()
+    assert (health.backend, health.durability, health.unreadable) == ("sqlite", "full", [])
+    assert health.schema >= 2 and health.database_bytes is not None and health.first == 1
