@@ -293,7 +293,7 @@ impl Reader for View<'_> {
 
 /// What a transaction did behind its savepoint.
 enum Step {
-    Put(Row),
+    Put(Box<Row>),
     Delete(Key),
     Append(Vec<Event>),
 }
@@ -349,7 +349,7 @@ impl Txn for WrongTxn<'_> {
         if self.defect == PutKeepsTheOldRow && self.inner().get(&key)?.is_some() {
             return Ok(());
         }
-        self.done.push(Step::Put(row.clone()));
+        self.done.push(Step::Put(Box::new(row.clone())));
         self.inner_mut().put(&row)
     }
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
