@@ -18,6 +18,10 @@ import gastown
 from gastown.backend import Access, Condition, Entry, Row, Scan, Value, schema
 
 
+VERSION = 1
+"""The schema this backend makes. One that changes it needs a step from each earlier version."""
+
+
 class SqliteBackend:
     """Towns in one file, for any number of processes of one machine."""
 
@@ -38,6 +42,15 @@ class SqliteBackend:
         return SqliteConnection(db)
 
     def _prepare(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA synchronous = FULL")
+        # Where everything is there already, connecting waits for nobody.
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            newer = gastown.UnsupportedError(f"the file has schema {version}, this backend knows {VERSION}")
+            newer.code = "schema_newer"
+            raise newer
+        if version == VERSION:
+            return
         deadline = time.monotonic() + self._busy_seconds
         # With a write-ahead log readers never wait. SQLite itself does not wait for whoever else turns it on.
         while True:
@@ -47,10 +60,10 @@ class SqliteBackend:
             except sqlite3.OperationalError:
                 if time.monotonic() > deadline:
                     raise
-        db.execute("PRAGMA synchronous = FULL")
         begin_write(db)
         for statement in definitions():
             db.execute(statement)
+        db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
 
 
@@ -111,7 +124,7 @@ class SqliteConnection:
         return SqliteTransaction(self._db, town)
 
     def describe(self) -> tuple[int, str]:
-        return 1, "full"
+        return VERSION, "full"
 
     def check(self) -> list[str]:
         return [line for (line,) in self._db.execute("PRAGMA integrity_check") if line != "ok"]

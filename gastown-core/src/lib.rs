@@ -37,3 +37,8 @@ pub use work::{
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The program in the page about storage, compiled.
+#[cfg(all(doctest, feature = "store-kit"))]
+#[doc = include_str!("../../docs/storage.md")]
+struct StoragePage;

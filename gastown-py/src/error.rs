@@ -83,7 +83,9 @@ impl std::error::Error for Traceback {}
 
 fn traceback(py: Python<'_>, exception: &PyErr) -> String {
     let format = || {
-        let lines = py.import("traceback")?.call_method1("format_exception", (exception.value(py),))?;
+        let lines = py
+            .import("traceback")?
+            .call_method1("format_exception", (exception.get_type(py), exception.value(py), exception.traceback(py)))?;
         Ok::<_, PyErr>(lines.extract::<Vec<String>>()?.concat())
     };
     format().unwrap_or_else(|_| exception.to_string())

@@ -1,4 +1,24 @@
 //! The traits a backend implements.
+//!
+//! What holds for every verb, so that the verbs need not repeat it:
+//!
+//! - **Threads.** Calls are blocking. A connection, and the reader or transaction that it has, belongs to one thread at
+//!   a time, not always to the same one. It has one reader or one transaction at a time.
+//! - **Values.** A column is null, a 64-bit integer, or text: any Unicode text, NUL and the empty text included, byte for
+//!   byte. A column that an index names holds at least 500 bytes, any other at least a megabyte; what a backend cannot hold
+//!   it refuses with `values_refused` ([`Invalid`](crate::ErrorKind::Invalid)), never shortens. Columns that hold JSON hold
+//!   its text.
+//! - **Errors.** A verb that fails has changed nothing, and its transaction goes on, unless the backend lost it: then
+//!   every later verb of it fails, [`Txn::commit`] with them. A refusal that the contract names has that code and kind.
+//!   Everything else is [`Unavailable`](crate::ErrorKind::Unavailable) where trying again may help,
+//!   [`Exhausted`](crate::ErrorKind::Exhausted) where space must be made, [`Corrupt`](crate::ErrorKind::Corrupt) where
+//!   stored data is damaged. After an error of a commit or of beginning, and after a panic, the store gives the
+//!   connection up and opens another.
+//! - **Cancellation.** There is none inside a verb. A caller that goes away is answered by nobody; its command is left out
+//!   before it began, and done whole afterwards.
+//! - **Repeats.** The store runs a command again from its beginning, in a new transaction or behind a savepoint, when
+//!   another of its batch must be undone; nothing of the earlier run may be seen then. Every verb may be repeated: putting
+//!   the same row twice is putting it once, deleting what is not there is nothing, closing is dropping.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -26,12 +46,22 @@ pub enum Access {
 /// - [`Backend::connect`] makes the schema where it is missing, migrates an older one, and refuses a newer one with
 ///   `schema_newer` ([`Unsupported`](crate::ErrorKind::Unsupported)), a file of another program with `not_a_town`
 ///   ([`Corrupt`](crate::ErrorKind::Corrupt)).
-/// - Connections are independent; each is used by one thread at a time.
+/// - Connections are independent, also those of two instances on one database and of two processes: what one commits,
+///   every reader and transaction that begins afterwards sees.
+/// - Several may connect to an empty database at once, readers too; one of them makes the schema.
+/// - Where the schema is as it should be, connecting waits for no writer.
+/// - What a database needs besides (a directory, a server) is there, or [`Backend::connect`] says what is missing with
+///   `store_unreachable` ([`Unavailable`](crate::ErrorKind::Unavailable)) or `store_read_only`
+///   ([`Forbidden`](crate::ErrorKind::Forbidden)).
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// A short name for people and metrics: `sqlite`, `memory`.
     fn name(&self) -> &'static str;
 
     /// Opens one more connection.
+    ///
+    /// # Contract
+    /// It may be asked at any time, from any thread, while others read and write. An error leaves nothing open, and the
+    /// next call tries anew.
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>>;
 
     /// Watches for commits of anybody; none where the backend cannot.
@@ -80,7 +110,10 @@ pub trait Connection: Send {
     /// Begins a read snapshot of one town.
     ///
     /// # Contract
-    /// Everything read from it is of one moment, whatever is committed meanwhile. It never waits for a writer.
+    /// - Everything read from it, rows, counts and entries, is of the moment this was called, whatever is committed
+    ///   meanwhile and however long it lives: nothing uncommitted, no row twice with two contents, no new one in a scan.
+    /// - It never waits for a writer, and no writer waits for it.
+    /// - A town that was never written to is empty; reading makes nothing.
     fn read(&mut self, town: &TownId) -> Result<Box<dyn Reader + '_>>;
 
     /// Begins the write transaction of one town.
@@ -89,7 +122,9 @@ pub trait Connection: Send {
     /// - There is at most one at a time for a town over all connections and processes; others wait, with a bound, then
     ///   get `store_busy` ([`Unavailable`](crate::ErrorKind::Unavailable)).
     /// - It sees everything that was committed before it began, and its own changes.
-    /// - Dropped without a commit it leaves nothing.
+    /// - Dropped without a commit, or with its process, it leaves nothing, and the town is free.
+    /// - Whether transactions of two towns wait for each other is the backend's affair.
+    /// - A reader's connection refuses it with `store_access` ([`Internal`](crate::ErrorKind::Internal)).
     fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>>;
 
     /// Says how the database is kept.
@@ -246,14 +281,19 @@ pub trait Reader {
     /// The row of this key.
     ///
     /// # Contract
-    /// A row that is there and cannot be read as its kind is the error of [`Unreadable::into_error`].
+    /// None where no such row is in this town. A row that is there and cannot be read as its kind is the error of
+    /// [`Unreadable::into_error`]. Keys are equal by their bytes: case and normal form make two.
     fn get(&self, key: &Key) -> Result<Option<Row>>;
 
     /// Rows of one index, in its order.
     ///
     /// # Contract
     /// - Order: by the order columns, null before numbers before text, text by its UTF-8 bytes.
-    /// - `after` need not be a row that is there still; entries behind it are returned, each once.
+    /// - The rows are those whose conditions hold and whose prefix columns equal the scan's, null equal to null.
+    /// - `after` need not be a row that is there still; entries behind it are returned, each once. So a row that stays
+    ///   where it is is met once by whoever reads by pages, whatever others come, go or move.
+    /// - `upto` is included. A limit of 0 gives nothing, one beyond all rows gives them all.
+    /// - [`Scan::check`] refuses what does not fit: every backend asks it first.
     /// - The cost follows the rows returned, not the table.
     /// - A row that cannot be read as its kind stops nobody: it is left out, takes nothing of the limit, and is told by
     ///   [`Reader::unreadable`].
@@ -265,18 +305,23 @@ pub trait Reader {
     /// Each once, at most [`UNREADABLE_MAX`]; [`UnreadableRows`] does that.
     fn unreadable(&self) -> Vec<Unreadable>;
 
-    /// Where the journal ends.
+    /// Where the journal ends: the last entry's number and hash, the default where there is none.
+    ///
+    /// # Contract
+    /// It is of the same moment as everything else, and in a transaction it counts what was appended there.
     fn head(&self) -> Result<Head>;
 
     /// Events with a `seq` greater than `after`, in order, at most `limit`.
     ///
     /// # Contract
-    /// What [`Txn::truncate_events`] removed is left out; the others have no gap.
+    /// - Order is by `seq` alone, not by time. Entries come back as they were appended, to the byte of their hash:
+    ///   tables, columns, kinds and form versions that nobody here knows included.
+    /// - What [`Txn::truncate_events`] removed is left out; the others have no gap.
     fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>>;
 
     /// How many rows a scan without its limit would give.
     ///
-    /// The default walks the index; a backend may do better.
+    /// The default walks the index; a backend may do better. Rows that cannot be read may be counted or not.
     fn count(&self, scan: &Scan) -> Result<u64> {
         let mut scan = Scan { limit: 1_000, ..scan.clone() };
         let mut count = 0;
@@ -292,8 +337,14 @@ pub trait Reader {
 }
 
 /// One write transaction of one town.
+///
+/// Every read sees its own changes so far. Nobody else sees any of them before [`Txn::commit`], and then all at once.
 pub trait Txn: Reader {
     /// Inserts the row or replaces the one of its key.
+    ///
+    /// # Contract
+    /// The row is in every index whose conditions hold for it, and in no other. Rows need no others: neither the bead of a
+    /// label nor the ends of an edge must be there.
     fn put(&mut self, row: &Row) -> Result<()>;
 
     /// Replaces `before`, which this transaction holds under its key, by `after` of the same key.
@@ -318,6 +369,9 @@ pub trait Txn: Reader {
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()>;
 
     /// Removes the row of this key, readable or not; nothing where there is none.
+    ///
+    /// # Contract
+    /// No other row goes with it.
     fn delete(&mut self, key: &Key) -> Result<()>;
 
     /// Appends entries to the journal.
@@ -346,9 +400,16 @@ pub trait Txn: Reader {
     fn truncate_events(&mut self, through: u64) -> Result<()>;
 
     /// Marks a place to return to, replacing an earlier mark.
+    ///
+    /// # Contract
+    /// It ends with its transaction. There may be any number of them in one.
     fn savepoint(&mut self) -> Result<()>;
 
     /// Undoes everything since the mark, the journal's end included; the mark stays.
+    ///
+    /// # Contract
+    /// Rows, every index and the journal are as they were; returning again is allowed. Without a mark it is refused with
+    /// `savepoint_missing` ([`Internal`](crate::ErrorKind::Internal)) and changes nothing.
     fn rollback_to_savepoint(&mut self) -> Result<()>;
 
     /// Carries out what was put off.
@@ -372,10 +433,15 @@ pub trait Txn: Reader {
     /// Makes everything durable, in the backend's mode, and ends the transaction.
     ///
     /// # Contract
-    /// - When it returns `Ok`, the changes survive a crash (`full`: also of the machine). When it returns an error, none
-    ///   of them is there; the one exception is `commit_unknown` ([`Unavailable`](crate::ErrorKind::Unavailable)), by
-    ///   which a backend says that it could not find out.
+    /// - When it returns `Ok`, the changes survive a crash (`full`: also of the machine), and whoever begins to read
+    ///   afterwards, anywhere, sees them.
+    /// - When it returns an error, none of them is there. There are two exceptions: `commit_unknown`
+    ///   ([`Unavailable`](crate::ErrorKind::Unavailable)), by which a backend says that it could not find out; and a disk
+    ///   that failed to flush and then lost its power, which may have kept what it said it had not. Idempotency keys are
+    ///   for both.
     /// - An error with the fact `put_off` is of a change that was put off, not of the commit.
+    /// - A transaction without changes may be committed as well.
+    /// - Where entries were appended, every watch of [`Backend::changes`] is woken once they can be read.
     fn commit(self: Box<Self>) -> Result<()>;
 
     /// The transaction as a reader.

@@ -35,17 +35,17 @@ pub struct Index {
 
 impl Index {
     /// One of the columns that the index names.
-    pub(crate) fn column(&self, name: &str) -> &'static Column {
+    pub fn column(&self, name: &str) -> &'static Column {
         &self.kind.columns()[self.place(name)]
     }
 
     /// Where that column stands in a row.
-    pub(crate) fn place(&self, name: &str) -> usize {
+    pub fn place(&self, name: &str) -> usize {
         self.kind.position(name).expect("an index names columns of its table")
     }
 
     /// The entry of a row's values: the prefix and the order columns; none where a condition does not hold.
-    pub(crate) fn entry(&self, values: &[Value]) -> Option<Vec<Value>> {
+    pub fn entry(&self, values: &[Value]) -> Option<Vec<Value>> {
         let value = |name: &str| &values[self.place(name)];
         let holds = self.conditions.iter().all(|condition| match condition {
             Int(name, wanted) => matches!(value(name), Value::Int(n) if n == wanted),

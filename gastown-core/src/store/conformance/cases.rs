@@ -144,7 +144,7 @@ macro_rules! __store_cases {
             an_event_of_a_later_form_is_kept
             changes_that_nobody_here_knows_are_kept
             an_event_may_have_a_thousand_changes
-            ten_thousand_events_of_one_append_are_read_by_pages
+            thousands_of_events_of_one_append_are_read_by_pages
             events_after_one_do_not_hold_it
             the_head_is_the_last_event
             the_number_of_a_dropped_event_is_given_again

@@ -166,8 +166,7 @@ pub(crate) fn a_command_alone_that_fails_leaves_nothing(site: &Site) {
         for _ in 0..3 {
             let failed = store.write(|txn| put(txn, "gt-1").and_then(|()| refused::<()>())).await;
             assert_eq!(failed.unwrap_err().code(), "refused");
-            let panicked =
-                store.write(|txn| -> Result<()> { put(txn, "gt-1").and_then(|()| panic!("it panics")) }).await;
+            let panicked = store.write(|txn| -> Result<()> { put(txn, "gt-1").map(|()| panic!("it panics")) }).await;
             assert_eq!(panicked.unwrap_err().code(), "command_panicked");
         }
         assert!(beads(&store).await.is_empty());

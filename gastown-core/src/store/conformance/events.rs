@@ -131,22 +131,22 @@ pub(crate) fn an_event_may_have_a_thousand_changes(site: &Site) {
     assert!(bench.read(|reader| reader.events(0, 10).unwrap()) == [written]);
 }
 
-pub(crate) fn ten_thousand_events_of_one_append_are_read_by_pages(site: &Site) {
+pub(crate) fn thousands_of_events_of_one_append_are_read_by_pages(site: &Site) {
     let mut bench = Bench::new(site);
-    let written = events(&Head::default(), 10_000, 92);
+    let written = events(&Head::default(), 3_000, 92);
     bench.write(|txn| txn.append(&written).unwrap());
     let mut read = Vec::new();
     loop {
         let after = read.last().map_or(0, |event: &Event| event.seq);
-        let page = bench.read(|reader| reader.events(after, 1_000).unwrap());
+        let page = bench.read(|reader| reader.events(after, 500).unwrap());
         if page.is_empty() {
             break;
         }
-        assert_eq!(page.len(), 1_000);
+        assert_eq!(page.len(), 500);
         read.extend(page);
     }
     assert!(read == written);
-    assert_eq!(bench.head(), written[9_999].head());
+    assert_eq!(bench.head(), written[2_999].head());
 }
 
 pub(crate) fn events_after_one_do_not_hold_it(site: &Site) {

@@ -40,6 +40,7 @@
 //! Without the macro altogether: [`cases`], [`run_case`], and [`run`] for all of them.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a case says by a panic that it failed")]
+#![allow(clippy::needless_for_each, reason = "one line for one thing done to many")]
 #![allow(elided_lifetimes_in_paths, reason = "every case takes a site, and how long it lives says nothing")]
 
 mod beads;
@@ -48,6 +49,8 @@ mod cases;
 mod changes;
 mod claims;
 mod commands;
+#[cfg(test)]
+mod defects;
 mod edges;
 mod events;
 mod instances;

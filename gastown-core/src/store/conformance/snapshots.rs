@@ -62,7 +62,7 @@ pub(crate) fn what_was_read_is_read_again(site: &Site) {
     for version in 2..6 {
         write_when_free(&mut *writer, |txn| {
             let status = if version % 2 == 0 { BeadStatus::Closed } else { BeadStatus::Open };
-            txn.put(&Row::Bead(BeadRow { version, status, ..issue("gt-1") })).unwrap();
+            txn.put(&Row::Bead(BeadRow { status, version, ..issue("gt-1") })).unwrap();
             txn.delete(&beads[1].key()).unwrap();
             append(txn, 1);
         });

@@ -67,7 +67,7 @@ pub(crate) fn every_text_column_keeps_unicode(site: &Site) {
         site,
         &Value::Text("é e\u{301} \u{202e}x🦀\u{fffd}\u{10ffff}\u{feff} ".into()),
         everywhere,
-        35,
+        30,
     );
 }
 

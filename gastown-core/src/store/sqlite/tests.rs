@@ -213,8 +213,12 @@ impl Subject for Temporary {
             let mut db = raw(&backend);
             schema::migrate_through(&mut db, &schema::MIGRATIONS[..have]).unwrap();
             let kinds: Vec<_> = RowKind::ALL.iter().copied().filter(|kind| has_table(&db, *kind)).collect();
-            rows.iter().filter(|row| kinds.contains(&row.kind())).for_each(|row| insert(&db, row));
-            events.iter().for_each(|event| insert_event(&db, event));
+            for row in rows.iter().filter(|row| kinds.contains(&row.kind())) {
+                insert(&db, row);
+            }
+            for event in events {
+                insert_event(&db, event);
+            }
             let schema = have.try_into().unwrap();
             Older { schema, kinds, backend: Self::instance(backend.path()) }
         };
