@@ -95,7 +95,7 @@ fn what_is_written_is_read_but_for_the_leaders_lease() {
 #[test]
 fn a_town_without_anything_is_written_and_read() {
     let text = lines(&MemoryBackend::new());
-    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 2);
+    assert_eq!(text.split_inclusive(|byte| *byte == b'\n').count(), 2);
     let to = MemoryBackend::new();
     assert_eq!(read_into(&to, &text).unwrap().rows, 0);
     assert_eq!(everything(&to), (vec![], vec![]));
