@@ -66,7 +66,8 @@ pub(crate) async fn run(args: &[OsString]) -> Result<()> {
         let health = town.operator().upkeep().health(gastown_core::All {}).await?;
         let at_rest = health.effects_planned + health.effects_issued + health.effects_ambiguous == 0;
         let state = town.operator().convoys().get(&convoy.id).await?.state;
-        if at_rest && matches!(state.as_str(), "landed" | "needs_attention") {
+        // Every event has its line, also where the work is quicker than this loop.
+        if event.seq >= health.head && at_rest && matches!(state.as_str(), "landed" | "needs_attention") {
             break;
         }
     }
