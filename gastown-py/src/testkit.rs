@@ -40,6 +40,7 @@ pub(crate) fn conformance_run(
 
 /// Does what a case of another process wants done; false where this one was not started for that.
 #[pyfunction]
+#[allow(clippy::needless_pass_by_value, reason = "a function of Python's takes what it is given")]
 pub(crate) fn conformance_part(py: Python<'_>, open: Py<PyAny>) -> PyResult<bool> {
     let mut took_part = false;
     py.detach(|| failing(|| took_part = conformance::take_part(&|address| made(&open, (address,)))))?;
@@ -65,7 +66,7 @@ where
 {
     let object: Result<Py<PyAny>> =
         Python::attach(|py| make.call1(py, arguments).map_err(|exception| from_exception(py, "factory", &exception)));
-    HostBackend::new(object.unwrap_or_else(|error| panic!("no backend was made: {}", error.chain())))
+    HostBackend::of(object.unwrap_or_else(|error| panic!("no backend was made: {}", error.chain())))
 }
 
 /// The database of one case: every call of `make` gives an instance on it.

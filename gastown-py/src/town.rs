@@ -38,7 +38,7 @@ pub(crate) fn open<'py>(
     async_call(py, async move {
         let builder = gastown_core::Town::builder(dir).from_env().options(TownOptions::from_json(options)?)?;
         let builder = if let Some(clock) = clock { builder.clock(clock) } else { builder };
-        let builder = if let Some(backend) = backend { builder.backend(HostBackend::new(backend)) } else { builder };
+        let builder = if let Some(backend) = backend { builder.backend(HostBackend::of(backend)) } else { builder };
         Ok(Town { town: Owned::new(builder.open().await?) })
     })
 }

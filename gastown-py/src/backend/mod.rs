@@ -26,7 +26,7 @@ pub(crate) use scan::Scan;
 pub(crate) struct HostBackend(Host);
 
 impl HostBackend {
-    pub(crate) fn new(object: Py<PyAny>) -> Arc<dyn Backend> {
+    pub(crate) fn of(object: Py<PyAny>) -> Arc<dyn Backend> {
         Arc::new(Self(Host(Some(object))))
     }
 }
