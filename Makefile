@@ -42,6 +42,8 @@ check-rust: tools-rust
 	@$(STEP) "rustfmt" cargo fmt --all --check
 	@$(STEP) "clippy, default features" cargo clippy --quiet --locked --all-targets -- -D warnings
 	@$(STEP) "clippy, all features, bindings" cargo clippy --quiet --locked --workspace --all-targets --all-features -- -D warnings
+	@for features in "" sqlite postgres store-kit; do \
+		$(STEP) "clippy, only [$$features]" cargo clippy --quiet --locked -p gastown-core --no-default-features --features "$$features" -- -D warnings || exit 1; done
 	@RUSTDOCFLAGS="-D warnings" $(STEP) "rustdoc" cargo doc --quiet --locked --no-deps --all-features -p gastown-core
 	@$(STEP) "floors" cargo test --quiet --locked -p gastown-tests --test it -- floors:: complete::
 	@$(STEP) "licences, bans, sources" tools/deny

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::record::ColumnRole;
 use super::value::Cell;
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "store-kit"))]
 use super::value::Value;
 use super::{Error, Key, Result, RowKind, SessionId, Timestamp};
 

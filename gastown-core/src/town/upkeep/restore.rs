@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{BufReader, Seek as _};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::backup::{DATABASE, FORMAT, LINES, MANIFEST, Manifest, OUTPUT};
 use super::durable::{self, Draft, unwritable};
@@ -172,7 +172,7 @@ fn read_database(from: &Path, backend: &dyn Backend, town: &TownId, dir: &Path) 
     for suffix in ["-wal", "-shm"] {
         let mut beside = copy.0.as_os_str().to_owned();
         beside.push(suffix);
-        Draft(PathBuf::from(beside)).remove();
+        Draft(beside.into()).remove();
     }
     read
 }
