@@ -40,6 +40,7 @@ pub(super) async fn sweep(handle: &Handle, operation: &'static Operation, input:
 }
 
 #[cfg(not(all(feature = "git", feature = "process")))]
+#[expect(clippy::unused_async, reason = "with a runtime it waits")]
 pub(super) async fn sweep(_handle: &Handle, _operation: &'static Operation, _input: All) -> Result<OutputSweep> {
     Err(Error::unsupported("runtime_missing", "this build runs no sessions, so it has no output"))
 }
