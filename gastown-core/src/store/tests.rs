@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::conformance::commands::{Held, send};
 use super::conformance::sample::{self, Draw};
 use super::index::BEADS;
 use super::{Access, Backend, Connection, MemoryBackend, Reader, Scan, Store, StoreOptions, Txn, Unreadable};
@@ -38,55 +39,7 @@ async fn versions(store: &Store) -> BTreeSet<i64> {
     rows.into_iter().map(|row| if let Row::Bead(bead) = row { bead.version } else { -1 }).collect()
 }
 
-/// Holds the writer in a command until it is let go, so that what is sent meanwhile becomes one batch.
-struct Held {
-    release: mpsc::SyncSender<()>,
-    command: tokio::task::JoinHandle<Result<()>>,
-}
-
-impl Held {
-    async fn new(store: &Store) -> Self {
-        let (release, released) = mpsc::sync_channel::<()>(1);
-        let released = Mutex::new(released);
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
-        let mut begun = Some(begun);
-        let store = store.clone();
-        let command = tokio::spawn(async move {
-            store
-                .write(move |_| {
-                    if let Some(begun) = begun.take() {
-                        let _ = begun.send(());
-                        let _ = released.lock().unwrap().recv();
-                    }
-                    Ok(())
-                })
-                .await
-        });
-        has_begun.await.unwrap();
-        Self { release, command }
-    }
-
-    async fn release(self) {
-        drop(self.release);
-        self.command.await.unwrap().unwrap();
-    }
-}
-
-/// Sends a command and waits until it is in the queue.
-async fn send<T: Send + 'static>(
-    store: &Store,
-    job: impl FnMut(&mut dyn Txn) -> Result<T> + Send + 'static,
-) -> tokio::task::JoinHandle<Result<T>> {
-    let before = store.queue_depth();
-    let sender = store.clone();
-    let sent = tokio::spawn(async move { sender.write(job).await });
-    while store.queue_depth() == before {
-        tokio::task::yield_now().await;
-    }
-    sent
-}
-
-/// What a backend backend does next.
+/// What a backend does next.
 #[derive(Debug, Default)]
 struct Faults {
     commits_fail: AtomicBool,
@@ -193,50 +146,6 @@ impl Txn for FaultyTxn<'_> {
 }
 
 #[tokio::test]
-async fn a_failed_command_is_undone_alone() {
-    for_each_backend(async |store| {
-        let held = Held::new(&store).await;
-        let mut sent = Vec::new();
-        for number in 0..6 {
-            let job = move |txn: &mut dyn Txn| {
-                txn.put(&bead(number))?;
-                let entry = event(txn.as_reader());
-                txn.append(&[entry])?;
-                if number % 3 == 1 { Err(refused()) } else { Ok(number) }
-            };
-            sent.push(send(&store, job).await);
-        }
-        held.release().await;
-        for (number, answer) in (0..).zip(sent) {
-            match answer.await.unwrap() {
-                Ok(value) => assert_eq!((value, number % 3 == 1), (number, false)),
-                Err(error) => assert_eq!((error.code(), number % 3), ("refused", 1)),
-            }
-        }
-        assert_eq!(versions(&store).await, BTreeSet::from([0, 2, 3, 5]));
-        assert_eq!(store.read(|reader| reader.head()).await.unwrap().seq, 4);
-        assert_eq!(*store.commits().borrow(), 4);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_failed_command_that_is_alone_leaves_nothing() {
-    for_each_backend(async |store| {
-        let failed = store
-            .write(|txn| {
-                txn.put(&bead(1))?;
-                Err::<(), _>(refused())
-            })
-            .await;
-        assert_eq!(failed.unwrap_err().code(), "refused");
-        store.write(|txn| txn.put(&bead(2))).await.unwrap();
-        assert_eq!(versions(&store).await, BTreeSet::from([2]));
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn what_waits_is_committed_at_once() {
     let backend = Faulty::default();
     let faults = Arc::clone(&backend.faults);
@@ -255,57 +164,6 @@ async fn what_waits_is_committed_at_once() {
     assert_eq!(faults.savepoints.load(Ordering::SeqCst), 0, "nothing had to be undone");
 }
 
-/// Sends a few commands of which the middle one is `middle`, as one batch; gives its error and how often the first ran.
-async fn with_a_failure_between(store: &Store, middle: fn(&mut dyn Txn) -> Result<()>) -> (Error, usize) {
-    let held = Held::new(store).await;
-    let runs = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&runs);
-    let before = send(store, move |txn| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        assert!(txn.get(&bead(1).key())?.is_none(), "nothing of an earlier run is there");
-        txn.put(&bead(1))
-    })
-    .await;
-    let fails = send(store, middle).await;
-    let after = send(store, |txn| {
-        let event = event(txn.as_reader());
-        txn.append(&[event])?;
-        txn.put(&bead(3))
-    })
-    .await;
-    held.release().await;
-    before.await.unwrap().unwrap();
-    after.await.unwrap().unwrap();
-    (fails.await.unwrap().unwrap_err(), runs.load(Ordering::SeqCst))
-}
-
-#[tokio::test]
-async fn a_command_that_fails_before_it_wrote_costs_the_others_nothing() {
-    for_each_backend(async |store| {
-        let (error, runs) = with_a_failure_between(&store, |txn| txn.get(&bead(2).key()).and(Err(refused()))).await;
-        assert_eq!((error.code(), runs), ("refused", 1));
-        assert_eq!(versions(&store).await, BTreeSet::from([1, 3]));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_command_that_fails_after_it_wrote_is_undone_alone() {
-    for_each_backend(async |store| {
-        let (error, runs) = with_a_failure_between(&store, |txn| {
-            txn.put(&bead(2))?;
-            let event = event(txn.as_reader());
-            txn.append(&[event])?;
-            Err(refused())
-        })
-        .await;
-        assert_eq!((error.code(), runs), ("refused", 2), "the batch was run again with savepoints");
-        assert_eq!(versions(&store).await, BTreeSet::from([1, 3]));
-        assert_eq!(store.read(|reader| reader.head()).await.unwrap().seq, 1);
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_failed_commit_answers_every_command_with_the_same_error() {
     let backend = Faulty::default();
@@ -318,9 +176,8 @@ async fn a_failed_commit_answers_every_command_with_the_same_error() {
         sent.push(send(&store, move |txn| txn.put(&bead(number))).await);
     }
     faults.commits_fail.store(true, Ordering::SeqCst);
-    drop(held.release);
     // The one that was alone, and then the batch.
-    assert_eq!(held.command.await.unwrap().unwrap_err().code(), "store_io");
+    assert_eq!(held.ended().await.unwrap_err().code(), "store_io");
     for answer in sent {
         let error = answer.await.unwrap().unwrap_err();
         assert_eq!((error.code(), error.kind()), ("store_io", ErrorKind::Unavailable));
@@ -375,127 +232,6 @@ async fn a_panic_of_a_read_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_command_whose_caller_went_away_before_it_began_is_left_out() {
-    for_each_backend(async |store| {
-        let held = Held::new(&store).await;
-        let gone = send(&store, |txn| txn.put(&bead(1))).await;
-        let stays = send(&store, |txn| txn.put(&bead(2))).await;
-        gone.abort();
-        assert!(gone.await.unwrap_err().is_cancelled());
-        held.release().await;
-        stays.await.unwrap().unwrap();
-        assert_eq!(versions(&store).await, BTreeSet::from([2]));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_command_whose_caller_went_away_after_it_began_is_done() {
-    for_each_backend(async |store| {
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
-        let (release, released) = mpsc::sync_channel::<()>(1);
-        let released = Mutex::new(released);
-        let mut begun = Some(begun);
-        let writer = store.clone();
-        let caller = tokio::spawn(async move {
-            writer
-                .write(move |txn| {
-                    txn.put(&bead(1))?;
-                    let _ = begun.take().map(|begun| begun.send(()));
-                    let _ = released.lock().unwrap().recv();
-                    txn.put(&bead(2))
-                })
-                .await
-        });
-        has_begun.await.unwrap();
-        caller.abort();
-        assert!(caller.await.unwrap_err().is_cancelled());
-        drop(release);
-        store.write(|_| Ok(())).await.unwrap();
-        assert_eq!(versions(&store).await, BTreeSet::from([1, 2]));
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_callers_at_once_are_all_answered_and_lose_nothing() {
-    for_each_backend(async |store| {
-        let callers: Vec<_> = (0..256)
-            .map(|number| {
-                let store = store.clone();
-                tokio::spawn(async move {
-                    let seq = store
-                        .write(move |txn| {
-                            txn.put(&bead(number))?;
-                            let entry = event(txn.as_reader());
-                            txn.append(std::slice::from_ref(&entry))?;
-                            Ok(entry.seq)
-                        })
-                        .await?;
-                    // What was answered is read.
-                    let found = store.read(move |reader| reader.get(&bead(number).key())).await?;
-                    assert_eq!(found, Some(bead(number)));
-                    Ok::<_, Error>(seq)
-                })
-            })
-            .collect();
-        let mut seqs = BTreeSet::new();
-        for caller in callers {
-            seqs.insert(caller.await.unwrap().unwrap());
-        }
-        assert_eq!(seqs, (1..=256).collect());
-        assert_eq!(*store.commits().borrow(), 256);
-        assert_eq!(versions(&store).await, (0..256).collect());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn commands_of_one_caller_are_run_in_order() {
-    for_each_backend(async |store| {
-        let held = Held::new(&store).await;
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let mut sent = Vec::new();
-        for number in 0..100 {
-            let order = Arc::clone(&order);
-            sent.push(
-                send(&store, move |_| {
-                    order.lock().unwrap().push(number);
-                    Ok(())
-                })
-                .await,
-            );
-        }
-        held.release().await;
-        for answer in sent {
-            answer.await.unwrap().unwrap();
-        }
-        assert_eq!(*order.lock().unwrap(), (0..100).collect::<Vec<_>>());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_full_queue_makes_callers_wait() {
-    let options = StoreOptions { queue: 4, batch: 2, ..StoreOptions::default() };
-    let store = Store::open(Arc::new(MemoryBackend::new()), town(), options).await.unwrap();
-    let held = Held::new(&store).await;
-    let mut sent = Vec::new();
-    for number in 0..4 {
-        sent.push(send(&store, move |txn| txn.put(&bead(number))).await);
-    }
-    let mut fifth = std::pin::pin!(store.write(|txn| txn.put(&bead(4))));
-    assert!(futures_util::poll!(fifth.as_mut()).is_pending());
-    assert_eq!(store.queue_depth(), 4, "it is not taken in");
-    held.release().await;
-    fifth.await.unwrap();
-    for answer in sent {
-        answer.await.unwrap().unwrap();
-    }
-    assert_eq!(versions(&store).await.len(), 5);
-}
-
-#[tokio::test]
 async fn a_busy_backend_is_tried_again_until_the_deadline() {
     let backend = Faulty::default();
     let faults = Arc::clone(&backend.faults);
@@ -527,28 +263,6 @@ async fn watchers_are_woken_by_commits_that_appended() {
         woken.unwrap();
         written.unwrap();
         assert_eq!(*commits.borrow(), 1);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn closing_answers_what_waits_and_refuses_what_comes() {
-    for_each_backend(async |store| {
-        let held = Held::new(&store).await;
-        let mut sent = Vec::new();
-        for number in 0..5 {
-            sent.push(send(&store, move |txn| txn.put(&bead(number))).await);
-        }
-        let (closed, again, ()) = tokio::join!(store.close(), store.close(), held.release());
-        closed.unwrap();
-        again.unwrap();
-        for answer in sent {
-            answer.await.unwrap().unwrap();
-        }
-        let refused = store.write(|_| Ok(())).await.unwrap_err();
-        assert_eq!((refused.code(), refused.kind()), ("store_closed", ErrorKind::Unavailable));
-        assert_eq!(store.read(|_| Ok(())).await.unwrap_err().code(), "store_closed");
-        store.close().await.unwrap();
     })
     .await;
 }

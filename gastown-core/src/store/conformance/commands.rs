@@ -26,13 +26,13 @@ async fn beads(store: &Store) -> Vec<String> {
 }
 
 /// Holds the writer in a command, so that what is sent meanwhile becomes one batch.
-struct Held {
+pub(in crate::store) struct Held {
     release: mpsc::SyncSender<()>,
     command: tokio::task::JoinHandle<Result<()>>,
 }
 
 impl Held {
-    async fn new(store: &Store) -> Self {
+    pub(in crate::store) async fn new(store: &Store) -> Self {
         let (release, released) = mpsc::sync_channel::<()>(1);
         let released = Mutex::new(released);
         let (begun, has_begun) = tokio::sync::oneshot::channel();
@@ -53,14 +53,19 @@ impl Held {
         Self { release, command }
     }
 
-    async fn release(self) {
+    pub(in crate::store) async fn release(self) {
+        self.ended().await.unwrap();
+    }
+
+    /// Lets it go, and gives what it was answered.
+    pub(in crate::store) async fn ended(self) -> Result<()> {
         drop(self.release);
-        self.command.await.unwrap().unwrap();
+        self.command.await.unwrap()
     }
 }
 
 /// Sends a command and waits until it is in the queue.
-async fn send<T: Send + 'static>(
+pub(in crate::store) async fn send<T: Send + 'static>(
     store: &Store,
     job: impl FnMut(&mut dyn Txn) -> Result<T> + Send + 'static,
 ) -> tokio::task::JoinHandle<Result<T>> {

@@ -48,7 +48,7 @@ mod bulk;
 mod cases;
 mod changes;
 mod claims;
-mod commands;
+pub(super) mod commands;
 #[cfg(test)]
 mod defects;
 mod edges;
