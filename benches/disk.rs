@@ -3,13 +3,12 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::measure::Turn;
+use gastown_preload::Disk;
 
-/// Names the flush that [`slow_flush`] lengthens, in microseconds; also for its child.
-const SLOW_FLUSH_US: &str = "SLOW_FLUSH_US";
+use crate::measure::Turn;
 
 /// Rewrites one page of a file and flushes it, `count` times.
 pub fn flushes(dir: &Path, count: usize) -> Turn {
@@ -21,16 +20,9 @@ pub fn flushes(dir: &Path, count: usize) -> Turn {
     })
 }
 
-/// What to run this program with, so that each flush lasts that much longer; none where there is no C compiler.
+/// What to run this program with, so that each flush of a file in `dir` takes at least that long.
 pub fn slow_flush(dir: &Path, micros: u32) -> Option<Command> {
-    let library = dir.join("slow_flush.so");
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("preload/slow_flush.c");
-    let made =
-        Command::new("cc").args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(source).arg("-ldl").status();
-    if !made.is_ok_and(|status| status.success()) {
-        return None;
-    }
     let mut command = Command::new(std::env::current_exe().ok()?);
-    command.env("LD_PRELOAD", library).env(SLOW_FLUSH_US, micros.to_string());
+    Disk::under(dir.canonicalize().ok()?).sync_us(micros.into()).apply(&mut command);
     Some(command)
 }

@@ -15,9 +15,12 @@ use gastown_benches::{
     slow_flush,
 };
 use gastown_core::model::BeadId;
-use gastown_core::store::{Durability, MemoryBackend, SqliteOptions};
+use gastown_core::store::{Durability, MemoryBackend, PostgresBackend, SqliteOptions};
 use gastown_core::{Claim, NewBead, Town};
 use tokio::runtime::Runtime;
+
+/// Names the URL of a database for the figures of Postgres.
+const DATABASE: &str = "GASTOWN_BENCH_PG";
 
 /// The flush of the slow disk.
 const SLOW_FLUSH_US: u32 = 1_000;
@@ -39,7 +42,7 @@ pub fn run(options: &Options) -> Result<(), String> {
         report.case("the disk", Goal::Time, &[Figures { name: "write and flush of 4 KiB", turns: vec![turn] }]);
     }
     let mut script = None;
-    for place in Place::ALL {
+    for place in Place::there() {
         for callers in [1, 32, 64, 256] {
             let case = Case::new(options, place, callers, false);
             if options.wants(&case.name) {
@@ -48,8 +51,8 @@ pub fn run(options: &Options) -> Result<(), String> {
         }
     }
     drop(script);
-    if std::env::var_os("GASTOWN_BENCH_PG").is_some() {
-        println!("\nGASTOWN_BENCH_PG is set, but this build has no such backend");
+    if std::env::var_os(DATABASE).is_none() {
+        println!("\n{DATABASE} names no database of Postgres, so there are no figures of one");
     }
     let slow = Case::new(options, Place::Full, 64, true).name;
     if options.wants(slow.split(' ').next_back().unwrap_or_default()) || options.wants(&slow) {
@@ -74,8 +77,8 @@ fn run_slow(options: &Options, report: &mut Report) -> Result<(), String> {
     let figures = folder.path().join("figures.json");
     let is_bench = std::env::current_exe()
         .is_ok_and(|exe| exe.file_name().is_some_and(|name| name.to_string_lossy().starts_with("store")));
-    let Some(mut command) = slow_flush(folder.path(), SLOW_FLUSH_US).filter(|_| is_bench) else {
-        println!("\nno slow disk: there is no C compiler, or this is not the benchmark's own program");
+    let Some(mut command) = slow_flush(&options.dir, SLOW_FLUSH_US).filter(|_| is_bench) else {
+        println!("\nno slow disk: this is not the benchmark's own program");
         return Ok(());
     };
     command.arg("--inner").arg("--json").arg(&figures);
@@ -111,17 +114,25 @@ enum Place {
     Full,
     Normal,
     Memory,
+    /// A new schema of the database that GASTOWN_BENCH_PG names.
+    Postgres,
 }
 
 impl Place {
     const ALL: [Self; 3] = [Self::Full, Self::Normal, Self::Memory];
+
+    /// Those that can be had here.
+    fn there() -> Vec<Self> {
+        let database = std::env::var_os(DATABASE).map(|_| Self::Postgres);
+        Self::ALL.into_iter().chain(database).collect()
+    }
 
     /// What SQLite calls its mode; none where it is not SQLite.
     const fn synchronous(self) -> Option<&'static str> {
         match self {
             Self::Full => Some("FULL"),
             Self::Normal => Some("NORMAL"),
-            Self::Memory => None,
+            Self::Memory | Self::Postgres => None,
         }
     }
 
@@ -135,6 +146,14 @@ impl Place {
                 builder.sqlite_options(sqlite)
             }
             Self::Memory => builder.backend(Arc::new(MemoryBackend::new())),
+            Self::Postgres => {
+                let url = std::env::var(DATABASE).expect("it names a database");
+                let sign = if url.contains('?') { '&' } else { '?' };
+                let name = dir.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+                let schema: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+                let url = format!("{url}{sign}schema=bench_{}", schema.to_lowercase());
+                builder.backend(Arc::new(PostgresBackend::new(&url).expect("it is a URL")))
+            }
         };
         builder.open().await.expect("a town opens")
     }
@@ -157,6 +176,7 @@ impl Case {
             Place::Full => "sqlite full",
             Place::Normal => "sqlite normal",
             Place::Memory => "memory",
+            Place::Postgres => "postgres",
         };
         let name = format!("{mode}, {callers} callers{}", if is_slow { ", slow flush" } else { "" });
         let (turns, count, few) = match (callers, is_slow) {
