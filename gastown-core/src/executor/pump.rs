@@ -34,7 +34,7 @@ const ROOM: &[(&str, usize)] = &[
 /// The wait after the first error of the store; it doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often the engine looks for what is over for long enough to be archived.
-const RETAIN_EVERY: Duration = Duration::from_secs(3_600);
+const RETAIN_EVERY: Duration = Duration::from_secs(24 * 3_600);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a stop waits for what is in flight to be recorded.

@@ -58,6 +58,10 @@ pub(crate) async fn sweep(
     let retention = store
         .read(move |reader: &dyn Reader| sessions::retention(View::new(reader, &Scope::Town, now), &asked))
         .await?;
+    for bytes in retention.unknown.iter().filter_map(|session| there.get(session)) {
+        swept.kept_sessions -= 1;
+        swept.kept_bytes = swept.kept_bytes.saturating_sub(*bytes);
+    }
     let expired = choose(retention, &there, now, &mut swept);
     if expired.is_empty() {
         return Ok(swept);
@@ -212,7 +216,7 @@ mod tests {
         let there = BTreeMap::from([(id("a"), 30), (id("b"), 10), (id("c"), 20)]);
         let ended = vec![(id("a"), at(3), at(103)), (id("b"), at(1), at(101)), (id("c"), at(2), at(102))];
         let mut swept = Swept { kept_sessions: 4, kept_bytes: 100, ..Swept::default() };
-        let expired = choose(Retention { ended, bytes_max }, &there, at(now), &mut swept);
+        let expired = choose(Retention { ended, unknown: Vec::new(), bytes_max }, &there, at(now), &mut swept);
         (expired.into_iter().map(|(id, _, why)| (id.to_string(), why)).collect(), swept.next_at)
     }
 

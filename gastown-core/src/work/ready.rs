@@ -100,7 +100,16 @@ fn page(view: View<'_>, input: &BeadFilter, scan: Scan, wanted: impl Fn(&BeadRow
         Some(last) if more => Some(encode_cursor(&Position::of(scan_index, &crate::model::Row::Bead(last.clone())))),
         _ => None,
     };
-    Ok(BeadPage { beads: rows.into_iter().map(|row| assemble(view, row)).collect::<Result<_>>()?, cursor })
+    let mut beads = Vec::with_capacity(rows.len());
+    for row in rows {
+        match assemble(view, row) {
+            Ok(bead) => beads.push(bead),
+            // One whose texts cannot be read stops no list; `get` says what is wrong with it.
+            Err(error) if error.code() == "row_unreadable" => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(BeadPage { beads, cursor })
 }
 
 fn check_limit(limit: Option<usize>) -> Result<usize> {

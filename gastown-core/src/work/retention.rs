@@ -1,6 +1,7 @@
 //! What is over for long enough to leave the tables, and its leaving.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::txn::ScopedTxn;
 use super::view::{View, text};
@@ -18,6 +19,8 @@ pub(crate) const BEADS_PER_STEP: usize = 50;
 pub(crate) struct Leaving {
     pub(crate) bead: BeadId,
     pub(crate) version: i64,
+    /// The [`mark_of`] each of its rows.
+    pub(crate) rows: Vec<u64>,
 }
 
 /// Removes beads whose rows are in an archive.
@@ -69,6 +72,12 @@ pub(crate) fn each_leaving(
     Ok(())
 }
 
+/// What tells a row as it is from any other, without its volatile columns.
+pub(crate) fn mark_of(row: &Row) -> u64 {
+    let sum = Sha256::digest(format!("{:?} {:?}", row.kind(), row.to_journaled()));
+    u64::from_le_bytes(*sum.first_chunk().expect("a sum has 32 bytes"))
+}
+
 /// Visits every effect that is over since before a time.
 pub(crate) fn each_done_effect(
     view: View<'_>,
@@ -103,8 +112,10 @@ fn may_leave(view: View<'_>, bead: &BeadRow, before: Timestamp) -> Result<bool> 
             return Ok(false);
         }
     }
-    Ok(none_but(view, Scan::new(&index::BEADS_BY_PARENT, vec![text(&bead.id)], 0), over)?
-        && none_but(view, Scan::new(&index::BEADS_BY_CONVOY, vec![text(&bead.id)], 0), over)?
+    // Its parts and members go first: whoever of them stays may be opened again and needs it then.
+    let none = |_: &BeadRow| false;
+    Ok(none_but(view, Scan::new(&index::BEADS_BY_PARENT, vec![text(&bead.id)], 0), none)?
+        && none_but(view, Scan::new(&index::BEADS_BY_CONVOY, vec![text(&bead.id)], 0), none)?
         && none_but(view, Scan::new(&index::SESSIONS_BY_BEAD, vec![text(&bead.id)], 0), |session: &SessionRow| {
             session.state == SessionState::Ended
         })?
@@ -165,12 +176,17 @@ fn own_rows(view: View<'_>, bead: &BeadId) -> Result<Vec<Row>> {
 pub(crate) fn remove_beads(txn: &mut ScopedTxn<'_>, input: &RemoveBeads) -> Result<u64> {
     txn.view().whole_town()?;
     let mut removed = 0;
-    for Leaving { bead, version } in &input.beads {
+    for Leaving { bead, version, rows: copied } in &input.beads {
         let Some(row) = txn.find::<BeadRow>(&Key::bead(bead))? else { continue };
         if row.version != *version || !may_leave(txn.view(), &row, input.before)? {
             continue;
         }
-        for row in rows_of(txn.view(), bead)? {
+        let rows = rows_of(txn.view(), bead)?;
+        // What came or changed meanwhile is in no file.
+        if !rows.iter().all(|row| copied.contains(&mark_of(row))) {
+            continue;
+        }
+        for row in rows {
             txn.delete(&row.key())?;
         }
         txn.event("bead.archived", bead, serde_json::json!({ "file": input.file }));
@@ -232,19 +248,22 @@ pub(crate) fn miscounted(view: View<'_>, limit: usize) -> Result<Vec<(BeadId, i6
 }
 
 /// The last entry of the journal's beginning that is from before a time, and is not the journal's last.
+///
+/// None where only notices of earlier archivings would go, which would leave one more notice.
 pub(crate) fn last_before(view: View<'_>, before: Timestamp) -> Result<Option<u64>> {
     let reader = view.whole_town()?;
     let head = reader.head()?.seq;
-    let (mut after, mut last) = (0, None);
+    let (mut after, mut last, mut is_worth) = (0, None, false);
     loop {
         let events = reader.events(after, super::events::EVENTS_MAX)?;
         if events.is_empty() {
-            return Ok(last);
+            return Ok(last.filter(|_| is_worth));
         }
         for event in events {
             if event.at >= before || event.seq >= head {
-                return Ok(last);
+                return Ok(last.filter(|_| is_worth));
             }
+            is_worth |= !event.kind.ends_with(".archived");
             after = event.seq;
             last = Some(event.seq);
         }

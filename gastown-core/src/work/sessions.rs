@@ -573,6 +573,8 @@ pub(crate) fn rework(txn: &mut ScopedTxn<'_>, id: &BeadId, what: serde_json::Val
 pub(crate) struct Retention {
     /// The ended sessions among those asked for that nothing needs any more: when each ended, and until when it stays.
     pub ended: Vec<(SessionId, Timestamp, Timestamp)>,
+    /// Those that the town does not know: they are not its own to remove, and take nothing of its room.
+    pub unknown: Vec<SessionId>,
     /// The most bytes of output in the town.
     pub bytes_max: u64,
 }
@@ -594,15 +596,18 @@ pub(crate) fn retention(view: View<'_>, asked: &[SessionId]) -> Result<Retention
             Ok(true)
         })?;
     }
-    let mut ended = Vec::new();
+    let (mut ended, mut unknown) = (Vec::new(), Vec::new());
     for id in asked.iter().filter(|id| !needed.contains(*id)) {
-        let Some(row) = view.find::<SessionRow>(&Key::session(id))? else { continue };
+        let Some(row) = view.find::<SessionRow>(&Key::session(id))? else {
+            unknown.push(id.clone());
+            continue;
+        };
         if let (SessionState::Ended, Some(at)) = (row.state, row.ended_at) {
             let keep = settings::duration(view, Some(&row.rig), "output.keep_ms")?;
             ended.push((id.clone(), at, at.after(keep)));
         }
     }
-    Ok(Retention { ended, bytes_max: settings::resolve(view, None, "output.bytes_max")? })
+    Ok(Retention { ended, unknown, bytes_max: settings::resolve(view, None, "output.bytes_max")? })
 }
 
 /// Says in the journal that the output of these sessions goes, before it does.

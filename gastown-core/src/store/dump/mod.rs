@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::read::each_event;
 pub use self::read::{check, read, read_header};
-pub(crate) use self::write::DumpWriter;
 pub use self::write::write;
+pub(crate) use self::write::{DumpWriter, write_whole};
 use crate::model::{Event, TownId};
 
 /// The version of this form.
@@ -95,7 +95,7 @@ pub struct Dumped {
     pub rows: u64,
     /// How many entries of the journal.
     pub events: u64,
-    /// How many rows were left out because they could not be read.
+    /// How many rows were left out because they could not be read; each has a line that names it, up to a hundred in a row.
     pub unreadable: u64,
     /// How many bytes.
     pub bytes: u64,

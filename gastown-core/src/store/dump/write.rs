@@ -17,19 +17,30 @@ const PAGE: usize = 500;
 /// # Errors
 /// What reading answers; `disk_full` or `dump_unwritable` where `out` takes no more.
 pub fn write(reader: &dyn Reader, town: &TownId, out: &mut dyn Write) -> Result<Dumped> {
+    write_whole(reader, town, out, |_| Ok(()))
+}
+
+/// The same with the entries of the journal that come before those of `reader`, which `earlier` gives to whom it is given.
+pub(crate) fn write_whole(
+    reader: &dyn Reader,
+    town: &TownId,
+    out: &mut dyn Write,
+    earlier: impl FnOnce(&mut dyn FnMut(Event) -> Result<()>) -> Result<()>,
+) -> Result<Dumped> {
     let mut dump = DumpWriter::new(out, town, &reader.head()?)?;
     for &kind in RowKind::ALL {
         let mut scan = Scan::new(index::of_key(kind), vec![], PAGE);
         loop {
             let rows = reader.scan(&scan)?;
             rows.iter().try_for_each(|row| dump.row(row))?;
+            reader.unreadable().iter().try_for_each(|lost| dump.unreadable(lost))?;
             match rows.last() {
                 Some(last) if rows.len() == PAGE => scan.after = Some(Position::of(scan.index, last)),
                 _ => break,
             }
         }
-        reader.unreadable().iter().try_for_each(|lost| dump.unreadable(lost))?;
     }
+    earlier(&mut |event| dump.event(event))?;
     let mut after = 0;
     loop {
         let events = reader.events(after, PAGE)?;

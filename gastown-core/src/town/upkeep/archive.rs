@@ -1,15 +1,16 @@
 //! What is over goes from the tables into files: beads and effects, and the beginning of the journal.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, BufReader};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 #[cfg(all(feature = "git", feature = "process"))]
 use std::time::Duration;
 
 use super::durable::{self, unwritable};
 use super::{Archive, Archived, of_whole_town};
-use crate::model::{EffectId, Error, Event, Head, Result, Scope, Stored as _, Timestamp};
+#[cfg(all(feature = "git", feature = "process"))]
+use crate::model::Key;
+use crate::model::{EffectId, Error, Event, Head, Result, Row, Scope, SessionId, Stored as _, Timestamp};
 use crate::store::Reader;
 use crate::store::dump::{self, DumpWriter};
 use crate::town::handle::Handle;
@@ -22,7 +23,11 @@ use crate::work::settings;
 use crate::work::view::View;
 
 /// The folder of the archives in a town's folder.
-const FOLDER: &str = "archive";
+pub(super) const FOLDER: &str = "archive";
+/// Held by whoever archives, so that there is one at a time over all processes.
+const LOCK: &str = ".lock";
+/// How often beads are looked through in one archiving: what belongs to others goes first, those others after it.
+const PASSES_MAX: usize = 8;
 
 /// Writes what is over for long enough to files, and then takes it out of the tables.
 pub(in crate::town) async fn archive(
@@ -37,17 +42,53 @@ pub(in crate::town) async fn archive(
     // It is done in several commands, which one key cannot stand for.
     let handle = &handle.without_key();
     let folder = handle.town().dir().join(FOLDER);
-    if !folder.is_dir() {
-        DirBuilder::new().mode(0o700).create(&folder).map_err(|source| unwritable(&folder, source))?;
-    }
+    let lock = lock(&folder)?;
     let mut archived = Archived::default();
     if let Some(before) = input.closed_before {
-        beads(handle, operation, &folder, before, &mut archived).await?;
+        for _ in 0..PASSES_MAX {
+            if beads(handle, operation, &folder, before, &mut archived).await? == 0 {
+                break;
+            }
+        }
     }
     if let Some(before) = input.events_before {
         journal(handle, operation, &folder, before, &mut archived).await?;
     }
+    drop(lock);
     Ok(archived)
+}
+
+/// The right to archive; it ends with the file or its process.
+fn lock(folder: &Path) -> Result<File> {
+    let failed = |source| unwritable(folder, source);
+    match durable::make_folder(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        _ => {}
+    }
+    let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => {
+            return Err(Error::unavailable("archive_busy", "somebody archives this town already")
+                .with("path", folder.display()));
+        }
+        Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    // Nobody else writes here, so these are of archivings that were killed.
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_string_lossy().ends_with(durable::DRAFT) {
+            fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(lock)
+}
+
+/// A file's name that no other has: an archiving that was killed may have left one that is nearly the same.
+fn new_name(what: &str) -> Result<String> {
+    let random = getrandom::u64()
+        .map_err(|source| Error::unavailable("no_randomness", "the system gives no random numbers").because(source))?;
+    Ok(format!("{what}-{random:016x}.jsonl"))
 }
 
 /// Puts away what is over for longer than the settings keep it.
@@ -84,54 +125,98 @@ async fn beads(
     folder: &Path,
     before: Timestamp,
     archived: &mut Archived,
-) -> Result<()> {
+) -> Result<u64> {
     let (store, now, folder) = (&handle.town().shared.store, handle.town().ctx().now, folder.to_owned());
     let town = store.town().clone();
     let copied = store
         .read_aside(move |reader| {
-            let path = folder.join(format!("beads-{:012}.jsonl", reader.head()?.seq));
-            let (beads, effects) = durable::write_file(&path, |out| {
+            let path = folder.join(new_name(&format!("beads-{:012}", reader.head()?.seq))?);
+            let copied = durable::write_file(&path, |out| {
                 copy_beads(reader, now, before, DumpWriter::new(out, &town, &Head::default())?)
             })?;
-            if beads.is_empty() && effects.is_empty() {
+            if copied.beads.is_empty() && copied.effects.is_empty() {
                 fs::remove_file(&path).map_err(|source| unwritable(&path, source))?;
                 return Ok(None);
             }
-            Ok(Some((path, beads, effects)))
+            Ok(Some((path, copied)))
         })
         .await?;
-    let Some((path, beads, effects)) = copied else { return Ok(()) };
+    let Some((path, Copied { beads, effects, sessions })) = copied else { return Ok(0) };
     let file = name_of(&path);
+    let (mut gone, mut settled) = (0, 0);
     for beads in beads.chunks(retention::BEADS_PER_STEP) {
         let step = RemoveBeads { before, file: file.clone(), beads: beads.to_vec() };
-        archived.beads += handle.change(operation, step, retention::remove_beads).await?;
+        gone += handle.change(operation, step, retention::remove_beads).await?;
     }
     for effects in effects.chunks(retention::BEADS_PER_STEP) {
         let step = RemoveEffects { before, file: file.clone(), effects: effects.to_vec() };
-        archived.effects += handle.change(operation, step, retention::remove_effects).await?;
+        settled += handle.change(operation, step, retention::remove_effects).await?;
     }
+    if gone + settled == 0 {
+        // Everything was taken up again meanwhile, so the file holds nothing that is not in the tables.
+        fs::remove_file(&path).map_err(|source| unwritable(&path, source))?;
+        return Ok(0);
+    }
+    forget_output(handle, sessions).await?;
+    archived.beads += gone;
+    archived.effects += settled;
     archived.files.push(path);
+    Ok(gone)
+}
+
+/// Removes what the sessions printed that left the tables: nobody could ask for it any more.
+#[cfg(all(feature = "git", feature = "process"))]
+async fn forget_output(handle: &Handle, sessions: Vec<SessionId>) -> Result<()> {
+    let gone = move |reader: &dyn Reader| {
+        let mut gone = Vec::new();
+        for session in sessions {
+            if reader.get(&Key::session(&session))?.is_none() {
+                gone.push(session);
+            }
+        }
+        Ok(gone)
+    };
+    for session in handle.town().shared.store.read_aside(gone).await? {
+        if let Err(error) = handle.town().runtime().forget(&session).await {
+            tracing::warn!(%session, error = %error.chain(), "the output of an archived session stays");
+        }
+    }
     Ok(())
 }
 
-fn copy_beads(
-    reader: &dyn Reader,
-    now: Timestamp,
-    before: Timestamp,
-    mut dump: DumpWriter<'_>,
-) -> Result<(Vec<Leaving>, Vec<EffectId>)> {
+#[cfg(not(all(feature = "git", feature = "process")))]
+#[expect(clippy::unused_async, reason = "with a runtime it waits")]
+async fn forget_output(_: &Handle, _: Vec<SessionId>) -> Result<()> {
+    Ok(())
+}
+
+/// What is in an archive of beads.
+struct Copied {
+    beads: Vec<Leaving>,
+    effects: Vec<EffectId>,
+    sessions: Vec<SessionId>,
+}
+
+fn copy_beads(reader: &dyn Reader, now: Timestamp, before: Timestamp, mut dump: DumpWriter<'_>) -> Result<Copied> {
     let view = View::new(reader, &Scope::Town, now);
-    let (mut beads, mut effects) = (Vec::new(), Vec::new());
+    let mut copied = Copied { beads: Vec::new(), effects: Vec::new(), sessions: Vec::new() };
     retention::each_leaving(view, before, |bead, rows| {
-        beads.push(Leaving { bead: bead.id.clone(), version: bead.version });
-        rows.iter().try_for_each(|row| dump.row(row))
+        let marks = rows.iter().map(retention::mark_of).collect();
+        copied.beads.push(Leaving { bead: bead.id.clone(), version: bead.version, rows: marks });
+        for row in &rows {
+            if let Row::Session(session) = row {
+                copied.sessions.push(session.id.clone());
+            }
+            dump.row(row)?;
+        }
+        Ok(())
     })?;
     retention::each_done_effect(view, before, |effect| {
-        effects.push(effect.id.clone());
+        copied.effects.push(effect.id.clone());
         dump.row(&effect.into_row())
     })?;
     dump.finish()?;
-    Ok((beads, effects))
+    Ok(copied)
 }
 
 /// Puts away the beginning of the journal: copied first, and taken out if nobody else did meanwhile.
@@ -151,7 +236,7 @@ async fn journal(
             };
             let at = |after| reader.events(after, 1).map(|events| events.into_iter().next());
             let (Some(first), Some(last)) = (at(0)?, at(through - 1)?) else { return Ok(None) };
-            let path = folder.join(format!("events-{:012}-{through:012}.jsonl", first.seq));
+            let path = folder.join(new_name(&format!("events-{:012}-{through:012}", first.seq))?);
             let head = last.head();
             durable::write_file(&path, |out| {
                 let mut dump = DumpWriter::new(out, &town, &head)?;
@@ -169,7 +254,12 @@ async fn journal(
         .await?;
     let Some((path, first, head)) = copied else { return Ok(()) };
     let step = RemoveEvents { first, through: head.seq, hash: head.hash, file: name_of(&path) };
-    handle.change(operation, step, retention::remove_events).await?;
+    if let Err(error) = handle.change(operation, step, retention::remove_events).await {
+        if error.code() == "journal_moved" {
+            fs::remove_file(&path).map_err(|source| unwritable(&path, source))?;
+        }
+        return Err(error);
+    }
     archived.events = head.seq - first + 1;
     archived.files.push(path);
     Ok(())
@@ -179,22 +269,50 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Copies all archives of a town's folder or a backup's to another.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
-    let (from, to) = (from.join(FOLDER), to.join(FOLDER));
-    let names = match files(&from) {
-        Ok(names) if names.is_empty() => return Ok(()),
-        Ok(names) => names,
-        Err(error) => return Err(unwritable(&from, error)),
-    };
-    match DirBuilder::new().mode(0o700).create(&to) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(unwritable(&to, error)),
-        _ => {}
+/// Copies all archives of a town's folder to another.
+pub(super) fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    let names = names(from)?;
+    if names.is_empty() {
+        return Ok(());
     }
-    for name in names {
-        durable::copy_file(&from.join(&name), &to.join(&name))?;
+    let folder = to.join(FOLDER);
+    durable::make_folder(&folder).map_err(|source| unwritable(&folder, source))?;
+    names.iter().try_for_each(|name| durable::copy_file(&from.join(name), &to.join(name)))
+}
+
+/// The archives of a town's folder, by their paths in it.
+pub(super) fn names(dir: &Path) -> Result<Vec<PathBuf>> {
+    let folder = dir.join(FOLDER);
+    let names = files(&folder).map_err(|source| unwritable(&folder, source))?;
+    Ok(names.into_iter().map(|name| Path::new(FOLDER).join(name)).collect())
+}
+
+/// Whether the archives hold every entry of the journal before `first`, by their names.
+pub(super) fn covers(dir: &Path, first: u64) -> Result<bool> {
+    let ranges = ranges(dir)?;
+    let mut next = 1;
+    while next < first {
+        match best(&ranges, next) {
+            Some((_, through, _)) => next = through.saturating_add(1),
+            None => return Ok(false),
+        }
     }
-    durable::sync(&to)
+    Ok(true)
+}
+
+/// Looks through every archive of beads: what is wrong with which.
+pub(super) fn damaged_beads(dir: &Path) -> Result<Vec<(String, Error)>> {
+    let mut damaged = Vec::new();
+    for name in names(dir)?.into_iter().filter(|name| range_of(&name_of(name)).is_none()) {
+        let path = dir.join(&name);
+        let checked = File::open(&path)
+            .map_err(|source| unwritable(&path, source))
+            .and_then(|file| dump::check(&mut BufReader::with_capacity(1 << 18, file)));
+        if let Err(error) = checked {
+            damaged.push((name.display().to_string(), error));
+        }
+    }
+    Ok(damaged)
 }
 
 /// The archives' names, in order.
@@ -219,45 +337,51 @@ fn files(folder: &Path) -> io::Result<Vec<String>> {
 /// `archive_missing` with the `seq` that no file begins with; those of a file that is not as it was written; the
 /// visitor's.
 pub(in crate::town) fn events(dir: &Path, until: u64, visit: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
-    let folder = dir.join(FOLDER);
-    let names = files(&folder).map_err(|source| {
-        Error::unavailable("file_unreadable", format!("{} cannot be read", folder.display())).because(source)
-    })?;
-    let ranges: Vec<(u64, u64, &String)> =
-        names.iter().filter_map(|name| range_of(name).map(|(a, b)| (a, b, name))).collect();
+    let (folder, ranges) = (dir.join(FOLDER), ranges(dir)?);
     let mut next = 1;
     while next < until {
-        // A copy whose removal was never committed may begin there as well; the longer one holds all of it.
-        let best = ranges
-            .iter()
-            .filter(|(first, through, _)| *first == next && *through >= next)
-            .max_by_key(|(_, through, _)| *through);
-        let Some((_, through, name)) = best else {
+        let Some((_, through, name)) = best(&ranges, next) else {
             return Err(Error::not_found(
                 "archive_missing",
-                format!("no archive in {} begins with event {next}", folder.display()),
+                format!("no archive in {} has event {next}", folder.display()),
             )
             .with("seq", next)
             .with("path", folder.display()));
         };
         let path = folder.join(name);
-        read_events(&path, until, visit).map_err(|error| error.with("path", path.display()))?;
-        next = through + 1;
+        read_events(&path, next..until, visit).map_err(|error| error.with("path", path.display()))?;
+        next = through.saturating_add(1);
     }
     Ok(())
 }
 
-fn read_events(path: &Path, until: u64, visit: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+/// The archives of the journal: first and last entry, and name.
+fn ranges(dir: &Path) -> Result<Vec<(u64, u64, String)>> {
+    let folder = dir.join(FOLDER);
+    let names = files(&folder).map_err(|source| unwritable(&folder, source))?;
+    Ok(names.into_iter().filter_map(|name| range_of(&name).map(|(first, through)| (first, through, name))).collect())
+}
+
+/// The archive that holds an entry and goes on the longest: those of killed archivings may lie across others.
+fn best(ranges: &[(u64, u64, String)], next: u64) -> Option<&(u64, u64, String)> {
+    ranges
+        .iter()
+        .filter(|(first, through, _)| (*first..=*through).contains(&next))
+        .max_by_key(|(_, through, _)| *through)
+}
+
+fn read_events(path: &Path, wanted: std::ops::Range<u64>, visit: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
     let file = File::open(path).map_err(|source| {
         Error::unavailable("file_unreadable", format!("{} cannot be read", path.display())).because(source)
     })?;
     let mut input = BufReader::with_capacity(1 << 18, file);
-    let mut within = |event: Event| if event.seq < until { visit(event) } else { Ok(()) };
+    let mut within = |event: Event| if wanted.contains(&event.seq) { visit(event) } else { Ok(()) };
     dump::each_event(&mut input, &mut within).map(drop)
 }
 
-/// The first and last entry that an archive's name says.
+/// The first and last entry that an archive's name says; none for an archive of beads.
 fn range_of(name: &str) -> Option<(u64, u64)> {
-    let (first, through) = name.strip_prefix("events-")?.strip_suffix(".jsonl")?.split_once('-')?;
-    Some((first.parse().ok()?, through.parse().ok()?))
+    let mut parts = name.strip_prefix("events-")?.strip_suffix(".jsonl")?.split('-');
+    let (first, through) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    (first <= through).then_some((first, through))
 }

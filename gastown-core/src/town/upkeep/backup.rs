@@ -1,14 +1,13 @@
 //! Copies of a town: a backup with everything that cannot be made again, an export of the records alone.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::durable::{self, Draft, unwritable};
 use super::{Backup, Exported, WriteTo, archive, blocking, of_whole_town};
-use crate::model::{Error, Result, TownId};
+use crate::model::{Error, Event, Result, TownId};
 use crate::store::{Reader, Store, dump};
 use crate::town::handle::Handle;
 use crate::town::operation::Operation;
@@ -33,9 +32,14 @@ pub(super) struct Manifest {
     pub(super) town: TownId,
     /// The records, by the name of their file.
     pub(super) records: String,
-    /// Where the journal ends in it; unknown to whoever copied a database.
+    /// Where the journal ends in it.
     pub(super) head: u64,
+    /// How many rows could not be copied.
+    #[serde(default)]
+    pub(super) unreadable: u64,
     pub(super) files: Vec<Listed>,
+    /// Its folders, the outer before the inner.
+    pub(super) folders: Vec<PathBuf>,
 }
 
 /// One file of a backup.
@@ -52,45 +56,70 @@ pub(in crate::town) async fn backup(handle: &Handle, _: &'static Operation, inpu
     of_whole_town(handle)?;
     let path = durable::new_path(&input.path)?;
     let (store, dir) = (handle.town().shared.store.clone(), handle.town().dir().to_owned());
-    let draft = Draft(durable::draft_of(&path));
-    draft.remove();
-    DirBuilder::new().mode(0o700).create(&draft.0).map_err(|source| unwritable(&path, source))?;
-    let (records, head) = copy_records(&store, &draft.0).await?;
+    let draft = Draft::beside(&path)?;
+    draft.create_folder(&path)?;
+    let copied = copy_records(&store, draft.path()).await?;
     // After the records: every session that is in them has its output in the copy.
     #[cfg(all(feature = "git", feature = "process"))]
-    handle.town().runtime().copy_output(&draft.0.join(OUTPUT)).await?;
+    handle.town().runtime().copy_output(&draft.path().join(OUTPUT)).await?;
     let town = store.town().clone();
     blocking(move || {
-        archive::copy(&dir, &draft.0)?;
-        let files = list(&draft.0)?;
+        archive::copy_all(&dir, draft.path())?;
+        let Copied { records, head, first, unreadable } = copied;
+        let is_complete = archive::covers(draft.path(), first)?;
+        if unreadable > 0 || !is_complete {
+            tracing::warn!(path = %path.display(), unreadable, is_complete, "a backup lacks what the town lacks");
+        }
+        let (files, folders) = list(draft.path())?;
         let (count, bytes) = (files.len() as u64 + 1, files.iter().map(|file| file.bytes).sum());
         let library = env!("CARGO_PKG_VERSION").to_owned();
-        let manifest = Manifest { format: FORMAT, library, town, records: records.to_owned(), head, files };
-        durable::write_file(&draft.0.join(MANIFEST), |out| {
+        let manifest =
+            Manifest { format: FORMAT, library, town, records: records.to_owned(), head, unreadable, files, folders };
+        durable::write_file(&draft.path().join(MANIFEST), |out| {
             serde_json::to_writer_pretty(out, &manifest)
                 .map_err(|source| Error::unavailable("path_unwritable", "the list cannot be written").because(source))
         })?;
-        durable::name(&draft.0, &path)?;
-        Ok(Backup { path, head, files: count, bytes })
+        draft.name(&path)?;
+        Ok(Backup { path, head, files: count, bytes, unreadable, is_complete })
     })
     .await
 }
 
-/// The records into a draft: the database as it is where the backend can do that, else lines; and the journal's end.
-async fn copy_records(store: &Store, draft: &Path) -> Result<(&'static str, u64)> {
+/// The records in a draft.
+struct Copied {
+    records: &'static str,
+    head: u64,
+    /// The first entry of the journal that is not archived.
+    first: u64,
+    unreadable: u64,
+}
+
+/// The records into a draft: the database as it is where the backend can do that, else lines.
+async fn copy_records(store: &Store, draft: &Path) -> Result<Copied> {
     let database = draft.join(DATABASE);
     if store.copy_to(database.clone()).await? {
         let town = store.town().clone();
-        return Ok((DATABASE, blocking(move || head_of(&database, &town)).await?));
+        let (first, head) = blocking(move || ends_of(&database, &town)).await?;
+        return Ok(Copied { records: DATABASE, head, first, unreadable: 0 });
     }
-    Ok((LINES, write_lines(store, draft.join(LINES)).await?.head))
+    let (town, path) = (store.town().clone(), draft.join(LINES));
+    store
+        .read_aside(move |reader: &dyn Reader| {
+            let first = reader.events(0, 1)?.first().map_or(1, |event| event.seq);
+            let written = durable::write_file(&path, |out| dump::write(reader, &town, out))?;
+            Ok(Copied { records: LINES, head: written.head, first, unreadable: written.unreadable })
+        })
+        .await
 }
 
+/// The first and last entry of the journal in a copied database.
 #[cfg(feature = "sqlite")]
-fn head_of(database: &Path, town: &TownId) -> Result<u64> {
+fn ends_of(database: &Path, town: &TownId) -> Result<(u64, u64)> {
     use crate::store::{Access, Backend as _, SqliteBackend, SqliteOptions};
     let mut connection = SqliteBackend::new(database, SqliteOptions::default()).connect(Access::Read)?;
-    let head = connection.read(town)?.head()?.seq;
+    let reader = connection.read(town)?;
+    let ends = (reader.events(0, 1)?.first().map_or(1, |event| event.seq), reader.head()?.seq);
+    drop(reader);
     drop(connection);
     // What reading it left beside it.
     for suffix in ["-wal", "-shm"] {
@@ -103,32 +132,43 @@ fn head_of(database: &Path, town: &TownId) -> Result<u64> {
             _ => {}
         }
     }
-    Ok(head)
+    Ok(ends)
 }
 
 #[cfg(not(feature = "sqlite"))]
 #[expect(clippy::unnecessary_wraps, reason = "with a database it can fail")]
-fn head_of(_: &Path, _: &TownId) -> Result<u64> {
-    Ok(0)
+fn ends_of(_: &Path, _: &TownId) -> Result<(u64, u64)> {
+    Ok((1, 0))
 }
 
 /// Writes the town's records as lines of JSON into a new file while the town works on.
 pub(in crate::town) async fn export(handle: &Handle, _: &'static Operation, input: WriteTo) -> Result<Exported> {
     of_whole_town(handle)?;
     let path = durable::new_path(&input.path)?;
-    write_lines(&handle.town().shared.store, path).await
-}
-
-async fn write_lines(store: &Store, path: PathBuf) -> Result<Exported> {
+    let (store, dir) = (&handle.town().shared.store, handle.town().dir().to_owned());
     let town = store.town().clone();
-    store.read_aside(move |reader: &dyn Reader| durable::write_file(&path, |out| dump::write(reader, &town, out))).await
+    store
+        .read_aside(move |reader: &dyn Reader| {
+            let first = reader.events(0, 1)?.first().map_or(1, |event| event.seq);
+            // The town that is made of it shall have its journal whole, where this one still has it.
+            let is_complete = archive::covers(&dir, first)?;
+            if !is_complete {
+                tracing::warn!(path = %path.display(), first, "an export lacks the archived entries that are not here");
+            }
+            let earlier = |visit: &mut dyn FnMut(Event) -> Result<()>| {
+                if is_complete { archive::events(&dir, first, visit) } else { Ok(()) }
+            };
+            durable::write_file(&path, |out| dump::write_whole(reader, &town, out, earlier))
+        })
+        .await
 }
 
-/// Every file under a folder, with its sum.
-fn list(folder: &Path) -> Result<Vec<Listed>> {
+/// Every file under a folder, with its sum, and every folder.
+fn list(folder: &Path) -> Result<(Vec<Listed>, Vec<PathBuf>)> {
     let mut files = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(at) = folders.pop() {
+    let (mut folders, mut next) = (vec![PathBuf::new()], 0);
+    while let Some(at) = folders.get(next).cloned() {
+        next += 1;
         let unreadable = |source| unwritable(&folder.join(&at), source);
         for entry in fs::read_dir(folder.join(&at)).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
@@ -143,5 +183,7 @@ fn list(folder: &Path) -> Result<Vec<Listed>> {
         durable::sync(&folder.join(&at))?;
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
+    folders.remove(0);
+    folders.sort();
+    Ok((files, folders))
 }

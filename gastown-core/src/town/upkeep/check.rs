@@ -1,6 +1,6 @@
 //! A look over the whole town: the database, every row, the journal and its archives.
 
-use super::{Checked, Finding, of_whole_town};
+use super::{Checked, Finding, archive, of_whole_town};
 use crate::model::{Result, RowKind, Scope};
 use crate::store::{Position, Reader, Scan, index};
 use crate::town::handle::Handle;
@@ -16,10 +16,11 @@ const FINDINGS_MAX: usize = 100;
 pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: All) -> Result<Checked> {
     of_whole_town(handle)?;
     let (store, now, dir) = (&handle.town().shared.store, handle.town().ctx().now, handle.town().dir().to_owned());
-    let damage = store.check().await?;
+    // Where something is too damaged to be read, that is a finding and not the end.
+    let damage = store.check().await.unwrap_or_else(|error| vec![error.chain()]);
     let mut checked = store
         .read_aside(move |reader| {
-            let mut checked = rows(reader)?;
+            let mut checked = rows(reader);
             let mut found = |subject: String, problem: String| checked.findings.push(Finding { subject, problem });
             match replay::replay(reader, &dir) {
                 Ok(replay) => {
@@ -30,8 +31,17 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
                 }
                 Err(error) => found("journal".to_owned(), error.chain()),
             }
-            for (bead, stored, counted) in retention::miscounted(View::new(reader, &Scope::Town, now), FINDINGS_MAX)? {
-                found(format!("bead {bead}"), format!("has {stored} blockers, and edges for {counted}"));
+            match retention::miscounted(View::new(reader, &Scope::Town, now), FINDINGS_MAX) {
+                Ok(beads) => {
+                    for (bead, stored, counted) in beads {
+                        found(format!("bead {bead}"), format!("has {stored} blockers, and edges for {counted}"));
+                    }
+                }
+                Err(error) => found("bead".to_owned(), error.chain()),
+            }
+            match archive::damaged_beads(&dir) {
+                Ok(files) => files.into_iter().for_each(|(file, error)| found(file, error.chain())),
+                Err(error) => found("archive".to_owned(), error.chain()),
             }
             Ok(checked)
         })
@@ -42,12 +52,18 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
 }
 
 /// Reads every row.
-fn rows(reader: &dyn Reader) -> Result<Checked> {
+fn rows(reader: &dyn Reader) -> Checked {
     let mut checked = Checked::default();
     for &kind in RowKind::ALL {
         let mut scan = Scan::new(index::of_key(kind), vec![], 500);
         loop {
-            let rows = reader.scan(&scan)?;
+            let rows = match reader.scan(&scan) {
+                Ok(rows) => rows,
+                Err(error) => {
+                    checked.findings.push(Finding { subject: kind.table().to_owned(), problem: error.chain() });
+                    break;
+                }
+            };
             checked.rows += rows.len() as u64;
             match rows.last() {
                 Some(last) if rows.len() == scan.limit => scan.after = Some(Position::of(scan.index, last)),
@@ -59,5 +75,5 @@ fn rows(reader: &dyn Reader) -> Result<Checked> {
             .findings
             .extend(unreadable.map(|row| Finding { subject: row.key.to_string(), problem: row.error.chain() }));
     }
-    Ok(checked)
+    checked
 }

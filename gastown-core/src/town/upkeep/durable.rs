@@ -9,13 +9,6 @@ use sha2::{Digest as _, Sha256};
 use crate::model::event::hex;
 use crate::model::{Error, Result};
 
-/// The path while it is not whole yet.
-pub(super) fn draft_of(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    path.with_file_name(name)
-}
-
 /// An absolute path where nothing is yet; its folder is there.
 pub(super) fn new_path(path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path).map_err(|source| {
@@ -33,28 +26,34 @@ pub(super) fn new_path(path: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes a file that gets its name once it is whole and on disk.
+/// Writes a file that gets its name once it is whole and on disk; nothing may have that name.
 pub(super) fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
-    let draft = Draft(draft_of(path));
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&draft.0);
-    let mut out = BufWriter::with_capacity(1 << 18, file.map_err(|source| unwritable(path, source))?);
+    let draft = Draft::beside(path)?;
+    let mut out = BufWriter::with_capacity(1 << 18, draft.create_file(path)?);
     let value = write(&mut out).map_err(|error| error.with("path", path.display()))?;
     let file = out.into_inner().map_err(|error| unwritable(path, error.into_error()))?;
     file.sync_all().map_err(|source| unwritable(path, source))?;
-    name(&draft.0, path)?;
+    draft.name(path)?;
     Ok(value)
 }
 
-/// Gives a file or folder its name, durably.
-pub(super) fn name(draft: &Path, path: &Path) -> Result<()> {
-    fs::rename(draft, path).map_err(|source| unwritable(path, source))?;
-    path.parent().map_or(Ok(()), sync)
+/// Copies a file as it is now, durably, to a path where nothing is; it is the owner's to read and write.
+pub(super) fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let mut source = open_file(from)?;
+    write_file(to, |out| io::copy(&mut source, out).map(drop).map_err(|source| unwritable(to, source)))
 }
 
-/// Copies a file as it is now and syncs it; the copy's length and SHA-256.
-pub(super) fn copy_file(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to).map_err(|source| unwritable(to, source))?;
-    sync(to)
+/// Opens what must be a regular file.
+fn open_file(path: &Path) -> Result<File> {
+    let unreadable = |source: io::Error| {
+        Error::unavailable("file_unreadable", format!("{} cannot be read", path.display()))
+            .with("path", path.display())
+            .because(source)
+    };
+    if !path.symlink_metadata().map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
+    File::open(path).map_err(unreadable)
 }
 
 /// Has a file or folder on disk.
@@ -64,21 +63,19 @@ pub(super) fn sync(path: &Path) -> Result<()> {
 
 /// A file's length and SHA-256.
 pub(super) fn sum(path: &Path) -> Result<(u64, String)> {
-    let unreadable = |source: io::Error| {
-        Error::unavailable("file_unreadable", format!("{} cannot be read", path.display()))
-            .with("path", path.display())
-            .because(source)
-    };
-    let mut file = File::open(path).map_err(unreadable)?;
+    let mut file = open_file(path)?;
     let (mut hasher, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 18]);
     loop {
-        match file.read(&mut buffer).map_err(unreadable)? {
-            0 => return Ok((bytes, hex(&hasher.finalize()))),
-            read => {
-                hasher.update(&buffer[..read]);
-                bytes += read as u64;
-            }
+        let read = file.read(&mut buffer).map_err(|source| {
+            Error::unavailable("file_unreadable", format!("{} cannot be read", path.display()))
+                .with("path", path.display())
+                .because(source)
+        })?;
+        if read == 0 {
+            return Ok((bytes, hex(&hasher.finalize())));
         }
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
     }
 }
 
@@ -96,12 +93,55 @@ pub(super) fn unwritable(path: &Path, source: io::Error) -> Error {
     error.with("path", path.display()).because(source)
 }
 
+/// What the names of drafts end with; they begin with a point.
+pub(super) const DRAFT: &str = ".draft";
+
 /// A file or folder that goes away unless it got its name.
-pub(super) struct Draft(pub(super) PathBuf);
+///
+/// It lies beside its place under a hidden name that nobody else has, so nobody else's file is ever touched. A killed
+/// process leaves it behind.
+pub(super) struct Draft(PathBuf);
 
 impl Draft {
-    /// Removes what is there, also what a killed process left.
-    pub(super) fn remove(&self) {
+    /// A name beside `path`.
+    pub(super) fn beside(path: &Path) -> Result<Self> {
+        let random = getrandom::u64().map_err(|source| {
+            Error::unavailable("no_randomness", "the system gives no random numbers").because(source)
+        })?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Self(path.with_file_name(format!(".{name}.{random:016x}{DRAFT}"))))
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn create_file(&self, path: &Path) -> Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&self.0).map_err(|source| unwritable(path, source))
+    }
+
+    /// Makes a folder of it.
+    pub(super) fn create_folder(&self, path: &Path) -> Result<()> {
+        make_folder(&self.0).map_err(|source| unwritable(path, source))
+    }
+
+    /// Gives it its name, durably; nothing may have that name.
+    pub(super) fn name(self, path: &Path) -> Result<()> {
+        rename(&self.0, path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => taken(path),
+            _ => unwritable(path, source),
+        })?;
+        path.parent().map_or(Ok(()), sync)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
         let removed = if self.0.is_dir() { fs::remove_dir_all(&self.0) } else { fs::remove_file(&self.0) };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -112,8 +152,43 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
-    fn drop(&mut self) {
-        self.remove();
+/// Makes a folder that is its owner's alone.
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// The error of a path that is in use.
+pub(super) fn taken(path: &Path) -> Error {
+    Error::conflict("path_taken", format!("{} is there already", path.display())).with("path", path.display())
+}
+
+/// Renames without replacing anything.
+#[cfg(all(target_os = "linux", target_env = "gnu", any(feature = "sqlite", feature = "process", feature = "git")))]
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    use nix::errno::Errno;
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+        // A file system that knows no such thing.
+        Err(Errno::EINVAL | Errno::ENOSYS) => rename_unless_there(from, to),
+        renamed => renamed.map_err(io::Error::from),
     }
+}
+
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(feature = "sqlite", feature = "process", feature = "git")
+)))]
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    rename_unless_there(from, to)
+}
+
+fn rename_unless_there(from: &Path, to: &Path) -> io::Result<()> {
+    if to.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
 }

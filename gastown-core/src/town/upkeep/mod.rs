@@ -61,6 +61,10 @@ pub struct Backup {
     pub files: u64,
     /// How many bytes.
     pub bytes: u64,
+    /// How many rows could not be read, and are not in it where the backend has no file to copy.
+    pub unreadable: u64,
+    /// Whether every entry of the journal that was archived is in it; not where other hosts hold the archives.
+    pub is_complete: bool,
 }
 
 /// What may be put away.

@@ -1,12 +1,13 @@
 //! A town from its backup, or from its lines of JSON.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{BufReader, Seek as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use super::backup::{DATABASE, FORMAT, LINES, MANIFEST, Manifest, OUTPUT};
-use super::durable::{self, Draft, unwritable};
+#[cfg(feature = "sqlite")]
+use super::durable::Draft;
+use super::durable::{self, unwritable};
 use super::{archive, blocking};
 use crate::model::{Error, Result, TownId};
 use crate::store::{Access, Backend, dump};
@@ -27,10 +28,9 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
             let manifest = read_manifest(&from)?;
             expect_town(&manifest.town, &id)?;
             expect_empty(&*backend, into_file, &dir, &id)?;
-            archive::copy(&from, &dir)?;
-            copy_folder(&from.join(OUTPUT), &dir.join(OUTPUT))?;
+            copy_files(&manifest, &from, &dir)?;
             return match manifest.records.as_str() {
-                DATABASE if into_file => place_database(&from.join(DATABASE), &dir.join(DATABASE)),
+                DATABASE if into_file => durable::copy_file(&from.join(DATABASE), &dir.join(DATABASE)),
                 DATABASE => read_database(&from.join(DATABASE), &*backend, &id, &dir),
                 _ => read_lines(&from.join(LINES), &*backend, &id),
             };
@@ -61,17 +61,22 @@ fn expect_town(found: &TownId, wanted: &TownId) -> Result<()> {
         .with("wanted", wanted))
 }
 
-/// Refuses a place that has a town already; leaves nothing behind where the place is a file that is not there.
+/// Refuses a place that has a town already, or something of an earlier one: SQLite would take a log that lies beside a
+/// new file for that file's own.
 fn expect_empty(backend: &dyn Backend, into_file: bool, dir: &Path, town: &TownId) -> Result<()> {
+    let beside = ["", "-wal", "-shm", "-journal"].map(|suffix| dir.join(format!("{DATABASE}{suffix}")));
     let taken = if into_file {
-        dir.join(DATABASE).symlink_metadata().is_ok()
+        beside.into_iter().find(|path| path.symlink_metadata().is_ok())
     } else {
-        backend.connect(Access::Read)?.read(town)?.head()?.seq != 0
+        (backend.connect(Access::Read)?.read(town)?.head()?.seq != 0).then(|| dir.to_owned())
     };
-    if taken {
-        return Err(Error::conflict("town_not_empty", format!("there is a town {town} already")).with("town", town));
-    }
-    Ok(())
+    taken.map_or(Ok(()), |path| Err(not_empty(&path, town)))
+}
+
+fn not_empty(path: &Path, town: &TownId) -> Error {
+    Error::conflict("town_not_empty", format!("there is something of a town {town} already: {}", path.display()))
+        .with("town", town)
+        .with("path", path.display())
 }
 
 /// Reads what is in a backup, and looks whether all of it is there as it was.
@@ -96,11 +101,12 @@ fn read_manifest(from: &Path) -> Result<Manifest> {
     }
     let manifest: Manifest = serde_json::from_value(json)
         .map_err(|source| damaged(Path::new(MANIFEST), "cannot be read").because(source))?;
+    let is_inside = |path: &Path| path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let paths = manifest.files.iter().map(|file| &file.path).chain(&manifest.folders);
+    if let Some(path) = paths.into_iter().find(|path| !is_inside(path)) {
+        return Err(damaged(path, "is not inside it"));
+    }
     for file in &manifest.files {
-        let is_inside = file.path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        if !is_inside {
-            return Err(damaged(&file.path, "is not inside it"));
-        }
         match durable::sum(&from.join(&file.path)) {
             Ok((bytes, sha256)) if (bytes, &sha256) == (file.bytes, &file.sha256) => {}
             Ok(_) => return Err(damaged(&file.path, "is not as it was written")),
@@ -113,33 +119,32 @@ fn read_manifest(from: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// Copies a folder with everything under it, where there is one.
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    if !from.is_dir() {
-        return Ok(());
+/// Copies the archives and what agents printed, as they are listed; what a restore that was killed copied stays.
+fn copy_files(manifest: &Manifest, from: &Path, dir: &Path) -> Result<()> {
+    if let Some(other) =
+        archive::names(dir)?.into_iter().find(|name| !manifest.files.iter().any(|file| file.path == *name))
+    {
+        return Err(not_empty(&dir.join(other), &manifest.town));
     }
-    let failed = |source| unwritable(to, source);
-    match DirBuilder::new().mode(0o700).create(to) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        _ => {}
-    }
-    for entry in fs::read_dir(from).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().map_err(failed)?.is_dir() {
-            copy_folder(&from, &to)?;
-        } else {
-            durable::copy_file(&from, &to)?;
+    let beside = |path: &Path| path.starts_with(archive::FOLDER) || path.starts_with(OUTPUT);
+    for folder in manifest.folders.iter().filter(|folder| beside(folder)) {
+        let folder = dir.join(folder);
+        match durable::make_folder(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(unwritable(&folder, error)),
+            _ => {}
         }
     }
-    durable::sync(to)
-}
-
-/// Copies the database into its place.
-fn place_database(from: &Path, to: &Path) -> Result<()> {
-    let draft = Draft(durable::draft_of(to));
-    durable::copy_file(from, &draft.0)?;
-    durable::name(&draft.0, to)
+    for file in manifest.files.iter().filter(|file| beside(&file.path)) {
+        let to = dir.join(&file.path);
+        if to.symlink_metadata().is_ok() {
+            if durable::sum(&to).is_ok_and(|(_, sha256)| sha256 == file.sha256) {
+                continue;
+            }
+            return Err(not_empty(&to, &manifest.town));
+        }
+        durable::copy_file(&from.join(&file.path), &to)?;
+    }
+    Ok(())
 }
 
 /// Reads the lines into the backend, in one transaction.
@@ -159,22 +164,16 @@ fn read_lines(from: &Path, backend: &dyn Backend, town: &TownId) -> Result<()> {
 fn read_database(from: &Path, backend: &dyn Backend, town: &TownId, dir: &Path) -> Result<()> {
     use crate::store::{SqliteBackend, SqliteOptions};
     // A copy of its own: reading a database writes beside it, and an older one is migrated.
-    let copy = Draft(dir.join("restore.part"));
-    place_database(from, &copy.0)?;
-    let lines = Draft(dir.join("restore.jsonl"));
-    let source = SqliteBackend::new(copy.0.clone(), SqliteOptions::default());
-    let mut connection = source.connect(Access::Read)?;
+    let folder = Draft::beside(&dir.join("restore"))?;
+    folder.create_folder(dir)?;
+    let (copy, lines) = (folder.path().join(DATABASE), folder.path().join(LINES));
+    durable::copy_file(from, &copy)?;
+    let mut connection = SqliteBackend::new(copy, SqliteOptions::default()).connect(Access::Read)?;
     let reader = connection.read(town)?;
-    durable::write_file(&lines.0, |out| dump::write(&*reader, town, out))?;
+    durable::write_file(&lines, |out| dump::write(&*reader, town, out))?;
     drop(reader);
     drop(connection);
-    let read = read_lines(&lines.0, backend, town);
-    for suffix in ["-wal", "-shm"] {
-        let mut beside = copy.0.as_os_str().to_owned();
-        beside.push(suffix);
-        Draft(beside.into()).remove();
-    }
-    read
+    read_lines(&lines, backend, town)
 }
 
 #[cfg(not(feature = "sqlite"))]
