@@ -246,12 +246,17 @@ export interface WriteTo {
   path: string
 }
 
-/** A backup that was made; `head` is where the journal ends in it. */
+/**
+ * A backup that was made; `head` is where the journal ends in it. `unreadable` rows are not in it, and `isComplete` says
+ * whether every archive of the journal is.
+ */
 export interface Backup {
   readonly path: string
   readonly head: number
   readonly files: number
   readonly bytes: number
+  readonly unreadable: number
+  readonly isComplete: boolean
 }
 
 /** What was exported; `unreadable` rows could not be. */

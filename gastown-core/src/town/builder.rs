@@ -150,11 +150,12 @@ impl TownBuilder {
     /// Opens a town from a backup's folder ([`Upkeep::backup`](super::Upkeep::backup)) or from a file of its records
     /// ([`Upkeep::export`](super::Upkeep::export)), which may come from another backend.
     ///
-    /// Everything in the backup is compared with what was written before anything is taken from it. The town, its
-    /// journal and its settings are as they were; `town.restored` is journaled. Repositories are fetched again from
+    /// Everything the backup lists is compared with what was written before anything is taken from it, and nothing else is
+    /// taken. The town, its journal and its settings are as they were; `town.restored` is journaled. Repositories are fetched again from
     /// their remotes; a session that was running is found lost, and its bead is handed out anew.
     ///
-    /// Killed in the middle, it leaves no town, and can be repeated.
+    /// Killed before the records are in their place it leaves no town and can be repeated; afterwards the town is there
+    /// and only needs to be opened.
     ///
     /// # Errors
     /// `town_not_empty` where there is a town already, `town_mismatch` where the backup is of a town with another name,

@@ -266,12 +266,17 @@ class UnreadableRow:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup that was made; `head` is where the journal ends in it."""
+    """A backup that was made; `head` is where the journal ends in it.
+
+    `unreadable` rows are not in it, and `is_complete` says whether every archive of the journal is.
+    """
 
     path: str
     head: int
     files: int
     bytes: int
+    unreadable: int
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
