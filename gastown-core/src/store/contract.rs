@@ -6,14 +6,15 @@
 //!   a time, not always to the same one. It has one reader or one transaction at a time.
 //! - **Values.** A column is null, a 64-bit integer, or text: any Unicode text, NUL and the empty text included, byte for
 //!   byte. A column that an index names holds at least 500 bytes, any other at least a megabyte; what a backend cannot hold
-//!   it refuses with `values_refused` ([`Invalid`](crate::ErrorKind::Invalid)), never shortens. Columns that hold JSON hold
-//!   its text.
+//!   it refuses, never shortens: with `row_too_big` ([`Exhausted`](crate::ErrorKind::Exhausted)) where a row or a key is
+//!   longer than it can hold, with `values_refused` ([`Invalid`](crate::ErrorKind::Invalid)) where the columns are none
+//!   of the table's. Columns that hold JSON hold its text.
 //! - **Errors.** A verb that fails has changed nothing, and its transaction goes on, unless the backend lost it: then
 //!   every later verb of it fails, [`Txn::commit`] with them. A refusal that the contract names has that code and kind.
 //!   Everything else is [`Unavailable`](crate::ErrorKind::Unavailable) where trying again may help,
 //!   [`Exhausted`](crate::ErrorKind::Exhausted) where space must be made, [`Corrupt`](crate::ErrorKind::Corrupt) where
-//!   stored data is damaged. After an error of a commit or of beginning, and after a panic, the store gives the
-//!   connection up and opens another.
+//!   stored data is damaged. After an error of a commit or of beginning, and after a panic, the backend's own
+//!   included, the store gives the connection up and opens another.
 //! - **Cancellation.** There is none inside a verb. A caller that goes away is answered by nobody; its command is left out
 //!   before it began, and done whole afterwards.
 //! - **Repeats.** The store runs a command again from its beginning, in a new transaction or behind a savepoint, when
@@ -363,7 +364,7 @@ pub trait Txn: Reader {
     /// `values` has a value for each column, the key's first and not null; another number is refused with
     /// `values_malformed` ([`Internal`](crate::ErrorKind::Internal)). What makes a row is as if it had been put. What
     /// makes none is stored where the backend can hold it at all, else refused with `values_refused`
-    /// ([`Invalid`](crate::ErrorKind::Invalid)), and stands in every index whose conditions hold.
+    /// ([`Invalid`](crate::ErrorKind::Invalid)), or `row_too_big` where it is too long, and stands in every index whose conditions hold.
     ///
     /// Nothing but restoring and the conformance kit, which plants damage with it, asks this.
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()>;
@@ -436,9 +437,9 @@ pub trait Txn: Reader {
     /// - When it returns `Ok`, the changes survive a crash (`full`: also of the machine), and whoever begins to read
     ///   afterwards, anywhere, sees them.
     /// - When it returns an error, none of them is there. There are two exceptions: `commit_unknown`
-    ///   ([`Unavailable`](crate::ErrorKind::Unavailable)), by which a backend says that it could not find out; and a disk
-    ///   that failed to flush and then lost its power, which may have kept what it said it had not. Idempotency keys are
-    ///   for both.
+    ///   ([`Unavailable`](crate::ErrorKind::Unavailable)), by which a backend says that it could not find out, and which
+    ///   the store answers where `commit` panicked; and a disk that failed to flush: when its power is lost then, or the
+    ///   process is killed before the backend wrote over them, the changes may be back. Idempotency keys are for both.
     /// - An error with the fact `put_off` is of a change that was put off, not of the commit.
     /// - A transaction without changes may be committed as well.
     /// - Where entries were appended, every watch of [`Backend::changes`] is woken once they can be read.

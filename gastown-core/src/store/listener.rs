@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use super::store::{give_up, guarded};
 use super::{Access, Backend, Changes, Connection};
 use crate::model::{Error, Result, TownId};
 
@@ -121,14 +122,14 @@ impl Ears {
             if !(has_heard || is_behind || somebody_listens) {
                 continue;
             }
-            let look = self.look();
+            let look = guarded(|| self.look());
             is_behind = look.is_err();
             match look {
                 Ok(true) => pace = PACE,
                 Ok(false) => pace = (pace * 2).min(PACE_MAX),
                 Err(error) => {
                     tracing::warn!(code = error.code(), "the journal's end could not be read: {}", error.chain());
-                    self.connection = None;
+                    give_up(&mut self.connection);
                 }
             }
             thread::park_timeout(pace);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::quarantine::Quarantine;
-use super::store::panicked;
+use super::store::{give_up, guarded, panicked};
 use super::{Access, Backend, Connection, Reader};
 use crate::model::{Error, Result, TownId};
 
@@ -158,10 +158,10 @@ impl Readers<'_> {
         let deadline = Instant::now() + self.busy;
         let mut pause = PAUSE;
         while !job.is_abandoned() {
-            match self.attempt(&mut *job) {
+            match guarded(|| self.attempt(&mut *job)) {
                 Ok(()) => return job.finish(),
                 Err(error) => {
-                    self.connection = None;
+                    give_up(&mut self.connection);
                     if !self.backend.is_transient(&error) || Instant::now() + pause >= deadline {
                         return job.fail(error);
                     }
@@ -188,7 +188,7 @@ impl Readers<'_> {
             Some(error) if self.backend.is_transient(&error) => Err(error),
             Some(error) if error.code() == "command_panicked" => {
                 // Whatever it left in the middle.
-                self.connection = None;
+                give_up(&mut self.connection);
                 Ok(())
             }
             _ => Ok(()),

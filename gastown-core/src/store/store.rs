@@ -1,5 +1,6 @@
 //! The async handle over one town of one backend.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -241,9 +242,11 @@ impl Store {
     pub async fn vacuum(&self) -> Result<()> {
         let (answer, answered) = oneshot::channel();
         let job = move |connection: Result<&mut dyn Connection>| {
-            let done = catch_unwind(AssertUnwindSafe(|| connection.and_then(Connection::vacuum)));
+            let done = guarded(|| connection.and_then(Connection::vacuum));
+            let is_whole = done.is_ok();
             // A caller that went away needs no answer.
-            let _ = answer.send(done.unwrap_or_else(|payload| Err(panicked(&*payload))));
+            let _ = answer.send(done);
+            is_whole
         };
         let closed = || closed(&self.shared.town);
         self.shared.writes.send(WriteCommand::Apart(Box::new(job))).await.map_err(|_| closed())?;
@@ -332,12 +335,31 @@ fn thread_lost(which: &'static str) -> Error {
     Error::internal("store_thread", format!("the store's {which} thread ended without an answer")).with("thread", which)
 }
 
-pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
+pub(super) fn panicked(payload: &(dyn Any + Send)) -> Error {
+    Error::internal("command_panicked", "a command panicked and was undone").with("panic", words_of(payload))
+}
+
+/// Runs what a backend does; its panic is an error.
+pub(super) fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(backend_panicked(&*payload)))
+}
+
+/// Gives a connection up, whatever state it is in.
+pub(super) fn give_up(connection: &mut Option<Box<dyn Connection>>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(connection.take()))) {
+        tracing::warn!("a connection could not be closed: {}", backend_panicked(&*payload).chain());
+    }
+}
+
+pub(super) fn backend_panicked(payload: &(dyn Any + Send)) -> Error {
+    Error::internal("backend_panicked", "the store's backend panicked").with("panic", words_of(payload))
+}
+
+pub(super) fn words_of(payload: &(dyn Any + Send)) -> String {
     let words = payload
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    Error::internal("command_panicked", "a command panicked and was undone")
-        .with("panic", crate::model::id::excerpt(words))
+    crate::model::id::excerpt(words)
 }

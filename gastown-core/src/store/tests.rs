@@ -1,8 +1,8 @@
 //! Tests of the store's writer and readers, most of them against both backends.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::conformance::commands::{Held, send};
@@ -47,6 +47,22 @@ struct Faults {
     commits: AtomicUsize,
     connects: AtomicUsize,
     savepoints: AtomicUsize,
+    /// Where the backend panics, once.
+    panics: Mutex<Option<&'static str>>,
+}
+
+impl Faults {
+    fn pass(&self, place: &'static str) {
+        let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
+        if *panics == Some(place) {
+            *panics = None;
+            panic!("the backend panics in {place}");
+        }
+    }
+
+    fn panic_in(&self, place: &'static str) {
+        *self.panics.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+    }
 }
 
 /// A backend whose commits fail and whose transactions do not begin when they are told to.
@@ -71,6 +87,7 @@ impl Backend for Faulty {
         "faulty"
     }
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
+        self.faults.pass(if access == Access::Write { "connect" } else { "connect to read" });
         if access == Access::Write {
             self.faults.connects.fetch_add(1, Ordering::SeqCst);
         }
@@ -81,9 +98,15 @@ impl Backend for Faulty {
 
 impl Connection for FaultyConnection {
     fn read(&mut self, town: &TownId) -> Result<Box<dyn Reader + '_>> {
+        self.faults.pass("read");
         self.inner.read(town)
     }
+    fn vacuum(&mut self) -> Result<()> {
+        self.faults.pass("vacuum");
+        self.inner.vacuum()
+    }
     fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>> {
+        self.faults.pass("write");
         let busy = &self.faults.begins_busy;
         if busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             return Err(Error::unavailable("store_busy", "somebody writes"));
@@ -103,6 +126,7 @@ impl Reader for FaultyTxn<'_> {
         self.inner.unreadable()
     }
     fn head(&self) -> Result<Head> {
+        self.faults.pass("head");
         self.inner.head()
     }
     fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
@@ -128,9 +152,11 @@ impl Txn for FaultyTxn<'_> {
     }
     fn savepoint(&mut self) -> Result<()> {
         self.faults.savepoints.fetch_add(1, Ordering::SeqCst);
+        self.faults.pass("savepoint");
         self.inner.savepoint()
     }
     fn rollback_to_savepoint(&mut self) -> Result<()> {
+        self.faults.pass("rollback");
         self.inner.rollback_to_savepoint()
     }
     fn commit(self: Box<Self>) -> Result<()> {
@@ -138,7 +164,10 @@ impl Txn for FaultyTxn<'_> {
         if self.faults.commits_fail.load(Ordering::SeqCst) {
             return Err(Error::unavailable("store_io", "the disk went away"));
         }
-        self.inner.commit()
+        self.faults.pass("commit");
+        self.inner.commit()?;
+        self.faults.pass("committed");
+        Ok(())
     }
     fn as_reader(&self) -> &dyn Reader {
         self
@@ -229,6 +258,86 @@ async fn a_panic_of_a_read_is_its_own() {
         assert_eq!(store.read(|reader| reader.head()).await.unwrap(), Head::default());
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_fails_its_transaction_and_not_the_store() {
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let store = open(backend).await;
+    let mut opened = 1;
+    for (place, code, kind) in [
+        ("write", "backend_panicked", ErrorKind::Internal),
+        ("head", "backend_panicked", ErrorKind::Internal),
+        ("commit", "commit_unknown", ErrorKind::Unavailable),
+    ] {
+        faults.panic_in(place);
+        let error = store.write(|txn| txn.put(&bead(1))).await.unwrap_err();
+        assert_eq!((error.code(), error.kind()), (code, kind), "{place}");
+        assert_eq!(error.fact("panic"), Some(&*format!("\"the backend panics in {place}\"")));
+        store.write(|txn| txn.put(&bead(2))).await.unwrap();
+        opened += 1;
+        assert_eq!(faults.connects.load(Ordering::SeqCst), opened, "{place}: the connection is given up");
+    }
+    assert_eq!(versions(&store).await, BTreeSet::from([2]));
+
+    faults.panic_in("committed");
+    assert_eq!(store.write(|txn| txn.put(&bead(3))).await.unwrap_err().code(), "commit_unknown");
+    assert_eq!(versions(&store).await, BTreeSet::from([2, 3]), "which is why nobody can say");
+
+    faults.panic_in("connect");
+    assert_eq!(store.write(|txn| txn.put(&bead(4))).await.unwrap_err().code(), "backend_panicked");
+    store.write(|txn| txn.put(&bead(5))).await.unwrap();
+    assert_eq!(versions(&store).await, BTreeSet::from([2, 3, 5]));
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_at_a_savepoint_fails_the_whole_batch() {
+    for place in ["savepoint", "rollback"] {
+        let backend = Faulty::default();
+        let faults = Arc::clone(&backend.faults);
+        let store = open(backend).await;
+        let held = Held::new(&store).await;
+        let mut sent = Vec::new();
+        for number in 0..3 {
+            // One that must be undone alone makes it a batch with savepoints.
+            let job = move |txn: &mut dyn Txn| {
+                txn.put(&bead(number))?;
+                if number == 1 { Err(refused()) } else { Ok(()) }
+            };
+            sent.push(send(&store, job).await);
+        }
+        faults.panic_in(place);
+        held.release().await;
+        for answer in sent {
+            assert_eq!(answer.await.unwrap().unwrap_err().code(), "backend_panicked", "{place}");
+        }
+        store.write(|txn| txn.put(&bead(9))).await.unwrap();
+        assert_eq!(versions(&store).await, BTreeSet::from([9]));
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_in_a_read_or_a_vacuum_is_opened_anew() {
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let options = StoreOptions { readers: 1, ..StoreOptions::default() };
+    let store = Store::open(Arc::new(backend), town(), options).await.unwrap();
+    store.write(|txn| txn.put(&bead(1))).await.unwrap();
+    for place in ["read", "connect to read"] {
+        faults.panic_in(place);
+        let error = store.read(|reader| reader.head()).await.unwrap_err();
+        assert_eq!((error.code(), error.kind()), ("backend_panicked", ErrorKind::Internal), "{place}");
+    }
+    assert_eq!(versions(&store).await, BTreeSet::from([1]));
+    faults.panic_in("vacuum");
+    let error = store.vacuum().await.unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("backend_panicked", ErrorKind::Internal));
+    store.vacuum().await.unwrap();
+    assert_eq!(faults.connects.load(Ordering::SeqCst), 2);
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

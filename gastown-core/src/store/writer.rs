@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::listener::raise;
 use super::quarantine::Quarantine;
-use super::store::panicked;
+use super::store::{backend_panicked, give_up, guarded, panicked, words_of};
 use super::{Access, Backend, Connection, Reader, Scan, StoreOptions, Txn, Unreadable};
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
@@ -47,8 +47,8 @@ impl fmt::Debug for WriteCommand {
     }
 }
 
-/// What is done with the writer's connection between two transactions.
-pub(super) type ApartJob = Box<dyn FnOnce(Result<&mut dyn Connection>) + Send>;
+/// What is done with the writer's connection between two transactions; false where it is not to be used again.
+pub(super) type ApartJob = Box<dyn FnOnce(Result<&mut dyn Connection>) -> bool + Send>;
 
 /// A command, its result until the commit, and the place for its answer.
 pub(super) trait WriteJob: Send {
@@ -124,7 +124,16 @@ pub(super) fn start(start: Start, ready: oneshot::Sender<Result<()>>) -> Result<
         .name("gastown-writer".to_owned())
         .spawn(move || {
             let Start { backend, town, options, mut commands, commits, quarantine, alive, readers } = start;
-            let mut writer = Writer { backend, town, options, commits, quarantine, connection: None, careful: 0 };
+            let mut writer = Writer {
+                backend,
+                town,
+                options,
+                commits,
+                quarantine,
+                connection: None,
+                is_committing: false,
+                careful: 0,
+            };
             match writer.open() {
                 Ok(()) => {
                     if ready.send(Ok(())).is_ok() {
@@ -182,6 +191,8 @@ struct Writer {
     commits: watch::Sender<u64>,
     quarantine: Arc<Quarantine>,
     connection: Option<Box<dyn Connection>>,
+    /// Whether the present transaction was told to commit and has not answered.
+    is_committing: bool,
     /// How many batches are still to have savepoints.
     ///
     /// A savepoint costs a copy of each page that a command changes, and hardly any command fails once it has written.
@@ -218,7 +229,10 @@ impl Writer {
             }
             self.run(&mut batch);
             if let Some(job) = apart {
-                job(self.connected());
+                let connection = guarded(|| self.connected());
+                if !job(connection) {
+                    give_up(&mut self.connection);
+                }
             }
         }
     }
@@ -232,7 +246,7 @@ impl Writer {
             if batch.is_empty() {
                 return;
             }
-            match self.attempt(batch, deadline) {
+            match self.guarded_attempt(batch, deadline) {
                 Ok(Tried::Done) => {
                     self.careful = self.careful.saturating_sub(1);
                     return;
@@ -241,18 +255,18 @@ impl Writer {
                 Ok(Tried::Unsure) => self.careful = CAREFUL_BATCHES,
                 // One job fewer each time, so this ends.
                 Ok(Tried::Spoilt(place, error)) => {
-                    self.connection = None;
+                    give_up(&mut self.connection);
                     batch.remove(place).fail(error);
                 }
                 // A connection that was lost, or a transaction that met another: nothing of it is there.
                 Err(error) if self.backend.is_transient(&error) && Instant::now() + pause < deadline => {
                     tracing::info!(town = %self.town, code = error.code(), "a write transaction is tried again: {}", error.chain());
-                    self.connection = None;
+                    give_up(&mut self.connection);
                     thread::sleep(pause);
                     pause = (pause * 2).min(AGAIN_PAUSE_MAX);
                 }
                 Err(error) => {
-                    self.connection = None;
+                    give_up(&mut self.connection);
                     tracing::warn!(town = %self.town, code = error.code(), commands = batch.len(), "a write transaction failed: {}", error.chain());
                     for job in batch.drain(..) {
                         job.fail(error.clone());
@@ -269,6 +283,21 @@ impl Writer {
             Some(connection) => Ok(&mut **connection),
             none => Ok(&mut **none.insert(self.backend.connect(Access::Write)?)),
         }
+    }
+
+    /// The same as [`Writer::attempt`], where a panic of the backend is an error of the transaction.
+    fn guarded_attempt(&mut self, batch: &mut Batch, deadline: Instant) -> Result<Tried> {
+        self.is_committing = false;
+        let tried = catch_unwind(AssertUnwindSafe(|| self.attempt(batch, deadline)));
+        tried.unwrap_or_else(|payload| {
+            Err(if self.is_committing {
+                Error::unavailable("commit_unknown", "the store's backend panicked while it committed")
+                    .with("town", &self.town)
+                    .with("panic", words_of(&*payload))
+            } else {
+                backend_panicked(&*payload)
+            })
+        })
     }
 
     /// One transaction with every job of the batch; an error is of the transaction, not of a job.
@@ -336,7 +365,10 @@ impl Writer {
 
         self.quarantine.collect(txn.as_reader());
         let seq = txn.head()?.seq;
-        match txn.commit() {
+        self.is_committing = true;
+        let committed = txn.commit();
+        self.is_committing = false;
+        match committed {
             Ok(()) => {}
             // It is one job's change that failed, which savepoints show.
             Err(error)

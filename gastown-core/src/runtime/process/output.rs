@@ -103,7 +103,11 @@ impl OutputLog {
         let number = self.bytes / self.segment_bytes + 1;
         if self.bytes.is_multiple_of(self.segment_bytes) {
             if let Some(oldest) = number.checked_sub(self.tail).filter(|oldest| *oldest > self.head) {
-                fs::remove_file(segment(&self.folder, oldest))?;
+                // Gone already is as good.
+                match fs::remove_file(segment(&self.folder, oldest)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
                 self.dropped += self.segment_bytes;
             }
             let path = segment(&self.folder, number);
@@ -226,6 +230,22 @@ mod tests {
         assert_eq!(tail.offset, head.next_offset() + dropped);
         assert_eq!(tail.bytes, all[usize::try_from(tail.offset).unwrap()..]);
         assert_eq!(read(folder.path(), size, bytes, 10).unwrap(), OutputChunk::new(bytes, Vec::new()));
+    }
+
+    #[test]
+    fn a_segment_that_somebody_removed_does_not_end_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let (max, size) = (64 << 10, 4 << 10);
+        let mut log = log(folder.path(), max);
+        let all = vec![7; 300_000];
+        let (begun, rest) = all.split_at(64 << 10);
+        log.append(begun, Timestamp::from_micros(1));
+        // The first of those that make room.
+        fs::remove_file(segment(folder.path(), 9)).unwrap();
+        log.append(rest, Timestamp::from_micros(1));
+        let seen = printed(folder.path(), size).unwrap();
+        assert_eq!((seen.bytes, seen.bytes - seen.kept_bytes), log.totals());
+        assert!(seen.kept_bytes > max / 2);
     }
 
     #[test]

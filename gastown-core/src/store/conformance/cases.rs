@@ -156,6 +156,7 @@ macro_rules! __store_cases {
             a_transaction_sees_its_own_rows
             a_replaced_row_is_as_one_that_was_put
             replacing_a_row_that_is_not_there_puts_it
+            replacing_an_absent_row_by_an_equal_one_puts_it
             a_savepoint_undoes_a_replacement
             a_savepoint_undoes_rows
             a_savepoint_undoes_events
@@ -183,6 +184,7 @@ macro_rules! __store_cases {
             a_savepoint_at_the_beginning_undoes_everything
             returning_twice_is_returning_once
             what_follows_a_return_is_committed
+            what_was_read_after_a_return_and_dropped_is_not_there
             a_savepoint_undoes_a_thousand_rows
             a_refused_call_leaves_the_transaction_as_it_was
             what_is_not_committed_is_seen_by_nobody

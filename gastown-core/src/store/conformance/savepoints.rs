@@ -6,9 +6,9 @@ use super::Site;
 use super::kit::{Bench, all, append, bead_of, code, events, issue, put_all, town};
 use super::sample::{self, Draw};
 use super::scans::check_all;
-use crate::model::{BeadRow, Head, Key, Row, RowKind};
-use crate::store::Txn;
-use crate::store::index::{BEADS, BEADS_BY_ASSIGNEE, BEADS_DIRTY, BEADS_READY, INDEXES};
+use crate::model::{BeadRow, Head, Key, LabelRow, Row, RowKind};
+use crate::store::index::{BEADS, BEADS_BY_ASSIGNEE, BEADS_DIRTY, BEADS_READY, INDEXES, LABELS};
+use crate::store::{Reader, Txn};
 
 /// What the rows of a few kinds must be.
 type Rows = BTreeMap<Key, Row>;
@@ -198,6 +198,33 @@ pub(crate) fn what_follows_a_return_is_committed(site: &Site) {
     });
     assert_eq!(bench.read(|reader| super::kit::names(&all(reader, &BEADS, &[]))), ["gt-1", "gt-3", "gt-4"]);
     assert_eq!(bench.head().seq, 1);
+}
+
+pub(crate) fn what_was_read_after_a_return_and_dropped_is_not_there(site: &Site) {
+    let mut bench = Bench::new(site);
+    let titled = |title: &str| Row::Bead(BeadRow { title: title.into(), ..issue("gt-1") });
+    let label = |label: &str| Row::Label(LabelRow { bead: super::kit::id("gt-1"), label: label.into() });
+    let labels = |reader: &dyn Reader| all(reader, &LABELS, &[super::kit::text("gt-1")]);
+    bench.write(|txn| put_all(txn, &[titled("committed"), label("a")]));
+    for _ in 0..2 {
+        let mut txn = bench.writer.write(&town()).unwrap();
+        put_all(&mut *txn, &[titled("never committed"), label("b"), Row::Bead(issue("gt-2"))]);
+        txn.savepoint().unwrap();
+        txn.delete(&label("a").key()).unwrap();
+        txn.rollback_to_savepoint().unwrap();
+        assert_eq!(txn.get(&titled("").key()).unwrap(), Some(titled("never committed")));
+        assert_eq!(txn.get(&Row::Bead(issue("gt-2")).key()).unwrap(), Some(Row::Bead(issue("gt-2"))));
+        assert_eq!(labels(txn.as_reader()), [label("a"), label("b")]);
+        drop(txn);
+        // The connection that wrote it, and another.
+        let check = |reader: &dyn Reader| {
+            assert_eq!(reader.get(&titled("").key()).unwrap(), Some(titled("committed")));
+            assert_eq!(reader.get(&Row::Bead(issue("gt-2")).key()).unwrap(), None);
+            assert_eq!(labels(reader), [label("a")]);
+        };
+        check(bench.writer.write(&town()).unwrap().as_reader());
+        bench.read(check);
+    }
 }
 
 pub(crate) fn a_savepoint_undoes_a_thousand_rows(site: &Site) {

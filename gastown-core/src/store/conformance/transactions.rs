@@ -118,6 +118,20 @@ pub(crate) fn replacing_a_row_that_is_not_there_puts_it(site: &Site) {
     }
 }
 
+pub(crate) fn replacing_an_absent_row_by_an_equal_one_puts_it(site: &Site) {
+    let mut bench = Bench::new(site);
+    for &kind in RowKind::ALL {
+        let (row, _) = before_and_after(kind);
+        bench.write(|txn| txn.replace(&row, &row).unwrap());
+        assert_eq!(bench.get(&row.key()).as_ref(), Some(&row), "{}", kind.table());
+        bench.write(|txn| {
+            txn.delete(&row.key()).unwrap();
+            txn.replace(&row, &row).unwrap();
+        });
+        assert_eq!(bench.get(&row.key()), Some(row), "{}", kind.table());
+    }
+}
+
 pub(crate) fn a_savepoint_undoes_a_replacement(site: &Site) {
     let mut bench = Bench::new(site);
     let (before, after) = before_and_after(RowKind::Bead);

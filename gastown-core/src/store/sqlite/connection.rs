@@ -197,11 +197,16 @@ impl<'c> View<'c> {
         }
     }
 
-    /// What was written since the last commit is gone, or a part of it.
-    fn undo(&self) {
-        if let Some(rows) = self.rows {
-            rows.borrow_mut().undo();
+    /// Whether this very row is there already.
+    fn holds(&self, row: &Row) -> bool {
+        let key = row.key();
+        if let Some(rows) = self.rows
+            && let Some(known) = rows.borrow_mut().get(&key)
+        {
+            return known == row;
         }
+        // One that cannot be read is another one.
+        self.get(&key).is_ok_and(|found| found.as_ref() == Some(row))
     }
 
     /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
@@ -215,8 +220,9 @@ impl<'c> View<'c> {
 
 impl Drop for View<'_> {
     fn drop(&mut self) {
-        // After a commit there is nothing to undo.
-        self.undo();
+        if let Some(rows) = self.rows {
+            rows.borrow_mut().end();
+        }
         if !self.db.is_autocommit()
             && let Err(error) = run(self.db, "ROLLBACK")
         {
@@ -458,7 +464,7 @@ impl Txn for SqliteTxn<'_> {
         let differs = |place: &usize| old[*place] != new[*place];
         let changed = (key_len..new.len()).filter(differs).fold(0, |set, place| set | 1_u64 << place);
         if changed == 0 {
-            return Ok(());
+            return if self.view.holds(after) { Ok(()) } else { self.put(after) };
         }
         // An index of which no column is named is left alone.
         let cells = (0..key_len).chain(sql::bits(changed)).map(|place| &new[place]);
@@ -537,7 +543,9 @@ impl Txn for SqliteTxn<'_> {
             return Err(Error::internal("savepoint_missing", "there is no savepoint to return to"));
         }
         *self.view.head.borrow_mut() = None;
-        self.view.undo();
+        if let Some(rows) = self.view.rows {
+            rows.borrow_mut().undo();
+        }
         run(self.view.db, "ROLLBACK TO command")
     }
 

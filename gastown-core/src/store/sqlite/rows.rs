@@ -13,6 +13,8 @@ use crate::store::index::{INDEXES, Index};
 const ROW_BYTES: usize = 512;
 /// The longest list that is kept.
 const LIST_MAX: usize = 16;
+/// The most keys that are remembered of one transaction, which then goes on without this.
+const TOUCHED_MAX: usize = 10_000;
 
 /// Rows as the file holds them, so that commands about the same beads do not read them again and again.
 ///
@@ -26,20 +28,22 @@ pub(super) struct Rows {
     /// Short lists of an index whose prefix is a part of the key, such as the labels of one bead.
     lists: Recent<(&'static str, Vec<Value>), Vec<Row>>,
     head: Option<Head>,
-    /// What the present transaction wrote.
+    /// What the present transaction wrote, also where it took that back.
     touched: Vec<Key>,
+    /// Whether the present transaction wrote too much to be followed: then nothing is kept until it ends.
+    is_lost: bool,
 }
 
 impl Rows {
     /// Keeps about so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let (single, lists) = (Recent::new(bytes - bytes / 4), Recent::new(bytes / 4));
-        Self { of: None, single, lists, head: None, touched: Vec::new() }
+        Self { of: None, single, lists, head: None, touched: Vec::new(), is_lost: false }
     }
 
     /// Begins a transaction of a town; `version` changes whenever anybody else commits.
     pub(super) fn begin(&mut self, town: &TownId, version: i64) -> Option<Head> {
-        self.undo();
+        self.end();
         if self.of.as_ref().is_none_or(|(of, known)| of != town || *known != version) {
             self.clear();
             self.of = Some((town.clone(), version));
@@ -50,14 +54,25 @@ impl Rows {
     /// What was written is there to stay.
     pub(super) fn commit(&mut self, head: Option<Head>) {
         self.touched.clear();
+        self.is_lost = false;
         self.head = head;
     }
 
-    /// What was written since the transaction began is gone, or a part of it.
+    /// A part of what was written since the transaction began is gone.
+    ///
+    /// The rest of it is still there for the transaction, which may read it again and be dropped, so all of it stays
+    /// touched.
     pub(super) fn undo(&mut self) {
-        for key in mem::take(&mut self.touched) {
-            self.forget(&key);
-        }
+        let touched = mem::take(&mut self.touched);
+        touched.iter().for_each(|key| self.forget(key));
+        self.touched = touched;
+    }
+
+    /// The transaction ended, and what it wrote is gone unless it was committed.
+    pub(super) fn end(&mut self) {
+        self.undo();
+        self.touched.clear();
+        self.is_lost = false;
     }
 
     /// Forgets everything.
@@ -74,13 +89,23 @@ impl Rows {
 
     /// Keeps a row that was read.
     pub(super) fn keep(&mut self, key: &Key, row: &Row) {
-        if key.kind != RowKind::Idempotency {
+        if key.kind != RowKind::Idempotency && !self.is_lost {
             self.single.keep(key.clone(), row.clone(), weight(&row.to_cells()));
         }
     }
 
     /// A row was written; none where it was removed, or nobody knows what is there now.
     pub(super) fn write(&mut self, key: Key, row: Option<(&Row, &[Cell<'_>])>) {
+        if self.is_lost {
+            return;
+        }
+        if self.touched.len() == TOUCHED_MAX {
+            self.single.clear();
+            self.lists.clear();
+            self.touched = Vec::new();
+            self.is_lost = true;
+            return;
+        }
         match row {
             Some((row, cells)) if key.kind != RowKind::Idempotency => {
                 self.single.keep(key.clone(), row.clone(), weight(cells));
@@ -116,7 +141,7 @@ impl Rows {
     /// Keeps the whole list that a scan found.
     pub(super) fn keep_list(&mut self, scan: &Scan, rows: &[Row]) {
         let is_whole = scan.after.is_none() && scan.upto.is_none() && rows.len() < scan.limit;
-        if is_whole && rows.len() <= LIST_MAX && is_listed(scan.index) {
+        if is_whole && !self.is_lost && rows.len() <= LIST_MAX && is_listed(scan.index) {
             let weight = ROW_BYTES + rows.iter().map(|row| weight(&row.to_cells())).sum::<usize>();
             self.lists.keep((scan.index.name, scan.prefix.clone()), rows.to_vec(), weight);
         }
@@ -162,10 +187,15 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     fn get(&mut self, key: &K) -> Option<&V> {
         let kept = self.kept.get_mut(key)?;
         if kept.round < self.round {
-            kept.round = self.round;
-            self.weight += kept.weight;
+            let weight = kept.weight;
+            let is_full = self.weight + weight > self.weight_max / 2;
+            kept.round = self.round + u64::from(is_full);
+            if is_full {
+                self.begin_round();
+            }
+            self.weight += weight;
         }
-        Some(&kept.value)
+        self.kept.get(key).map(|kept| &kept.value)
     }
 
     fn keep(&mut self, key: K, value: V, weight: usize) {
@@ -174,14 +204,18 @@ impl<K: Eq + Hash, V> Recent<K, V> {
             return;
         }
         if self.weight + weight > self.weight_max / 2 {
-            let round = self.round;
-            self.kept.retain(|_, kept| kept.round == round);
-            self.round += 1;
-            self.weight = 0;
+            self.begin_round();
         }
         let replaced = self.kept.insert(key, Kept { value, weight, round: self.round });
         self.weight += weight;
         self.uncount(replaced);
+    }
+
+    fn begin_round(&mut self) {
+        let round = self.round;
+        self.kept.retain(|_, kept| kept.round >= round);
+        self.round += 1;
+        self.weight = 0;
     }
 
     fn forget(&mut self, key: &K) {
@@ -234,5 +268,52 @@ impl Hasher for Quick {
     fn finish(&self) -> u64 {
         // The table looks at the highest and the lowest bits.
         self.0 ^ (self.0 >> 32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{BeadId, LabelRow};
+
+    #[test]
+    fn what_was_used_lately_stays_within_its_room() {
+        let mut recent: Recent<u64, ()> = Recent::new(1_000);
+        let weight = |recent: &Recent<u64, ()>| recent.kept.values().map(|kept| kept.weight).sum::<usize>();
+        for known in (0..50).map(|round| round * 5) {
+            for n in known..known + 5 {
+                recent.keep(n, (), 30 + usize::try_from(n % 7).unwrap() * 30);
+                assert!(weight(&recent) <= 1_000);
+                assert!(recent.get(&n).is_some(), "the last one is there");
+            }
+            for n in 0..known + 5 {
+                recent.get(&n);
+                assert!(weight(&recent) <= 1_000, "{} bytes", weight(&recent));
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_transaction_is_not_followed_to_its_end() {
+        let town = TownId::new("town").unwrap();
+        let label = |n: usize| {
+            let row = LabelRow { bead: BeadId::new("gt-1").unwrap(), label: n.to_string() };
+            Row::Label(row)
+        };
+        let mut rows = Rows::new(1 << 20);
+        rows.begin(&town, 1);
+        for n in 0..=TOUCHED_MAX {
+            assert!(rows.touched.len() <= TOUCHED_MAX);
+            rows.write(label(n).key(), Some((&label(n), &label(n).to_cells())));
+        }
+        rows.keep(&label(0).key(), &label(0));
+        for n in 0..=TOUCHED_MAX {
+            assert_eq!(rows.get(&label(n).key()), None, "nobody could say that it was undone");
+        }
+        assert_eq!(rows.touched.capacity(), 0);
+        rows.end();
+        rows.begin(&town, 1);
+        rows.keep(&label(0).key(), &label(0));
+        assert_eq!(rows.get(&label(0).key()), Some(&label(0)), "the next one is followed");
     }
 }

@@ -394,7 +394,8 @@ fn a_copy_is_of_one_moment_and_opens_as_a_town() {
     backend.connect(Access::Write).unwrap();
     let rows = fill(&raw(&backend));
     let to = directory.path().join("copy.db");
-    std::fs::write(directory.path().join("copy.db.part"), "what a killed copy left").unwrap();
+    let part = directory.path().join("copy.db.part");
+    std::fs::write(&part, "somebody else's").unwrap();
     for access in [Access::Read, Access::Write] {
         assert!(backend.connect(access).unwrap().copy_to(&to).unwrap());
         let copy = SqliteBackend::new(&to, SqliteOptions::default());
@@ -410,8 +411,9 @@ fn a_copy_is_of_one_moment_and_opens_as_a_town() {
     }
     let error = backend.connect(Access::Read).unwrap().copy_to(&directory.path().join("no/copy.db")).unwrap_err();
     assert_eq!(error.code(), "store_unreachable");
+    assert_eq!(std::fs::read_to_string(&part).unwrap(), "somebody else's");
     let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| !name.to_str().unwrap().contains("part")), "{left:?}");
+    assert!(left.iter().all(|name| !name.to_str().unwrap().contains("draft")), "{left:?}");
 }
 
 #[test]
