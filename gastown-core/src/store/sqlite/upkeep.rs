@@ -130,7 +130,12 @@ impl Draft {
         name.push(path.file_name().unwrap_or_default());
         name.push(format!(".{random:016x}.draft"));
         let draft = path.with_file_name(name);
-        OpenOptions::new().write(true).create_new(true).open(&draft).map_err(|source| unwritable(path, source))?;
+        OpenOptions::new().write(true).create_new(true).open(&draft).map_err(|source| match source.kind() {
+            io::ErrorKind::StorageFull => unwritable(path, source),
+            _ => Error::unavailable("store_unreachable", format!("{} cannot be made", path.display()))
+                .with("path", path.display())
+                .because(source),
+        })?;
         Ok(Self(draft))
     }
 }
@@ -205,10 +210,11 @@ mod tests {
         let has_file = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&has_file);
         let look = move || {
-            // SQLite names its temporary files so, and removes the name at once.
-            let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
-            let mut links = open.filter_map(|fd| fs::read_link(fd.path()).ok());
-            if links.any(|to| to.to_string_lossy().contains("etilqs_")) {
+            // Nobody can find a temporary file of SQLite by a name.
+            let mut open = fs::read_dir("/proc/self/fd").unwrap().flatten().map(|fd| fd.path());
+            let is_nameless =
+                |fd: &Path| fs::read_link(fd).is_ok_and(|to| to.to_string_lossy().ends_with(" (deleted)"));
+            if open.any(|fd| is_nameless(&fd) && fs::metadata(&fd).is_ok_and(|found| found.len() > 1_000_000)) {
                 seen.store(true, Ordering::SeqCst);
             }
             false
