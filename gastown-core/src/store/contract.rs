@@ -98,6 +98,16 @@ pub trait Changes: Send {
     /// - It may be true without a commit. It may miss one whose process died meanwhile: callers look now and then.
     fn wait(&mut self, timeout: Duration) -> Result<bool>;
 
+    /// Where the journal of `town` ends, as a reader that begins now sees it; none where the watch cannot tell, and
+    /// then a connection is asked.
+    ///
+    /// # Contract
+    /// What ends a wait ends this as well, with an error.
+    fn head(&mut self, town: &TownId) -> Result<Option<u64>> {
+        let _ = town;
+        Ok(None)
+    }
+
     /// What ends the present wait at once, and every later one, when it is woken.
     ///
     /// # Contract

@@ -127,6 +127,7 @@ impl Ears {
             match look {
                 Ok(true) => pace = PACE,
                 Ok(false) => pace = (pace * 2).min(PACE_MAX),
+                Err(_) if is_asked.load(Ordering::SeqCst) => return,
                 Err(error) => {
                     tracing::warn!(code = error.code(), "the journal's end could not be read: {}", error.chain());
                     give_up(&mut self.connection);
@@ -154,6 +155,11 @@ impl Ears {
 
     /// Tells where the journal ends; true where that was news.
     fn look(&mut self) -> Result<bool> {
+        if let Some(changes) = &mut self.changes {
+            if let Some(seq) = changes.head(&self.town)? {
+                return Ok(raise(&self.commits, seq));
+            }
+        }
         if self.connection.is_none() {
             self.connection = Some(self.backend.connect(Access::Read)?);
         }

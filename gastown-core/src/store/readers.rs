@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::quarantine::Quarantine;
 use super::store::{give_up, guarded, panicked};
+use super::writer::ApartJob;
 use super::{Access, Backend, Connection, Reader};
 use crate::model::{Error, Result, TownId};
 
@@ -26,6 +27,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(250);
 pub(super) enum ReadCommand {
     /// Run this.
     Read(Box<dyn ReadJob>),
+    /// Do this with the connection, outside any snapshot.
+    Apart(ApartJob),
     /// Take no more, answer what waits, and end.
     Stop,
 }
@@ -34,6 +37,7 @@ impl fmt::Debug for ReadCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Read(_) => "Read",
+            Self::Apart(_) => "Apart",
             Self::Stop => "Stop",
         })
     }
@@ -138,18 +142,35 @@ struct Readers<'a> {
 impl Readers<'_> {
     fn serve(&mut self, commands: &Mutex<mpsc::Receiver<ReadCommand>>) {
         loop {
-            let job = {
+            let command = {
                 let mut commands = commands.lock().unwrap_or_else(PoisonError::into_inner);
                 match commands.blocking_recv() {
                     Some(ReadCommand::Stop) => {
                         commands.close();
                         continue;
                     }
-                    Some(ReadCommand::Read(job)) => job,
+                    Some(command) => command,
                     None => return,
                 }
             };
-            self.answer(job);
+            match command {
+                ReadCommand::Read(job) => self.answer(job),
+                ReadCommand::Apart(job) => {
+                    if !job(guarded(|| self.connected())) {
+                        give_up(&mut self.connection);
+                    }
+                }
+                // It was taken above.
+                ReadCommand::Stop => {}
+            }
+        }
+    }
+
+    /// The connection, opened anew where the last one was given up.
+    fn connected(&mut self) -> Result<&mut dyn Connection> {
+        match &mut self.connection {
+            Some(connection) => Ok(&mut **connection),
+            none => Ok(&mut **none.insert(self.backend.connect(Access::Read)?)),
         }
     }
 
@@ -174,14 +195,11 @@ impl Readers<'_> {
 
     /// One snapshot for the job; an error is of the connection, or one of the job that may pass.
     fn attempt(&mut self, job: &mut dyn ReadJob) -> Result<()> {
-        if self.connection.is_none() {
-            self.connection = Some(self.backend.connect(Access::Read)?);
-        }
-        let line = self.connection.as_mut().expect("it was opened above");
+        let (town, quarantine) = (self.town, self.quarantine);
         let error = {
-            let reader = line.read(self.town)?;
+            let reader = self.connected()?.read(town)?;
             let error = job.run(&*reader).cloned();
-            self.quarantine.collect(&*reader);
+            quarantine.collect(&*reader);
             error
         };
         match error {

@@ -7,14 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::listener::{self, Listener};
 use super::quarantine::Quarantine;
 use super::readers::{self, ReadCommand};
-use super::writer::{self, WriteCommand};
+use super::writer::{self, ApartJob, WriteCommand};
 use super::{Access, Backend, Connection, Description, Reader, Txn, Unreadable};
 use crate::model::{Error, Result, TownId};
+
+/// The most threads that read for long at one time, each with a connection of its own; further callers wait.
+const ASIDES_MAX: usize = 2;
 
 /// How a [`Store`] uses its backend.
 #[derive(Clone, Debug)]
@@ -74,6 +77,9 @@ struct Shared {
     commits: watch::Receiver<u64>,
     writer_alive: watch::Receiver<()>,
     readers_alive: watch::Receiver<()>,
+    /// Cloned by each thread that reads aside, so that it counts as a reader; none once the store closes.
+    asides_alive: Mutex<Option<watch::Sender<()>>>,
+    asides: Arc<Semaphore>,
     writer: Mutex<Option<JoinHandle<()>>>,
     listener: Listener,
     backend: Arc<dyn Backend>,
@@ -135,7 +141,7 @@ impl Store {
             town: town.clone(),
             check: Duration::from_millis(options.check_ms),
             commits: seq,
-            alive: readers_guard,
+            alive: readers_guard.clone(),
         };
         let listener = listener::start(start, opened)?;
         is_open.await.map_err(|_| thread_lost("listening"))?;
@@ -148,6 +154,8 @@ impl Store {
             commits,
             writer_alive,
             readers_alive,
+            asides_alive: Mutex::new(Some(readers_guard)),
+            asides: Arc::new(Semaphore::new(ASIDES_MAX)),
             writer: ending,
             listener,
             backend,
@@ -223,9 +231,11 @@ impl Store {
         self.read(move |reader| Ok(quarantine.still(reader))).await
     }
 
-    /// Says how the database is kept.
+    /// Says how the database is kept; as cheap as a read, and on a connection that reads use.
     pub async fn describe(&self) -> Result<Description> {
-        self.aside(|connection| connection.describe()).await
+        let (job, answered) = apart(|connection| connection.describe());
+        self.shared.reads.send(ReadCommand::Apart(job)).await.map_err(|_| closed(&self.shared.town))?;
+        answered.await.map_err(|_| closed(&self.shared.town))?
     }
 
     /// Looks for damage in the backend's own structures; see [`Connection::check`].
@@ -240,20 +250,14 @@ impl Store {
 
     /// Gives back the space of what was deleted. Commands wait meanwhile; reads go on.
     pub async fn vacuum(&self) -> Result<()> {
-        let (answer, answered) = oneshot::channel();
-        let job = move |connection: Result<&mut dyn Connection>| {
-            let done = guarded(|| connection.and_then(Connection::vacuum));
-            let is_whole = done.is_ok();
-            // A caller that went away needs no answer.
-            let _ = answer.send(done);
-            is_whole
-        };
-        let closed = || closed(&self.shared.town);
-        self.shared.writes.send(WriteCommand::Apart(Box::new(job))).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
+        let (job, answered) = apart(|connection| connection.vacuum());
+        self.shared.writes.send(WriteCommand::Apart(job)).await.map_err(|_| closed(&self.shared.town))?;
+        answered.await.map_err(|_| closed(&self.shared.town))?
     }
 
     /// Runs `job` on a fresh snapshot with a connection and a thread of its own: for what reads for long.
+    ///
+    /// At most two of these, of [`Store::check`] and of [`Store::copy_to`] run at one time; further callers wait.
     ///
     /// # Errors
     /// The job's own, `command_panicked`, `store_closed`, and what the backend answers.
@@ -279,15 +283,16 @@ impl Store {
         &self,
         job: impl FnOnce(&mut dyn Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        if self.shared.writes.is_closed() {
-            return Err(closed(&self.shared.town));
-        }
+        let turn = Arc::clone(&self.shared.asides).acquire_owned().await.map_err(|_| closed(&self.shared.town))?;
+        let alive = self.shared.asides_alive.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(alive) = alive else { return Err(closed(&self.shared.town)) };
         let backend = Arc::clone(&self.shared.backend);
         let (answer, answered) = oneshot::channel();
         let run = move || {
             let run = || job(&mut *backend.connect(Access::Read)?);
             let done = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(panicked(&*payload)));
-            // A caller that went away needs no answer.
+            // Its connection is closed by now. A caller that went away needs no answer.
+            drop((turn, alive));
             let _ = answer.send(done);
         };
         thread::Builder::new().name("gastown-aside".to_owned()).spawn(run).map_err(|source| {
@@ -303,6 +308,8 @@ impl Store {
 
     /// Answers every command and read that waits, ends the threads, and closes the connections, the writer's last.
     ///
+    /// It waits for checks, copies and long reads that run; those that wait for their turn answer `store_closed`.
+    ///
     /// Later calls answer `store_closed` ([`Unavailable`](crate::ErrorKind::Unavailable)); a second `close` waits for
     /// the first. Dropped before it answers, closing goes on; what it had not asked for yet stays open.
     pub async fn close(&self) -> Result<()> {
@@ -310,6 +317,8 @@ impl Store {
         // A refused one says that they have ended already.
         let _ = shared.reads.send(ReadCommand::Stop).await;
         shared.listener.stop();
+        shared.asides.close();
+        drop(shared.asides_alive.lock().unwrap_or_else(PoisonError::into_inner).take());
         ended(&shared.readers_alive).await;
         let _ = shared.writes.send(WriteCommand::Stop).await;
         ended(&shared.writer_alive).await;
@@ -319,6 +328,21 @@ impl Store {
             Some(Ok(())) | None => Ok(()),
         }
     }
+}
+
+/// A job that does this with a connection, and where its answer comes.
+fn apart<T: Send + 'static>(
+    run: impl FnOnce(&mut dyn Connection) -> Result<T> + Send + 'static,
+) -> (ApartJob, oneshot::Receiver<Result<T>>) {
+    let (answer, answered) = oneshot::channel();
+    let job = move |connection: Result<&mut dyn Connection>| {
+        let done = guarded(|| connection.and_then(run));
+        let is_whole = done.is_ok();
+        // A caller that went away needs no answer.
+        let _ = answer.send(done);
+        is_whole
+    };
+    (Box::new(job), answered)
 }
 
 /// Waits until every sender is dropped, which the threads do last.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use super::conformance::commands::{Held, send};
@@ -46,6 +46,7 @@ struct Faults {
     begins_busy: AtomicU32,
     commits: AtomicUsize,
     connects: AtomicUsize,
+    connects_to_read: AtomicUsize,
     savepoints: AtomicUsize,
     /// Where the backend panics, once.
     panics: Mutex<Option<&'static str>>,
@@ -88,9 +89,8 @@ impl Backend for Faulty {
     }
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
         self.faults.pass(if access == Access::Write { "connect" } else { "connect to read" });
-        if access == Access::Write {
-            self.faults.connects.fetch_add(1, Ordering::SeqCst);
-        }
+        let connects = if access == Access::Write { &self.faults.connects } else { &self.faults.connects_to_read };
+        connects.fetch_add(1, Ordering::SeqCst);
         let inner = self.inner.connect(access)?;
         Ok(Box::new(FaultyConnection { inner, faults: Arc::clone(&self.faults) }))
     }
@@ -409,6 +409,65 @@ async fn an_option_of_zero_is_refused() {
 }
 
 /// Adds one to a bead's version so many times, through two stores at once.
+/// It is asked each time somebody asks how a town is.
+#[tokio::test]
+async fn a_description_costs_no_connection() {
+    let backend = Faulty::default();
+    let faults = Arc::clone(&backend.faults);
+    let store = open(backend).await;
+    let before = faults.connects_to_read.load(Ordering::SeqCst);
+    for _ in 0..10 {
+        store.describe().await.unwrap();
+    }
+    assert_eq!(faults.connects_to_read.load(Ordering::SeqCst), before);
+    store.close().await.unwrap();
+    assert_eq!(store.describe().await.unwrap_err().code(), "store_closed");
+}
+
+/// Reads aside that tell when they began, and end when they are let go.
+async fn read_aside(store: Store, began: mpsc::Sender<()>, go: Arc<Mutex<mpsc::Receiver<()>>>) -> Result<()> {
+    store
+        .read_aside(move |_| {
+            began.send(()).unwrap();
+            // Let go when the sender is dropped.
+            let _ = go.lock().unwrap().recv();
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_waits_for_what_is_read_aside() {
+    let store = open(MemoryBackend::default()).await;
+    let ((began, begun), (go, let_go)) = (mpsc::channel(), mpsc::channel());
+    let aside = tokio::spawn(read_aside(store.clone(), began, Arc::new(Mutex::new(let_go))));
+    begun.recv().unwrap();
+    let closing = tokio::time::timeout(Duration::from_millis(200), store.close()).await;
+    assert!(closing.is_err(), "the store closed under a read");
+    let late = store.check().await.unwrap_err();
+    assert_eq!(late.code(), "store_closed");
+    drop(go);
+    aside.await.unwrap().unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_are_read_aside_at_a_time_and_the_others_wait() {
+    let store = open(MemoryBackend::default()).await;
+    let ((began, begun), (go, let_go)) = (mpsc::channel(), mpsc::channel());
+    let let_go = Arc::new(Mutex::new(let_go));
+    let asides: Vec<_> =
+        (0..5).map(|_| tokio::spawn(read_aside(store.clone(), began.clone(), Arc::clone(&let_go)))).collect();
+    begun.recv().unwrap();
+    begun.recv().unwrap();
+    assert!(begun.recv_timeout(Duration::from_millis(200)).is_err(), "a third one runs");
+    drop(go);
+    for aside in asides {
+        aside.await.unwrap().unwrap();
+    }
+    assert_eq!(begun.try_iter().count(), 3);
+}
+
 async fn two_stores_lose_no_update(first: Store, second: Store) {
     first.write(|txn| txn.put(&bead(0))).await.unwrap();
     let key = bead(0).key();

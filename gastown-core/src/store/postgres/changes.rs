@@ -8,9 +8,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::PostgresBackend;
-use super::line::{Hear, Line};
-use super::sql::quoted;
-use crate::model::Result;
+use super::error::LOST;
+use super::line::{Line, Step};
+use super::sql::{self, quoted};
+use super::text::Parameter;
+use super::view;
+use crate::model::{Error, Result, TownId};
 use crate::store::Changes;
 
 /// The pause between two tries to connect again.
@@ -28,14 +31,27 @@ pub(super) struct PostgresChanges {
     ears: Arc<Ears>,
 }
 
+/// What the watch hears.
 #[derive(Default)]
-struct Ears {
+pub(super) struct Ears {
     has_heard: AtomicBool,
     is_over: AtomicBool,
     bell: Notify,
 }
 
 impl Ears {
+    /// Something was said, or nothing will be any more.
+    pub(super) fn hear(&self) {
+        self.ring(&self.has_heard);
+    }
+
+    /// Ends when the watch was interrupted.
+    pub(super) async fn over(&self) {
+        while !self.is_over.load(Ordering::SeqCst) {
+            self.bell.notified().await;
+        }
+    }
+
     fn ring(&self, what: &AtomicBool) {
         what.store(true, Ordering::SeqCst);
         self.bell.notify_one();
@@ -56,9 +72,7 @@ impl PostgresChanges {
     }
 
     fn listen(&self) -> Result<Line> {
-        let ears = Arc::clone(&self.ears);
-        let hear: Hear = Arc::new(move || ears.ring(&ears.has_heard));
-        let line = Line::open(&self.backend.place, Some(hear))?;
+        let line = self.backend.open_for(Some(Arc::clone(&self.ears)))?;
         line.batch(&format!("LISTEN {}", quoted(&channel(&self.backend.place.schema))))?;
         Ok(line)
     }
@@ -66,9 +80,10 @@ impl PostgresChanges {
     /// Waits for the bell without a connection.
     fn pause(&self, pause: Duration) -> Result<()> {
         let bell = self.ears.bell.notified();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|source| {
-            crate::Error::unavailable("store_io", "a pause got no files of the system").because(source)
-        })?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|source| Error::unavailable("store_io", "a pause got no files of the system").because(source))?;
         let _ = runtime.block_on(async { tokio::time::timeout(pause, bell).await });
         Ok(())
     }
@@ -107,6 +122,13 @@ impl Changes for PostgresChanges {
             let _ = tokio::time::timeout(timeout, heard).await;
         })?;
         Ok(self.ears.has_heard.swap(false, Ordering::SeqCst))
+    }
+
+    fn head(&mut self, town: &TownId) -> Result<Option<u64>> {
+        let lost = || Error::unavailable(LOST, "the connection to the database was lost");
+        let line = self.line.as_ref().ok_or_else(lost)?;
+        let rows = line.ask(Step::new(sql::HEAD, vec![Parameter::text(town.as_str())]))?;
+        Ok(Some(view::head(&rows)?.seq))
     }
 
     fn interrupter(&self) -> Waker {

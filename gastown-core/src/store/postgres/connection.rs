@@ -2,7 +2,7 @@
 
 use super::PostgresBackend;
 use super::error::LOST;
-use super::line::{Line, Step};
+use super::line::{Line, Session, Step};
 use super::sql;
 use super::text::Parameter;
 use super::txn::PostgresTxn;
@@ -55,20 +55,16 @@ fn head_step(town: &TownId) -> Step {
     Step::new(sql::HEAD, vec![Parameter::text(town.as_str())])
 }
 
-/// Begins under the town's lock; gives the session's number and the journal's end.
+/// Begins under the town's lock; gives who has it and the journal's end.
 ///
 /// Every statement of it sees what was committed before that statement, so what comes behind the lock sees everything.
-pub(super) fn lock(line: &Line, town: &TownId, lock: i64) -> Result<(i64, Head)> {
+pub(super) fn lock(line: &Line, town: &TownId, lock: i64) -> Result<(Session, Head)> {
+    let session = line.session()?;
     let answers = line.exchange(&[
         Step::plain("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
         Step::new(sql::LOCK, vec![Parameter(Value::Int(lock))]),
         head_step(town),
     ])?;
-    let session = answers[1]
-        .first()
-        .ok_or_else(|| Error::internal("store_postgres", "a session has no number"))?
-        .try_get(1)
-        .map_err(|source| Error::internal("store_postgres", "a session has no number").because(source))?;
     Ok((session, head(&answers[2])?))
 }
 

@@ -33,7 +33,12 @@ pub(super) fn of_postgres(source: tokio_postgres::Error) -> Error {
         class if class.starts_with("54") => {
             Error::exhausted("row_too_big", "a row or a key is longer than the database can hold")
         }
-        class if class.starts_with("XX") => Error::corrupt("store_corrupt", "the database is damaged"),
+        "XX001" | "XX002" => Error::corrupt("store_corrupt", "the database is damaged"),
+        // Two sessions changed the server's own tables at once; its inner errors are in no other language.
+        "XX000" if source.as_db_error().is_some_and(|said| said.message().starts_with("tuple concurrently ")) => {
+            Error::unavailable("store_conflict", "the database asks to try the transaction again")
+        }
+        "XX000" => Error::internal("store_postgres", "the database failed by a mistake of its own"),
         class if class.starts_with("08") || class.starts_with("57") || is_fatal => {
             Error::unavailable(LOST, "the database ended the connection")
         }

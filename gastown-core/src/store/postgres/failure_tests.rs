@@ -65,6 +65,9 @@ struct Wire {
     url: String,
     next: Arc<Mutex<Option<Cut>>>,
     is_gone: Arc<AtomicBool>,
+    /// Whether who connects now is not answered, and how many that were.
+    is_deaf: Arc<AtomicBool>,
+    unanswered: Arc<AtomicUsize>,
 }
 
 impl Wire {
@@ -74,12 +77,20 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let here = listener.local_addr().unwrap().port();
         let url = format!("{}&sslmode=disable{more}", server.replace(&format!(":{port}/"), &format!(":{here}/")));
-        let wire = Self { url, next: Arc::default(), is_gone: Arc::default() };
+        let (is_deaf, unanswered) = (Arc::default(), Arc::default());
+        let wire = Self { url, next: Arc::default(), is_gone: Arc::default(), is_deaf, unanswered };
         let (next, is_gone) = (Arc::clone(&wire.next), Arc::clone(&wire.is_gone));
+        let (is_deaf, unanswered) = (Arc::clone(&wire.is_deaf), Arc::clone(&wire.unanswered));
         std::thread::spawn(move || {
+            let mut kept = Vec::new();
             for client in listener.incoming() {
                 let client = client.unwrap();
                 if is_gone.load(Ordering::SeqCst) {
+                    continue;
+                }
+                if is_deaf.load(Ordering::SeqCst) {
+                    kept.push(client);
+                    unanswered.fetch_add(1, Ordering::SeqCst);
                     continue;
                 }
                 let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -344,6 +355,77 @@ fn a_watch_whose_session_is_ended_says_maybe_and_goes_on() {
     assert!(changes.wait(HANG).unwrap(), "what was committed meanwhile may have been missed");
     append(&mut *writer);
     assert!(changes.wait(HANG).unwrap());
+}
+
+/// Nobody waits for a server that takes connections and answers none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_closes_while_its_watch_waits_for_a_server_that_says_nothing() {
+    let name = format!("deaf-{}", std::process::id());
+    let wire = Wire::new(&format!("&application_name={name}&answer_timeout_ms=600000"));
+    let store = open(wire.backend()).await;
+    wire.is_deaf.store(true, Ordering::SeqCst);
+    tokio::task::spawn_blocking(move || std::thread::spawn(move || end_sessions(&name)).join().unwrap()).await.unwrap();
+    // The watch is the only one that connects again by itself.
+    tokio::time::timeout(HANG, async {
+        while wire.unanswered.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    tokio::time::timeout(HANG, store.close()).await.expect("closing does not wait for the server").unwrap();
+}
+
+#[test]
+fn a_look_at_the_journal_is_interrupted() {
+    let backend = named("look");
+    backend.connect(Access::Write).unwrap();
+    let mut changes = backend.changes().unwrap().unwrap();
+    assert_eq!(changes.head(&town()).unwrap(), Some(0));
+    let blocker = backend.open_bare().unwrap();
+    blocker.batch("BEGIN; LOCK TABLE event IN ACCESS EXCLUSIVE MODE").unwrap();
+    let interrupter = changes.interrupter();
+    let waker = std::thread::spawn(move || interrupter.wake());
+    assert_eq!(changes.head(&town()).unwrap_err().code(), "connection_lost");
+    waker.join().unwrap();
+    assert!(!changes.wait(HANG).unwrap());
+}
+
+/// The server gives a number a second time: only the session that was meant is ended.
+#[test]
+fn a_later_session_of_the_same_number_is_not_ended() {
+    let backend = named("number");
+    backend.connect(Access::Write).unwrap();
+    let (line, asker) = (backend.open_bare().unwrap(), backend.open_bare().unwrap());
+    let key = backend.lock_key(&town());
+    let (session, _) = connection::lock(&line, &town(), key).unwrap();
+    let end = |since: i64| {
+        let numbers = [session.pid, since, key].map(|n| Parameter(Value::Int(n)));
+        asker.ask(Step::new(sql::END_SESSION, numbers.to_vec())).unwrap().len()
+    };
+    assert_eq!(end(session.since - 1), 0);
+    line.batch("COMMIT").unwrap();
+    connection::lock(&line, &town(), key).unwrap();
+    assert_eq!(end(session.since), 1);
+}
+
+/// Only what the server says of its pages is damage.
+#[test]
+fn a_mistake_of_the_servers_own_is_no_damage() {
+    let line = fresh_line();
+    for (state, words, code) in [
+        ("XX000", "tuple concurrently updated", "store_conflict"),
+        ("XX000", "cache lookup failed", "store_postgres"),
+        ("XX001", "invalid page", "store_corrupt"),
+        ("XX002", "index is broken", "store_corrupt"),
+    ] {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION '{words}' USING ERRCODE = '{state}'; END $$");
+        assert_eq!(line.batch(&raise).unwrap_err().code(), code, "{state} {words}");
+    }
+}
+
+fn fresh_line() -> Line {
+    PostgresBackend::new(&TestServer::shared().fresh_url()).unwrap().open_bare().unwrap()
 }
 
 /// A server that crashes and comes back while callers write: what was answered is there, once.

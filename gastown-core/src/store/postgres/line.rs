@@ -14,7 +14,9 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket, Statement};
 
+use super::changes::Ears;
 use super::error::{LOST, of_connecting, of_postgres};
+use super::sql;
 use super::text::Parameter;
 use super::tls;
 use super::url::Place;
@@ -61,8 +63,13 @@ impl From<Broken> for Error {
     }
 }
 
-/// What the driver of a connection does with what the server says unasked.
-pub(super) type Hear = Arc<dyn Fn() + Send + Sync>;
+/// A session, by what no other has or had: the server gives its number a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) pid: i64,
+    /// When it began, in microseconds.
+    pub(super) since: i64,
+}
 
 /// An open connection.
 pub(super) struct Line {
@@ -73,6 +80,10 @@ pub(super) struct Line {
     statements: RefCell<HashMap<Cow<'static, str>, Statement>>,
     answer_timeout: Duration,
     is_lost: Cell<bool>,
+    /// End whatever is waited for, where there are any.
+    ears: Option<Arc<Ears>>,
+    /// Who this is, once it was asked for.
+    session: Cell<Option<Session>>,
     /// The name of this connection, once it was asked for, and how many of its transactions were marked.
     writer: RefCell<(String, i64)>,
     /// The server's version, as it says it.
@@ -82,8 +93,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Connects. `hear` is called for each notification, and once the connection has ended.
-    pub(super) fn open(place: &Place, hear: Option<Hear>) -> Result<Self> {
+    /// Connects. `ears` hear of each notification, and of the connection's end; when they are over, so is every wait.
+    pub(super) fn open(place: &Place, ears: Option<Arc<Ears>>) -> Result<Self> {
         refuse_async()?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(|source| {
@@ -92,14 +103,17 @@ impl Line {
         let opened = runtime.block_on(async {
             let connecting = async {
                 match place.trust {
-                    None => connect(&place.config, NoTls, hear).await,
-                    Some(trust) => connect(&place.config, tls::connector(trust, &place.roots)?, hear).await,
+                    None => connect(&place.config, NoTls, ears.clone()).await,
+                    Some(trust) => connect(&place.config, tls::connector(trust, &place.roots)?, ears.clone()).await,
                 }
             };
-            tokio::time::timeout(place.answer_timeout, connecting).await
+            tokio::select! {
+                opened = tokio::time::timeout(place.answer_timeout, connecting) => opened.unwrap_or_else(|_| {
+                    Err(Error::unavailable("store_unreachable", "the database did not answer in time"))
+                }),
+                () = over(ears.as_deref()) => Err(given_up()),
+            }
         });
-        let opened = opened
-            .unwrap_or_else(|_| Err(Error::unavailable("store_unreachable", "the database did not answer in time")));
         match opened {
             Ok(Opened { client, driver, version, encoding }) => Ok(Self {
                 runtime: Some(runtime),
@@ -108,6 +122,8 @@ impl Line {
                 statements: RefCell::new(HashMap::new()),
                 answer_timeout: place.answer_timeout,
                 is_lost: Cell::new(false),
+                ears,
+                session: Cell::new(None),
                 writer: RefCell::default(),
                 version,
                 encoding,
@@ -127,6 +143,20 @@ impl Line {
     /// Gives it up: whatever state it is in, nobody uses it again.
     pub(super) fn give_up(&self) {
         self.is_lost.set(true);
+    }
+
+    /// Who this is to the server.
+    pub(super) fn session(&self) -> Result<Session> {
+        if let Some(known) = self.session.get() {
+            return Ok(known);
+        }
+        let unknown = || Error::internal("store_postgres", "a session has no number");
+        let rows = self.ask(Step::plain(sql::SESSION))?;
+        let row = rows.first().ok_or_else(unknown)?;
+        let number = |n| row.try_get::<_, i64>(n).map_err(|source| unknown().because(source));
+        let session = Session { pid: number(0)?, since: number(1)? };
+        self.session.set(Some(session));
+        Ok(session)
     }
 
     /// The name of this connection, which no other has or had, and the number of its next transaction.
@@ -196,7 +226,16 @@ impl Line {
             return Err(Error::unavailable(LOST, "the connection to the database was lost"));
         }
         let runtime = self.runtime.as_ref().expect("it goes when the line is dropped");
-        let outcome = runtime.block_on(async { tokio::time::timeout(timeout, future).await });
+        let outcome = runtime.block_on(async {
+            tokio::select! {
+                outcome = tokio::time::timeout(timeout, future) => Some(outcome),
+                () = over(self.ears.as_deref()) => None,
+            }
+        });
+        let Some(outcome) = outcome else {
+            self.give_up();
+            return Err(given_up());
+        };
         match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(source)) => {
@@ -261,6 +300,18 @@ impl Drop for Line {
     }
 }
 
+/// Ends when the ears are over; never without any.
+async fn over(ears: Option<&Ears>) {
+    match ears {
+        Some(ears) => ears.over().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn given_up() -> Error {
+    Error::unavailable(LOST, "nobody waits for the database any more")
+}
+
 /// A runtime cannot wait inside another: the caller would stand still, or panic.
 fn refuse_async() -> Result<()> {
     if tokio::runtime::Handle::try_current().is_ok() {
@@ -279,7 +330,7 @@ struct Opened {
     encoding: String,
 }
 
-async fn connect<T>(config: &Config, tls: T, hear: Option<Hear>) -> Result<Opened>
+async fn connect<T>(config: &Config, tls: T, ears: Option<Arc<Ears>>) -> Result<Opened>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
@@ -290,14 +341,14 @@ where
     let driver = tokio::spawn(async move {
         // What ends the connection is told to whoever asks it next.
         while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
-            match (message, &hear) {
-                (AsyncMessage::Notification(_), Some(hear)) => hear(),
+            match (message, &ears) {
+                (AsyncMessage::Notification(_), Some(ears)) => ears.hear(),
                 (AsyncMessage::Notice(notice), _) => tracing::debug!("the database says: {}", notice.message()),
                 _ => {}
             }
         }
-        if let Some(hear) = hear {
-            hear();
+        if let Some(ears) = ears {
+            ears.hear();
         }
     });
     Ok(Opened { client, driver, version, encoding })

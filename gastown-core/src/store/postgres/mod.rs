@@ -30,7 +30,7 @@ use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
-use self::changes::PostgresChanges;
+use self::changes::{Ears, PostgresChanges};
 use self::connection::PostgresConnection;
 use self::line::{Line, Step};
 use self::text::Parameter;
@@ -60,7 +60,7 @@ impl PostgresBackend {
     ///
     /// - `schema`: where the tables are, made where it is missing; `gastown` where it is left out.
     /// - `readers`: how many connections read, instead of [`StoreOptions::readers`](super::StoreOptions::readers). A
-    ///   store has three more: one writes, one listens, one looks what others committed.
+    ///   store has two more, one that writes and one that listens, and at most two for checks, backups and archives.
     /// - `durability`: `full`, or `normal`, where what was answered may be lost when the server crashes.
     /// - `lock_timeout_ms` (5000): how long one try to begin waits for another process that writes to the town.
     /// - `answer_timeout_ms` (60000): how long the server may take for an answer until it counts as lost.
@@ -94,8 +94,14 @@ impl PostgresBackend {
         Ok(line)
     }
 
+    /// Opens a connection without a look at the schema.
     fn open_bare(&self) -> Result<Line> {
-        let line = Line::open(&self.place, None)?;
+        self.open_for(None)
+    }
+
+    /// The same with somebody who listens.
+    fn open_for(&self, ears: Option<Arc<Ears>>) -> Result<Line> {
+        let line = Line::open(&self.place, ears)?;
         check_version(&line.version).map_err(|error| self.named(error))?;
         line.batch(&self.session()).map_err(|error| self.named(error))?;
         Ok(line)
@@ -150,7 +156,10 @@ impl PostgresBackend {
         let lock = self.lock_key(&mark.town);
         // The session may not have heard that it is alone, and then it keeps the lock.
         let number = |n| Parameter(Value::Int(n));
-        line.ask(Step::new(sql::END_SESSION, vec![number(mark.session), number(lock)]))?;
+        line.ask(Step::new(
+            sql::END_SESSION,
+            vec![number(mark.session.pid), number(mark.session.since), number(lock)],
+        ))?;
         connection::lock(&line, &mark.town, lock)?;
         let Some((writer, wanted)) = &mark.transaction else { return Ok(false) };
         let asked = Step::new(sql::MARKED, vec![Parameter::text(mark.town.as_str()), Parameter::text(writer)]);

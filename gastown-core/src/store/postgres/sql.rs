@@ -139,8 +139,12 @@ pub(super) const APPEND: &str = "INSERT INTO event \
 /// The entries of the journal up to one go.
 pub(super) const TRUNCATE: &str = "DELETE FROM event WHERE town_id = $1 AND seq <= $2";
 
-/// Takes the town's lock, and says who has it.
-pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock($1), pg_backend_pid()::bigint";
+/// Takes the town's lock.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
+
+/// The number of the session that asks, and since when it is there.
+pub(super) const SESSION: &str = "SELECT pid::bigint, (extract(epoch FROM backend_start) * 1000000)::bigint \
+     FROM pg_stat_activity WHERE pid = pg_backend_pid()";
 
 /// The mark of a transaction; one that replaces another is its connection's.
 pub(super) const MARK: &str = "INSERT INTO commit_mark (town_id, writer, number, at) \
@@ -154,10 +158,13 @@ pub(super) const MARKED: &str = "SELECT number FROM commit_mark WHERE town_id = 
 pub(super) const FORGET_MARKS: &str = "DELETE FROM commit_mark \
      WHERE town_id = $1 AND at < ((extract(epoch FROM clock_timestamp()) - 86400) * 1000000)::bigint";
 
-/// Ends the session of this number while it has this lock: nobody is behind it any more.
-pub(super) const END_SESSION: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks \
-     WHERE locktype = 'advisory' AND granted AND pid = $1::bigint AND objsubid = 1 \
-         AND (classid::bigint << 32) | objid::bigint = $2";
+/// Ends the session of this number and beginning while it has this lock: nobody is behind it any more. A later session
+/// may have its number and the lock, but not its beginning.
+pub(super) const END_SESSION: &str = "SELECT pg_terminate_backend(l.pid) \
+     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+     WHERE l.locktype = 'advisory' AND l.granted AND l.pid = $1::bigint AND l.objsubid = 1 \
+         AND (extract(epoch FROM a.backend_start) * 1000000)::bigint = $2 \
+         AND (l.classid::bigint << 32) | l.objid::bigint = $3";
 
 /// The town and a key's values.
 pub(super) fn key(town: &str, key: &Key) -> Vec<Parameter> {

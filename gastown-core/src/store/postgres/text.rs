@@ -82,7 +82,9 @@ impl ToSql for Parameter {
             Value::Null => Ok(IsNull::Yes),
             Value::Int(n) if *ty == Type::INT8 => n.to_sql(ty, out),
             Value::Text(text) if *ty == Type::TEXT => (&*escaped(text)).to_sql(ty, out),
-            other => Err(format!("a parameter of type {ty} cannot be {other:?}").into()),
+            // The value may be anybody's text and is not told.
+            Value::Int(_) => Err(format!("a parameter of type {ty} cannot be a number").into()),
+            Value::Text(_) => Err(format!("a parameter of type {ty} cannot be a text").into()),
         }
     }
 
@@ -144,6 +146,14 @@ mod tests {
         assert!(written.is_sorted() && written.iter().all(|text| !text.contains('\0')));
         let back: Vec<_> = written.iter().map(|text| unescaped(text).unwrap()).collect();
         assert_eq!(back, texts);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_and_not_told() {
+        for (value, ty) in [(Value::Text("4711".into()), Type::INT8), (Value::Int(4711), Type::TEXT)] {
+            let error = Parameter(value).to_sql(&ty, &mut BytesMut::new()).map(drop).unwrap_err();
+            assert!(!error.to_string().contains("4711"), "{error}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::PostgresBackend;
 use super::changes::channel;
 use super::error::LOST;
-use super::line::Step;
+use super::line::{Session, Step};
 use super::sql;
 use super::text::Parameter;
 use super::view::{Place, View};
@@ -17,8 +17,8 @@ use crate::store::{Reader, Scan, Txn, Unreadable, check_order, check_truncation,
 pub(super) struct PostgresTxn<'c> {
     view: View<'c>,
     backend: &'c PostgresBackend,
-    /// The server's number of this session.
-    session: i64,
+    /// Who has the town's lock.
+    session: Session,
     savepoint: Option<Savepoint>,
     /// Also where that was undone.
     has_appended: bool,
@@ -29,7 +29,7 @@ pub(super) struct PostgresTxn<'c> {
 pub(super) struct CommitMark {
     pub(super) town: TownId,
     /// The session that had the town's lock.
-    pub(super) session: i64,
+    pub(super) session: Session,
     /// The connection, and which of its transactions; none where the transaction had nothing to change.
     pub(super) transaction: Option<(String, i64)>,
 }
@@ -42,7 +42,7 @@ struct Savepoint {
 }
 
 impl<'c> PostgresTxn<'c> {
-    pub(super) const fn new(view: View<'c>, backend: &'c PostgresBackend, session: i64) -> Self {
+    pub(super) const fn new(view: View<'c>, backend: &'c PostgresBackend, session: Session) -> Self {
         Self { view, backend, session, savepoint: None, has_appended: false }
     }
 

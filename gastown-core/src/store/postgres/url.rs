@@ -89,23 +89,32 @@ impl Place {
             return Err(Error::invalid("store_url", "a URL of Postgres begins with postgres://"));
         }
         let (front, query) = url.split_once('?').unwrap_or((url, ""));
+        // The client would take what is behind the first for the host, and hosts are told.
+        if front.matches('@').count() > 1 {
+            return Err(Error::invalid(
+                "store_url",
+                "the URL of the database has more than one @, which a user and a password write as %40",
+            ));
+        }
+        // What may be the rest of a password that was not written as URLs are is not told.
+        if query.contains('@') {
+            return Err(unreadable());
+        }
+        let has_password = query.split('&').any(|pair| pair.starts_with("password="));
         let mut kept = String::new();
         let mut given: Vec<(&'static str, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            // What may be the rest of a password that was not written as URLs are is not told.
             let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-            let Some((name, value)) = pair.split_once('=').filter(|(name, _)| is_plain(name) && !pair.contains('@'))
-            else {
-                return Err(Error::invalid(
-                    "store_url",
-                    "the URL of the database cannot be read behind its ?, which a password writes as %3F, and @ as %40",
-                ));
+            let Some((name, value)) = pair.split_once('=').filter(|(name, _)| is_plain(name)) else {
+                return Err(unreadable());
             };
             if OF_CLIENT.contains(&name) {
                 kept.push(if kept.is_empty() { '?' } else { '&' });
                 kept.push_str(pair);
             } else if let Some(name) = OF_US.iter().copied().find(|known| *known == name) {
                 given.push((name, decoded(value).ok_or_else(|| refused(name, "is not written as URLs are"))?));
+            } else if has_password {
+                return Err(unreadable());
             } else {
                 return Err(refused(name, "is no parameter").with("allowed", [OF_CLIENT, OF_US].concat().join(", ")));
             }
@@ -241,6 +250,14 @@ impl fmt::Debug for Place {
     }
 }
 
+/// The refusal of a query that is not one, perhaps because it is the rest of a password.
+fn unreadable() -> Error {
+    Error::invalid(
+        "store_url",
+        "the URL of the database cannot be read behind its ?; a password writes ? as %3F, @ as %40 and & as %26",
+    )
+}
+
 /// A refusal that names the parameter and never its value, which may be a password in the wrong place.
 fn refused(name: &str, why: &str) -> Error {
     let name = crate::model::id::excerpt(name);
@@ -348,9 +365,39 @@ mod tests {
             "postgres://m:a?s3cret@h/d",
             "postgres://m:a@b?s3cret@h/d",
             "postgres://m:a?s3cret=x@h/d",
+            "postgres://m:a?s3cret=x&b@h/d",
+            "postgres://m:a?schema=s3cret&b@h/d",
+            "postgres://m:a@s3cret@h/d",
+            "postgres://m:a@s3cret/b@h/d",
+            "postgres://m:a/b@s3cret@h/d",
+            "postgres://m:a#b@s3cret@h/d",
+            "postgres://m:a@s3cret,b@h/d",
+            "postgres://m:s3cret/d?user=m",
+            "postgres://h/d?user=m&password=a&s3cret=x",
+            "postgres://h/d?user=m&password=a&s3cret",
         ] {
             let error = refusal(url);
             assert!(!format!("{error} {error:?} {}", error.chain()).contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_at_sign_is_refused_with_how_it_is_written() {
+        let error = refusal("postgres://mayor:s3c@ret@db.example/work");
+        assert!(error.to_string().contains("%40"), "{error}");
+        let told = format!("{error} {error:?} {}", error.chain());
+        assert!(["mayor", "s3c", "ret@", "example", "work"].iter().all(|part| !told.contains(part)), "{told}");
+        let written = Place::parse("postgres://mayor:s3c%40ret@db.example/work").unwrap();
+        assert_eq!(written.config.get_password(), Some(&b"s3c@ret"[..]));
+        assert_eq!(written.to_string(), "postgres://mayor@db.example:5432/work?schema=gastown");
+    }
+
+    #[test]
+    fn what_else_a_password_holds_stays_the_password() {
+        for password in ["s3/cret", "s3#cret", "s3:cret", "s3[cret", "s3&cret=x", "s3,cret"] {
+            let place = Place::parse(&format!("postgres://m:{password}@h/d")).unwrap();
+            assert_eq!(place.config.get_password(), Some(password.as_bytes()));
+            assert_eq!(format!("{place} {place:?}"), ["postgres://m@h:5432/d?schema=gastown"; 2].join(" "));
         }
     }
 }
