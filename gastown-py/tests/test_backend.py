@@ -209,6 +209,56 @@ async def test_an_answer_of_another_shape_is_an_error_that_names_the_method(
         assert (await town.beads.get(bead.id)).title == "first"
 
 
+class Pages:
+    """What the scans of a backend answer, made of what they were asked and of what they should answer."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[Any, Any], Any] | None = None
+
+    def wrap(self, inner: Any) -> Any:
+        pages = self
+
+        class Paged(Wrapped):
+            def scan(self, scan: Any) -> Any:
+                rows = list(self.inner.scan(scan))
+                if pages.answer is None or scan.table != "bead" or not rows:
+                    return rows
+                return pages.answer(scan, rows)
+
+        return Paged(inner)
+
+
+def unreadable(row: Any) -> list[Any]:
+    """The row with a word in every number, so that only its key can be read."""
+    return [value if isinstance(value, str) or value is None else "no number" for value in row]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda scan, rows: [rows[0]] * (scan.limit + 1),
+        lambda scan, rows: [rows[0]] * scan.limit,
+        lambda scan, rows: [unreadable(rows[0])] * scan.limit,
+        lambda scan, rows: rows[::-1],
+    ],
+    ids=["too many", "the same again", "the same again, unreadable", "backwards"],
+)
+async def test_a_scan_that_does_not_go_on_is_an_error_and_ends(
+    tmp_path: Path, answer: Callable[[Any, Any], Any]
+) -> None:
+    pages = Pages()
+    kept = Wrapping(SqliteBackend(tmp_path / "beads.db"), pages.wrap)
+    async with gastown.open(tmp_path / "town", backend=kept) as town:
+        for title in ("first", "second"):
+            await town.beads.create(title)
+        pages.answer = answer
+        with pytest.raises(gastown.GastownError) as caught:
+            await asyncio.wait_for(town.beads.list(), 60)
+        assert (caught.value.code, caught.value.facts["method"]) == ("backend_answer", "scan")
+        pages.answer = None
+        assert len((await town.beads.list()).beads) == 2
+
+
 async def test_a_backend_that_does_not_connect_says_why(tmp_path: Path) -> None:
     class Refuses:
         def connect(self, access: backend.Access) -> Any:

@@ -155,10 +155,10 @@ impl Ears {
 
     /// Tells where the journal ends; true where that was news.
     fn look(&mut self) -> Result<bool> {
-        if let Some(changes) = &mut self.changes {
-            if let Some(seq) = changes.head(&self.town)? {
-                return Ok(raise(&self.commits, seq));
-            }
+        if let Some(changes) = &mut self.changes
+            && let Some(seq) = changes.head(&self.town)?
+        {
+            return Ok(raise(&self.commits, seq));
         }
         if self.connection.is_none() {
             self.connection = Some(self.backend.connect(Access::Read)?);

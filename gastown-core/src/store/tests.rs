@@ -425,7 +425,7 @@ async fn a_description_costs_no_connection() {
 }
 
 /// Reads aside that tell when they began, and end when they are let go.
-async fn read_aside(store: Store, began: mpsc::Sender<()>, go: Arc<Mutex<mpsc::Receiver<()>>>) -> Result<()> {
+async fn read_aside(store: Store, began: mpsc::SyncSender<()>, go: Arc<Mutex<mpsc::Receiver<()>>>) -> Result<()> {
     store
         .read_aside(move |_| {
             began.send(()).unwrap();
@@ -439,9 +439,9 @@ async fn read_aside(store: Store, began: mpsc::Sender<()>, go: Arc<Mutex<mpsc::R
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_waits_for_what_is_read_aside() {
     let store = open(MemoryBackend::default()).await;
-    let ((began, begun), (go, let_go)) = (mpsc::channel(), mpsc::channel());
+    let ((began, heard), (go, let_go)) = (mpsc::sync_channel(5), mpsc::sync_channel(0));
     let aside = tokio::spawn(read_aside(store.clone(), began, Arc::new(Mutex::new(let_go))));
-    begun.recv().unwrap();
+    heard.recv().unwrap();
     let closing = tokio::time::timeout(Duration::from_millis(200), store.close()).await;
     assert!(closing.is_err(), "the store closed under a read");
     let late = store.check().await.unwrap_err();
@@ -454,18 +454,18 @@ async fn closing_waits_for_what_is_read_aside() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_are_read_aside_at_a_time_and_the_others_wait() {
     let store = open(MemoryBackend::default()).await;
-    let ((began, begun), (go, let_go)) = (mpsc::channel(), mpsc::channel());
+    let ((began, heard), (go, let_go)) = (mpsc::sync_channel(5), mpsc::sync_channel(0));
     let let_go = Arc::new(Mutex::new(let_go));
     let asides: Vec<_> =
         (0..5).map(|_| tokio::spawn(read_aside(store.clone(), began.clone(), Arc::clone(&let_go)))).collect();
-    begun.recv().unwrap();
-    begun.recv().unwrap();
-    assert!(begun.recv_timeout(Duration::from_millis(200)).is_err(), "a third one runs");
+    heard.recv().unwrap();
+    heard.recv().unwrap();
+    assert!(heard.recv_timeout(Duration::from_millis(200)).is_err(), "a third one runs");
     drop(go);
     for aside in asides {
         aside.await.unwrap().unwrap();
     }
-    assert_eq!(begun.try_iter().count(), 3);
+    assert_eq!(heard.try_iter().count(), 3);
 }
 
 async fn two_stores_lose_no_update(first: Store, second: Store) {

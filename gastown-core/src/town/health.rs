@@ -9,8 +9,8 @@ use crate::store::{Scan, index};
 use crate::work::All;
 use crate::work::view::{View, text};
 
-/// The most effects that are counted in one state.
-const COUNT_MAX: usize = 10_000;
+/// The most refused effects that are read to find the newest.
+const REFUSED_MAX: usize = 10_000;
 
 /// Whether the engine runs in this process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,10 +108,11 @@ pub(super) async fn health(handle: &Handle, operation: &'static Operation, input
 }
 
 fn counted(view: View<'_>, _: &All) -> Result<Health> {
-    let of = |state: EffectState| -> Result<Vec<EffectRow>> {
-        view.scan(Scan::new(&index::EFFECTS_BY_STATE, vec![text(state.as_str())], COUNT_MAX))
-    };
-    let mut refused = of(EffectState::Refused)?;
+    let of = |state: EffectState| Scan::new(&index::EFFECTS_BY_STATE, vec![text(state.as_str())], REFUSED_MAX);
+    // It is asked again and again: what is only counted is not read.
+    let count =
+        |state| -> Result<usize> { Ok(usize::try_from(view.whole_town()?.count(&of(state))?).unwrap_or(usize::MAX)) };
+    let mut refused: Vec<EffectRow> = view.scan(of(EffectState::Refused))?;
     refused.sort_by_key(|row| row.updated_at);
     let skip = refused.len().saturating_sub(100);
     Ok(Health {
@@ -125,9 +126,9 @@ fn counted(view: View<'_>, _: &All) -> Result<Health> {
         unreadable: Vec::new(),
         first: view.whole_town()?.events(0, 1)?.first().map_or(0, |event| event.seq),
         head: view.whole_town()?.head()?.seq,
-        effects_planned: of(EffectState::Planned)?.len(),
-        effects_issued: of(EffectState::Issued)?.len() + of(EffectState::Probing)?.len(),
-        effects_ambiguous: of(EffectState::Ambiguous)?.len(),
+        effects_planned: count(EffectState::Planned)?,
+        effects_issued: count(EffectState::Issued)? + count(EffectState::Probing)?,
+        effects_ambiguous: count(EffectState::Ambiguous)?,
         effects_refused: refused
             .into_iter()
             .skip(skip)

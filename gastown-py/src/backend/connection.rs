@@ -118,18 +118,23 @@ impl Reader for View {
         while found.len() < scan.limit {
             asked.limit = scan.limit - found.len();
             let page = self.host.call("scan", (Scan::of(&asked),), |method, answer| rows(method, &answer))?;
+            if page.len() > asked.limit {
+                return Err(wrong_scan(
+                    index.kind,
+                    &format!("{} rows, where at most {} were asked for", page.len(), asked.limit),
+                ));
+            }
             let is_last = page.len() < asked.limit;
             for columns in page {
                 if columns.len() != index.kind.columns().len() {
-                    return Err(Error::internal(
-                        "backend_answer",
-                        format!("the backend's scan answered a row of {} columns", columns.len()),
-                    )
-                    .with("method", "scan")
-                    .with("table", index.kind.table()));
+                    return Err(wrong_scan(index.kind, &format!("a row of {} columns", columns.len())));
                 }
-                asked.after =
-                    Some(Position(index.order.iter().map(|name| place(index.kind, name, &columns)).collect()));
+                let here = Position(index.order.iter().map(|name| place(index.kind, name, &columns)).collect());
+                // Each row is behind the one before it, so this ends.
+                if asked.after.as_ref().is_some_and(|before| here <= *before) {
+                    return Err(wrong_scan(index.kind, "a row that is not behind the place where it was to go on"));
+                }
+                asked.after = Some(here);
                 match index.kind.decode(&columns) {
                     Ok(row) => found.push(row),
                     Err(error) => {
@@ -159,6 +164,13 @@ impl Reader for View {
         let (after, limit) = (after.min(i64::MAX.unsigned_abs()), limit.min(isize::MAX.unsigned_abs()));
         self.host.call("events", (after, limit), |method, answer| events(method, &answer))
     }
+}
+
+/// The error of a scan that answered something else than was asked.
+fn wrong_scan(kind: RowKind, what: &str) -> Error {
+    Error::internal("backend_answer", format!("the backend's scan answered {what}"))
+        .with("method", "scan")
+        .with("table", kind.table())
 }
 
 fn place(kind: RowKind, name: &str, columns: &[Value]) -> Value {
