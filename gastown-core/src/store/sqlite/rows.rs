@@ -64,7 +64,9 @@ impl Rows {
     /// touched.
     pub(super) fn undo(&mut self) {
         let touched = mem::take(&mut self.touched);
-        touched.iter().for_each(|key| self.forget(key));
+        for key in &touched {
+            self.forget(key);
+        }
         self.touched = touched;
     }
 
