@@ -65,6 +65,8 @@ fn lock(folder: &Path) -> Result<File> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
         _ => {}
     }
+    // What leaves the tables must be found after a loss of power, and so must its folder.
+    folder.parent().map_or(Ok(()), durable::sync)?;
     let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => {}

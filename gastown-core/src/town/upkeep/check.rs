@@ -1,7 +1,7 @@
 //! A look over the whole town: the database, every row, the journal and its archives.
 
 use super::{Checked, Finding, archive, of_whole_town};
-use crate::model::{Result, RowKind, Scope};
+use crate::model::{Error, ErrorKind, Result, RowKind, Scope};
 use crate::store::{Position, Reader, Scan, index};
 use crate::town::handle::Handle;
 use crate::town::operation::Operation;
@@ -17,10 +17,13 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
     of_whole_town(handle)?;
     let (store, now, dir) = (&handle.town().shared.store, handle.town().ctx().now, handle.town().dir().to_owned());
     // Where something is too damaged to be read, that is a finding and not the end.
-    let damage = store.check().await.unwrap_or_else(|error| vec![error.chain()]);
+    let damage = match store.check().await {
+        Err(error) if is_damage(&error) => vec![error.chain()],
+        answer => answer?,
+    };
     let mut checked = store
         .read_aside(move |reader| {
-            let mut checked = rows(reader);
+            let mut checked = rows(reader)?;
             let mut found = |subject: String, problem: String| checked.findings.push(Finding { subject, problem });
             match replay::replay(reader, &dir) {
                 Ok(replay) => {
@@ -29,7 +32,8 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
                         found(key, "is not as the journal says".to_owned());
                     }
                 }
-                Err(error) => found("journal".to_owned(), error.chain()),
+                Err(error) if is_damage(&error) => found("journal".to_owned(), error.chain()),
+                Err(error) => return Err(error),
             }
             match retention::miscounted(View::new(reader, &Scope::Town, now), FINDINGS_MAX) {
                 Ok(beads) => {
@@ -37,7 +41,8 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
                         found(format!("bead {bead}"), format!("has {stored} blockers, and edges for {counted}"));
                     }
                 }
-                Err(error) => found("bead".to_owned(), error.chain()),
+                Err(error) if is_damage(&error) => found("bead".to_owned(), error.chain()),
+                Err(error) => return Err(error),
             }
             match archive::damaged_beads(&dir) {
                 Ok(files) => files.into_iter().for_each(|(file, error)| found(file, error.chain())),
@@ -51,14 +56,20 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
     Ok(checked)
 }
 
+/// Whether an error says what is wrong with the town, and not that it could not be looked at.
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unsupported)
+}
+
 /// Reads every row.
-fn rows(reader: &dyn Reader) -> Checked {
+fn rows(reader: &dyn Reader) -> Result<Checked> {
     let mut checked = Checked::default();
     for &kind in RowKind::ALL {
         let mut scan = Scan::new(index::of_key(kind), vec![], 500);
         loop {
             let rows = match reader.scan(&scan) {
                 Ok(rows) => rows,
+                Err(error) if !is_damage(&error) => return Err(error),
                 Err(error) => {
                     checked.findings.push(Finding { subject: kind.table().to_owned(), problem: error.chain() });
                     break;
@@ -75,5 +86,5 @@ fn rows(reader: &dyn Reader) -> Checked {
             .findings
             .extend(unreadable.map(|row| Finding { subject: row.key.to_string(), problem: row.error.chain() }));
     }
-    checked
+    Ok(checked)
 }

@@ -133,6 +133,7 @@ fn copy_files(manifest: &Manifest, from: &Path, dir: &Path) -> Result<()> {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(unwritable(&folder, error)),
             _ => {}
         }
+        folder.parent().map_or(Ok(()), durable::sync)?;
     }
     for file in manifest.files.iter().filter(|file| beside(&file.path)) {
         let to = dir.join(&file.path);
