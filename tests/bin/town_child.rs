@@ -83,8 +83,7 @@ async fn claim(args: &[OsString]) -> Result<()> {
         println!("made {}", bead.id);
     }
     loop {
-        let by = text(1).to_owned();
-        match beads.claim(Claim { id: None, rig: None, by, lease_ms: None }).await {
+        match beads.claim(Claim::next(text(1))).await {
             Ok(bead) => println!("claimed {}", bead.id),
             Err(error) if error.kind() == ErrorKind::NotFound => break,
             Err(error) => return Err(error),

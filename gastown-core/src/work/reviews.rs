@@ -413,7 +413,7 @@ fn merged(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow, landed: &Oid) -> Re
     if let Some(map) = source.metadata.as_object_mut() {
         map.remove(sessions::REWORK_KEY);
     }
-    beads::settle(txn, source, BeadStatus::Closed, Resolution::Merged, data).map(drop)
+    beads::settle(txn, source, BeadStatus::Closed, Resolution::Merged, data)
 }
 
 /// Takes it out of the queue; its bead waits for somebody.

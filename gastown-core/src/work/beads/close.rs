@@ -126,7 +126,7 @@ pub(crate) fn close(txn: &mut ScopedTxn<'_>, input: &CloseBead) -> Result<Closed
     }
     let mut row = txn.bead(&input.id)?;
     row.close_reason.clone_from(&input.reason);
-    let freed = settle(txn, row, BeadStatus::Closed, resolution, data)?;
+    let freed = settle_and_free(txn, row, BeadStatus::Closed, resolution, data)?;
     let now = txn.now();
     let mut unblocked = Vec::new();
     for id in freed {
@@ -196,8 +196,19 @@ fn guard(txn: &ScopedTxn<'_>, row: &BeadRow, resolution: Resolution) -> Result<(
         .with("on_beads", named))
 }
 
-/// Closes or fails a bead and frees what waited for it; answers the beads without blockers that this left.
+/// Closes or fails a bead and frees what waited for it.
 pub(crate) fn settle(
+    txn: &mut ScopedTxn<'_>,
+    row: BeadRow,
+    status: BeadStatus,
+    resolution: Resolution,
+    data: Json,
+) -> Result<()> {
+    settle_and_free(txn, row, status, resolution, data).map(drop)
+}
+
+/// The same; answers the beads without blockers that this left.
+fn settle_and_free(
     txn: &mut ScopedTxn<'_>,
     mut row: BeadRow,
     status: BeadStatus,

@@ -172,7 +172,7 @@ fn change_id(txn: &mut ScopedTxn<'_>, from: &BeadId, to: &BeadId, rig: Option<Ri
     let labels: Vec<LabelRow> = txn.all(Scan::new(&index::LABELS, of.clone(), 0))?;
     let comments: Vec<CommentRow> = txn.all(Scan::new(&index::COMMENTS, of.clone(), 0))?;
     let reservations: Vec<ReservationRow> = txn.all(Scan::new(&index::RESERVATIONS, of, 0))?;
-    for texts in texts {
+    if let Some(texts) = texts {
         replace(txn, &texts.key(), BeadTextRow { id: to.clone(), ..texts.clone() })?;
     }
     for label in labels {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::cursor::encode_position;
 use super::filter::Conditions;
 use crate::model::value::Value;
-use crate::model::{BeadRow, Error, Key, LabelRow, Result, Row};
+use crate::model::{BeadRow, Error, Key, LabelRow, Result};
 use crate::store::index::{self, Index};
-use crate::store::{Position, Scan};
+use crate::store::Scan;
 use crate::work::beads::BeadSummary;
 use crate::work::view::{View, text};
 
@@ -180,9 +180,4 @@ pub(super) fn few(view: View<'_>, conditions: &Conditions<'_>) -> Result<Option<
         }
     }
     Ok(None)
-}
-
-/// Where a row stands in an index.
-pub(super) fn position(index: &Index, row: &BeadRow) -> Position {
-    Position::of(index, &Row::Bead(row.clone()))
 }
