@@ -31,9 +31,7 @@ pub use beads::{
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
 pub use events::{EventPage, EventsSince};
 pub use graph::{Changed, Edges, Link};
-pub use ready::{
-    BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead,
-};
+pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
 pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef, Sling};

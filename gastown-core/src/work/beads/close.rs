@@ -182,11 +182,8 @@ fn guard(txn: &ScopedTxn<'_>, row: &BeadRow, resolution: Resolution) -> Result<(
         return Ok(());
     }
     let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENCIES, vec![text(&row.id)], 0))?;
-    let own: Vec<&str> = edges
-        .iter()
-        .filter(|edge| edge.counted && edge.kind.is_blocking())
-        .map(|edge| edge.on_bead.as_str())
-        .collect();
+    let own: Vec<&str> =
+        edges.iter().filter(|edge| edge.counted && edge.kind.is_blocking()).map(|edge| edge.on_bead.as_str()).collect();
     if own.is_empty() {
         return Ok(());
     }
