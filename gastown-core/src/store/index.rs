@@ -121,8 +121,8 @@ indexes! {
     DEPENDENCIES_ALL = Dependency where [] prefix [] order ["bead", "on_bead", "kind"];
     /// What one bead depends on.
     DEPENDENCIES = Dependency where [] prefix ["bead"] order ["on_bead", "kind"];
-    /// What depends on one bead.
-    DEPENDENTS = Dependency where [] prefix ["on_bead"] order ["bead", "kind"];
+    /// What depends on one bead, kind by kind.
+    DEPENDENTS = Dependency where [] prefix ["on_bead"] order ["kind", "bead"];
     /// All agents by id.
     AGENTS = Agent where [] prefix [] order ["id"];
     /// The agent of one name.

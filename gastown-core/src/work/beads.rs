@@ -237,11 +237,12 @@ pub(crate) fn insert(
         pinned: false,
         ephemeral: false,
         template: false,
-        rank: 0,
+        rank: now.as_micros(),
         parts: 0,
         open_parts: 0,
     };
     txn.put(row.clone())?;
+    graph::added(txn, &id)?;
     if texts(input).iter().any(|(_, value)| !value.is_empty()) {
         txn.put(BeadTextRow {
             id: id.clone(),
@@ -515,14 +516,13 @@ pub(crate) fn settle(
     resolution: Resolution,
     data: Json,
 ) -> Result<()> {
+    let before = row.clone();
     row.move_to(status, Some(resolution), txn.now())?;
     row.assignee = None;
     row.lease_until = None;
     row.slung = false;
     row.wake_at = None;
-    graph::recount(txn, &mut row)?;
-    txn.put_bead(row.clone())?;
-    let freed = graph::recount_dependents(txn, &row)?;
+    let freed = graph::put_moved(txn, &before, row.clone())?;
     let mut data = data;
     if let Some(map) = data.as_object_mut() {
         map.insert("unblocked".to_owned(), json!(freed));
@@ -544,15 +544,14 @@ pub(crate) fn reopen(txn: &mut ScopedTxn<'_>, input: &BeadRef) -> Result<Bead> {
         )
         .with("status", row.status));
     }
+    let before = row.clone();
     row.move_to(BeadStatus::Open, None, txn.now())?;
     row.failures = 0;
     row.outages = 0;
     row.reworks = 0;
     row.parked_reason = None;
     row.parked_until = None;
-    graph::recount(txn, &mut row)?;
-    txn.put_bead(row.clone())?;
-    graph::recount_dependents(txn, &row)?;
+    graph::put_moved(txn, &before, row.clone())?;
     txn.event("bead.reopened", &row.id, json!({}));
     if let Some(convoy) = &row.convoy {
         txn.mark_dirty(convoy)?;

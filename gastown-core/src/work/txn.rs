@@ -193,6 +193,12 @@ impl<'a> ScopedTxn<'a> {
         self.events.push(written);
     }
 
+    /// The same, in the transaction at once, so that a long command does not hold all that it changed.
+    pub(crate) fn event_now(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) -> Result<()> {
+        self.event(kind, subject, data);
+        self.raw.raw.append_written(&std::mem::take(&mut self.events))
+    }
+
     /// Removes the beginning of the journal, which is in an archive.
     pub(crate) fn truncate_journal(&mut self, through: u64) -> Result<()> {
         self.raw.raw.truncate_events(through)

@@ -23,6 +23,8 @@ CREATE INDEX beads_by_external_ref ON bead (town_id, external_ref, id)
     WHERE external_ref IS NOT NULL;
 ALTER TABLE dependency ADD COLUMN gate TEXT COLLATE "C";
 ALTER TABLE dependency ADD COLUMN extra TEXT COLLATE "C";
+DROP INDEX dependents;
+CREATE INDEX dependents ON dependency (town_id, on_bead, kind, bead);
 ALTER TABLE town ADD COLUMN data_schema BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX events_by_subject ON event (town_id, subject, seq);
 
