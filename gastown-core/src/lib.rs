@@ -27,7 +27,10 @@ pub use town::{
     WriteTo, operations,
 };
 pub use work::{
-    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,
+    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadNode, BeadPage, BeadPatch, BeadRef,
+    BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Epic, EpicPage, Explanation, GraphFilter, LooseEdge,
+    LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode, TreeOf, Unblocks,
+    WaitReason,
     Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EventPage, EventsSince, Link, NewBead, NewSettings,
     Progress, RegisterAgent, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter,
     SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, Task,

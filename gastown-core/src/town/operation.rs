@@ -8,8 +8,8 @@ use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
-    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,
-    Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EventPage, EventsSince, Link, NewBead, RegisterAgent,
+    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, BlockedPage, Changed, ChildrenOf,
+    Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EpicPage, EventPage, Explanation, GraphFilter, LoosePage, NodePage, Plan, PlanOf, Tree, TreeOf, EventsSince, Link, NewBead, RegisterAgent,
     Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
     SlingConvoy,
 };
@@ -164,6 +164,22 @@ operations! {
         change "beads.unlink" unlink(Link) -> Changed = graph::unlink, for [Mayor Polecat Crew];
         /// Reads the edges of one bead, in both directions.
         ask "beads.edges" edges(BeadRef) -> Edges = graph::edges, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the parts of a bead, a page at a time; also those of its parts where they are asked for.
+        ask "beads.children" children(ChildrenOf) -> NodePage = graph::children, for [Mayor Polecat Refinery Witness Crew];
+        /// Follows what a bead waits for, to a depth.
+        ask "beads.dependencies" dependencies(TreeOf) -> Tree = graph::dependencies, for [Mayor Polecat Refinery Witness Crew];
+        /// Follows what waits for a bead, to a depth.
+        ask "beads.dependents" dependents(TreeOf) -> Tree = graph::dependents, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the open issues that wait, each with what it waits for, a page at a time.
+        ask "beads.blocked" blocked(GraphFilter) -> BlockedPage = graph::blocked, for [Mayor Polecat Refinery Witness Crew];
+        /// Explains why a bead is ready, or names every fact that keeps it from running.
+        ask "beads.explain" explain(BeadRef) -> Explanation = graph::explain, for [Mayor Polecat Refinery Witness Crew];
+        /// Plans the open work: its order and levels, the critical path, slack, and what would unblock most.
+        ask "beads.plan" plan(PlanOf) -> Plan = graph::plan, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the epics and how far each is, a page at a time.
+        ask "beads.epics" epics(GraphFilter) -> EpicPage = graph::epics, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent.
+        ask "beads.loose_edges" loose_edges(GraphFilter) -> LoosePage = graph::loose_edges, for [Mayor Polecat Refinery Witness Crew];
         /// Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is.
         change "beads.sling" sling(Sling) -> Bead = sessions::sling, for [Mayor];
     }

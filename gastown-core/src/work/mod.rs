@@ -20,13 +20,18 @@ pub(crate) mod rigs;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod txn;
+pub(crate) mod upgrade;
 pub(crate) mod view;
 
 pub use agents::{Agent, AgentFilter, AgentList, AgentRef, RegisterAgent};
 pub use beads::{Bead, BeadPatch, BeadRef, CloseBead, NewBead};
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
 pub use events::{EventPage, EventsSince};
-pub use graph::{Changed, Edges, Link};
+pub use graph::{
+    BeadNode, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Edges, Epic, EpicPage, Explanation, GraphFilter,
+    Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode,
+    TreeOf, Unblocks, WaitReason,
+};
 pub use ready::{BeadFilter, BeadPage, Claim};
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};

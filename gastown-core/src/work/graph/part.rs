@@ -6,7 +6,7 @@ use super::link::{add_edge, detach, is_idle, remove_edge};
 use crate::model::{BeadId, BeadRow, BeadStatus, DependencyKind, Key, Result};
 use crate::store::{Scan, index};
 use crate::work::txn::ScopedTxn;
-use crate::work::view::text;
+use crate::work::view::{View, text};
 
 /// Gives a stored bead what edges that were there before it say: imports leave edges to beads that come later.
 ///
@@ -95,4 +95,17 @@ pub(crate) fn forget_part(txn: &mut ScopedTxn<'_>, row: &BeadRow) -> Result<()> 
     let open = if row.status == BeadStatus::Closed { 0 } else { -1 };
     txn.as_town(|txn| spread.parts(txn, parent, -1, open))?;
     spread.run(txn).map(drop)
+}
+
+/// Whether somebody who is not done waits for the parts of a bead.
+pub(crate) fn holds_up(view: View<'_>, of: &BeadId) -> Result<bool> {
+    let mut pages = Pages::dependents_by(of, DependencyKind::WaitsFor);
+    while let Some(page) = pages.next(view)? {
+        for edge in page {
+            if view.find::<BeadRow>(&Key::bead(&edge.bead))?.is_some_and(|waiter| !waiter.status.is_terminal()) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
