@@ -28,12 +28,11 @@ pub use town::{
 };
 pub use work::{
     AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadNode, BeadPage, BeadPatch, BeadRef,
-    BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Epic, EpicPage, Explanation, GraphFilter, LooseEdge,
-    LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode, TreeOf, Unblocks,
-    WaitReason,
-    Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EventPage, EventsSince, Link, NewBead, NewSettings,
-    Progress, RegisterAgent, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter,
-    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, Task,
+    BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead, Configure, Convoy, ConvoyList, Edges,
+    Epic, EpicPage, EventPage, EventsSince, Explanation, GraphFilter, Link, LooseEdge, LoosePage, LooseReason, NewBead,
+    NewSettings, NodePage, Plan, PlanOf, PlannedBead, Progress, Reason, ReasonKind, RegisterAgent, Review,
+    ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter, SessionList, SessionOutput,
+    SessionRef, Setting, Sling, SlingConvoy, Task, Tree, TreeNode, TreeOf, Unblocks, WaitReason,
 };
 
 /// The README's program, compiled.

@@ -8,10 +8,11 @@ use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
-    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, BlockedPage, Changed, ChildrenOf,
-    Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EpicPage, EventPage, Explanation, GraphFilter, LoosePage, NodePage, Plan, PlanOf, Tree, TreeOf, EventsSince, Link, NewBead, RegisterAgent,
-    Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
-    SlingConvoy,
+    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, BlockedPage,
+    Changed, ChildrenOf, Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EpicPage, EventPage, EventsSince,
+    Explanation, GraphFilter, Link, LoosePage, NewBead, NodePage, Plan, PlanOf, RegisterAgent, Review, ReviewFilter,
+    ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, Tree,
+    TreeOf,
 };
 use crate::work::{agents, beads, convoys, events, graph, ready, reviews, rigs, sessions};
 

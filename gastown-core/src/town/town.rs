@@ -150,9 +150,8 @@ impl Town {
         let mut next = Some(Upgrade::default());
         while let Some(upgrade) = next {
             let (ctx, id) = (self.ctx(), id.clone());
-            let step = move |raw: &mut dyn Txn| {
-                command::step(raw, &ctx, "town.upgrade", |txn| upgrade.clone().step(txn, &id))
-            };
+            let step =
+                move |raw: &mut dyn Txn| command::step(raw, &ctx, "town.upgrade", |txn| upgrade.clone().step(txn, &id));
             next = self.shared.store.write(step).await?;
             failpoint::pass("upgrade.between_batches");
         }

@@ -7,9 +7,9 @@ use super::graph;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
 use crate::model::{
-    BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyRow, DependencyKind, DependencyRow, EffectId, EffectRow,
-    EffectState, Error, Key, LabelRow, MergeRequestRow, ReservationRow, Result, Row, SessionRow, SessionState, Stored,
-    Timestamp,
+    BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyRow, DependencyKind, DependencyRow, EffectId,
+    EffectRow, EffectState, Error, Key, LabelRow, MergeRequestRow, ReservationRow, Result, Row, SessionRow,
+    SessionState, Stored, Timestamp,
 };
 use crate::store::{Scan, index};
 

@@ -161,9 +161,8 @@ impl Waits {
                 return Ok(true);
             }
             let (Some(&bead), Some(&on)) = (nodes.get(&edge.bead), nodes.get(&edge.on_bead)) else { return Ok(true) };
-            let mut gate = |graph: &mut DiGraph<(), ()>| {
-                *gates.entry(edge.on_bead.clone()).or_insert_with(|| graph.add_node(()))
-            };
+            let mut gate =
+                |graph: &mut DiGraph<(), ()>| *gates.entry(edge.on_bead.clone()).or_insert_with(|| graph.add_node(()));
             let to = match edge.kind {
                 DependencyKind::WaitsFor => gate(&mut graph),
                 DependencyKind::ParentChild => {

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::Pages;
 use super::count::{counts, is_resolved};
 use super::link::{Idle, idle};
+use crate::model::text_enum::text_enum;
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, DependencyKind, DependencyRow, Key, Resolution, Result, Timestamp, WaitGate,
 };
-use crate::model::text_enum::text_enum;
 use crate::store::{Scan, index};
 use crate::work::beads::BeadRef;
 use crate::work::ready;

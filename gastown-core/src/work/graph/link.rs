@@ -69,7 +69,16 @@ pub(crate) fn heal_parent(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
     if edges.iter().all(|edge| edge.on_bead != parent) {
         let (created_by, created_at) = (row.created_by.clone(), row.created_at);
         let (bead, on_bead, kind) = (id.clone(), parent.clone(), DependencyKind::ParentChild);
-        txn.put(DependencyRow { bead, on_bead, kind, counted: false, created_by, created_at, gate: None, extra: None })?;
+        txn.put(DependencyRow {
+            bead,
+            on_bead,
+            kind,
+            counted: false,
+            created_by,
+            created_at,
+            gate: None,
+            extra: None,
+        })?;
     }
     for mut edge in edges.into_iter().filter(|edge| edge.on_bead != parent) {
         make_idle(&mut edge, &Idle::SecondParent { parent: parent.clone() });
@@ -146,6 +155,7 @@ fn add_gated(
 /// Stores an edge of imported data as it is; answers why it is kept and not counted, where it is.
 ///
 /// What it waits for may be missing, and come later. Nothing is skipped because of it.
+#[allow(dead_code, reason = "for the commands that move, delete and import")]
 pub(crate) fn import_edge(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow) -> Result<Option<Idle>> {
     let mut spread = Spread::default();
     let idle = txn.as_town(|txn| {

@@ -16,6 +16,8 @@ pub(crate) mod plan;
 pub(crate) mod tree;
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;
 
 use super::view::{View, text};
@@ -26,15 +28,17 @@ use crate::store::{Position, Scan, index};
 pub(crate) use count::{count_parts, counts, put_moved, recount};
 pub(crate) use explain::explain;
 pub use explain::{Explanation, LooseEdge, LooseReason, Reason, ReasonKind, WaitReason};
-pub(crate) use link::{add_edge, edges, heal_parent, is_idle, link, set_aside, unlink};
 pub use link::{Changed, Edges, Link};
-pub(crate) use lists::{blocked, epics, loose_edges};
+pub(crate) use link::{add_edge, edges, heal_parent, is_idle, link, set_aside, unlink};
 pub use lists::{BlockedBead, BlockedPage, Blocker, Epic, EpicPage, GraphFilter, LoosePage};
-pub(crate) use part::{added, forget_part, holds_up, remove_bead, reparent};
+pub(crate) use lists::{blocked, epics, loose_edges};
+pub(crate) use part::{added, forget_part, holds_up};
+#[allow(unused_imports, reason = "for the commands that move and delete")]
+pub(crate) use part::{remove_bead, reparent};
 pub(crate) use plan::plan;
 pub use plan::{Plan, PlanOf, PlannedBead, Unblocks};
-pub(crate) use tree::{children, dependencies, dependents};
 pub use tree::{BeadNode, ChildrenOf, NodePage, Tree, TreeNode, TreeOf};
+pub(crate) use tree::{children, dependencies, dependents};
 
 /// How many edges are read at once.
 const PAGE: usize = 64;

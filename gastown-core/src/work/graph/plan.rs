@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Pages;
 use super::tree::{check_limit, stale_cursor};
-use crate::model::{
-    BeadId, BeadKind, BeadRow, BeadStatus, DependencyKind, Error, Result, RigName,
-};
+use crate::model::{BeadId, BeadKind, BeadRow, BeadStatus, DependencyKind, Error, Result, RigName};
 use crate::store::{Scan, index};
 use crate::work::view::{View, text};
 

@@ -1,13 +1,13 @@
 //! Random histories, held after each step against counts that are made from scratch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::count::is_resolved;
-use super::link::{Idle, idle, import_edge, is_idle};
-use super::{Link, added, edges, link, remove_bead, reparent, unlink};
+use super::link::{Idle, import_edge, is_idle};
+use super::{Link, added, link, remove_bead, reparent, unlink};
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, ConvoyMode, ConvoyRow, ConvoyState, DependencyKind, DependencyRow, Error,
     FailurePolicy, Key, Oid, Resolution, Result, Row, Scope, Stored, Timestamp, TownId, WaitGate,

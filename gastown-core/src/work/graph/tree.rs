@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::Pages;
-use crate::model::{BeadId, BeadRow, BeadStatus, DependencyKind, Error, Key, Result};
 use crate::model::id::excerpt;
+use crate::model::{BeadId, BeadRow, BeadStatus, DependencyKind, Error, Key, Result};
 use crate::store::{Position, Scan, index};
 use crate::work::ready::PAGE_MAX;
 use crate::work::view::{View, text};
