@@ -178,7 +178,7 @@ pub struct TreeNode {
     /// How many edges away it is.
     pub depth: usize,
     /// The bead by whose edge it was found, one nearer.
-    pub from: BeadId,
+    pub via: BeadId,
     /// What that edge means.
     pub kind: DependencyKind,
     /// Whether the edge blocks now.
@@ -237,8 +237,8 @@ fn tree(view: View<'_>, input: &TreeOf, down: bool) -> Result<Tree> {
                 seen.insert(next.clone());
                 queue.push_back((next.clone(), depth + 1));
                 let bead = view.find::<BeadRow>(&Key::bead(&next))?.map(BeadNode::from);
-                let (from, kind, counted) = (at.clone(), edge.kind, edge.counted);
-                tree.nodes.push(TreeNode { id: next, depth: depth + 1, from, kind, counted, bead });
+                let (via, kind, counted) = (at.clone(), edge.kind, edge.counted);
+                tree.nodes.push(TreeNode { id: next, depth: depth + 1, via, kind, counted, bead });
             }
             if tree.more && (tree.nodes.len() == limit || depth == depth_max) {
                 break;
