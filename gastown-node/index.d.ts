@@ -61,6 +61,7 @@ export type DependencyKind =
   | 'tracks'
   | 'reviews'
   | 'related'
+  | 'relates-to'
   | 'discovered-from'
   | 'duplicates'
   | 'supersedes'
@@ -279,14 +280,14 @@ export interface NewId {
 }
 
 /** A key of a plan and the bead that was made for it. */
-export interface PlannedId {
+export interface MadeBead {
   readonly key: string
   readonly id: string
 }
 
 /** What a plan became, in its order. */
-export interface PlannedBeads {
-  readonly beads: PlannedId[]
+export interface MadeBeads {
+  readonly beads: MadeBead[]
 }
 
 /** A bead with its new id, and every id that changed, its own first. */
@@ -317,10 +318,182 @@ export interface ConvoyList {
   readonly convoys: Convoy[]
 }
 
+/** One edge as it is stored. */
+export type Edge = Link & { readonly kind: DependencyKind | (string & {}) }
+
 /** The edges of one bead, in both directions. */
 export interface Edges {
-  readonly dependsOn: Required<Link>[]
-  readonly dependents: Required<Link>[]
+  readonly dependsOn: Edge[]
+  readonly dependents: Edge[]
+}
+
+/** What sort of fact keeps a bead from running. */
+export type ReasonKind =
+  | 'kind'
+  | 'status'
+  | 'held'
+  | 'slung'
+  | 'edge'
+  | 'open_part'
+  | 'parent'
+  | 'deferred'
+  | 'parked'
+  | 'pinned'
+  | 'template'
+  | 'ephemeral'
+
+/** Why an edge counts. */
+export type WaitReason =
+  | 'not_done'
+  | 'failed'
+  | 'not_landed'
+  | 'not_decided'
+  | 'parts_open'
+  | 'no_part_closed'
+  | 'blocked'
+
+/** Why an edge counts for nothing. */
+export type LooseReason =
+  | 'circle'
+  | 'second_parent'
+  | 'no_target'
+  | 'no_waiter'
+
+/** How many of the parts an edge `waits-for` waits for. */
+export type WaitGate =
+  | 'all-children'
+  | 'any-children'
+
+/** A bead as it stands in a graph. */
+export interface BeadNode {
+  readonly id: string
+  readonly title: string
+  readonly status: BeadStatus
+  readonly issueType: string
+  readonly priority: number
+  readonly parent: string | null
+  readonly assignee: string | null
+  readonly blockers: number
+  readonly parts: number
+  readonly openParts: number
+}
+
+/** One page of beads as they stand in the graph; `cursor` is where the next begins, null at the end. */
+export interface NodePage {
+  readonly beads: BeadNode[]
+  readonly cursor: string | null
+}
+
+/** One bead of a tree: so many edges away, found by an edge of the bead `via`; `bead` is null where it is not there. */
+export interface TreeNode {
+  readonly id: string
+  readonly depth: number
+  readonly via: string
+  readonly kind: DependencyKind | (string & {})
+  readonly counted: boolean
+  readonly bead: BeadNode | null
+}
+
+/** Beads by their distance; each once, on a shortest way. */
+export interface Tree {
+  readonly nodes: TreeNode[]
+  readonly more: boolean
+}
+
+/** What a bead waits for. */
+export interface Blocker {
+  readonly id: string
+  readonly kind: DependencyKind | (string & {})
+  readonly status: BeadStatus | null
+}
+
+/** A bead that waits, and the first 20 that it waits for. */
+export interface BlockedBead {
+  readonly bead: BeadNode
+  readonly blockedBy: Blocker[]
+}
+
+/** One page of beads that wait; `cursor` is where the next begins, null at the end. */
+export interface BlockedPage {
+  readonly blocked: BlockedBead[]
+  readonly cursor: string | null
+}
+
+/** One fact that keeps a bead from running; what does not belong to its sort is null. */
+export interface Reason {
+  readonly reason: ReasonKind
+  readonly bead: string
+  readonly other: string | null
+  readonly kind: DependencyKind | (string & {}) | null
+  readonly status: BeadStatus | null
+  readonly why: WaitReason | null
+  readonly by: string | null
+  readonly until: Timestamp | null
+  readonly text: string | null
+}
+
+/** An edge of imported data that is kept and counts for nothing, and the circle that it would close. */
+export interface LooseEdge {
+  readonly bead: string
+  readonly onBead: string
+  readonly kind: DependencyKind | (string & {})
+  readonly why: LooseReason
+  readonly circle: string[]
+}
+
+/** One page of edges that count for nothing; `cursor` is where the next begins, null at the end. */
+export interface LoosePage {
+  readonly edges: LooseEdge[]
+  readonly cursor: string | null
+}
+
+/** Why a bead is ready, or every fact that keeps it. */
+export interface Explanation {
+  readonly bead: string
+  readonly isReady: boolean
+  readonly reasons: Reason[]
+  readonly more: boolean
+  readonly loose: LooseEdge[]
+}
+
+/** One bead of a plan; times are minutes from now, were each begun as soon as it can be. */
+export interface PlannedBead {
+  readonly id: string
+  readonly level: number
+  readonly minutes: number
+  readonly start: number
+  readonly slack: number
+}
+
+/** A bead that others wait for: how many it frees at once, and how many are behind it. */
+export interface Unblocks {
+  readonly id: string
+  readonly frees: number
+  readonly behind: number
+}
+
+/** A plan of open work; `widths` is how many beads are on each level. */
+export interface Plan {
+  readonly count: number
+  readonly widths: number[]
+  readonly minutes: number
+  readonly criticalPath: string[]
+  readonly unblocks: Unblocks[]
+  readonly beads: PlannedBead[]
+  readonly cursor: string | null
+}
+
+/** A bead that has parts or is of the type `epic`; closable where all its parts are closed. */
+export interface Epic {
+  readonly bead: BeadNode
+  readonly closedParts: number
+  readonly isClosable: boolean
+}
+
+/** One page of epics; `cursor` is where the next begins, null at the end. */
+export interface EpicPage {
+  readonly epics: Epic[]
+  readonly cursor: string | null
 }
 
 /** Whether the engine runs in this process. */
@@ -775,19 +948,19 @@ export interface NewBead {
 
 /** A plan: new beads, each with a key, and edges between them and beads that are there. */
 export interface NewBeads {
-  beads: PlannedBead[]
-  links?: PlannedLink[]
+  beads: KeyedBead[]
+  links?: KeyedLink[]
 }
 
 /** One bead of a plan; `partOf` is the key of the bead that it is a part of. */
-export interface PlannedBead {
+export interface KeyedBead {
   key: string
   bead: NewBead
   partOf?: string | null
 }
 
 /** One edge of a plan; an end is a key of the plan, or else the id of a bead that is there. */
-export interface PlannedLink {
+export interface KeyedLink {
   bead: string
   onBead: string
   kind?: DependencyKind
@@ -836,7 +1009,42 @@ export interface EventsSince {
 export interface Link {
   bead: string
   onBead: string
-  kind?: DependencyKind
+  kind?: DependencyKind | (string & {})
+  /** Of an edge `waits-for`: how many parts it waits for; all where it is left out. */
+  gate?: WaitGate | null
+}
+
+/** Which parts of a bead to list; `all` of them are to any depth. */
+export interface ChildrenOf {
+  id: string
+  all?: boolean
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Which edges to follow, and how far. */
+export interface TreeOf {
+  id: string
+  depth?: number | null
+  kind?: DependencyKind | (string & {}) | null
+  limit?: number | null
+}
+
+/** Which part of a list over the graph to read. */
+export interface GraphFilter {
+  rig?: string | null
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Which work to plan, and what a bead without an estimate is taken for. */
+export interface PlanOf {
+  rig?: string | null
+  convoy?: string | null
+  parent?: string | null
+  estimateMinutes?: number | null
+  limit?: number | null
+  cursor?: string | null
 }
 
 /** Which part of a session's output to read. */
@@ -923,7 +1131,7 @@ export interface Beads {
   /** Creates an issue. */
   create(bead: string | NewBead, options?: ChangeOptions): Promise<Bead>
   /** Creates issues with edges between them: all of them or none. */
-  createMany(plan: NewBeads, options?: ChangeOptions): Promise<PlannedBeads>
+  createMany(plan: NewBeads, options?: ChangeOptions): Promise<MadeBeads>
   /** Reads one bead, whole. */
   get(bead: string | BeadRef, options?: CallOptions): Promise<Bead>
   /** Changes what is named of a bead and leaves the rest. */
@@ -960,6 +1168,22 @@ export interface Beads {
   unlink(link: Link, options?: ChangeOptions): Promise<Changed>
   /** Reads the edges of one bead, in both directions. */
   edges(bead: string | BeadRef, options?: CallOptions): Promise<Edges>
+  /** Lists the parts of a bead, a page at a time; also those of its parts where they are asked for. */
+  children(of: string | ChildrenOf, options?: CallOptions): Promise<NodePage>
+  /** Follows what a bead waits for, to a depth. */
+  dependencies(of: string | TreeOf, options?: CallOptions): Promise<Tree>
+  /** Follows what waits for a bead, to a depth. */
+  dependents(of: string | TreeOf, options?: CallOptions): Promise<Tree>
+  /** Lists the open issues that wait, each with what it waits for, a page at a time. */
+  blocked(only?: GraphFilter, options?: CallOptions): Promise<BlockedPage>
+  /** Explains why a bead is ready, or names every fact that keeps it from running. */
+  explain(bead: string | BeadRef, options?: CallOptions): Promise<Explanation>
+  /** Plans the open work: its order and levels, the critical path, slack, and what would unblock most. */
+  plan(of?: PlanOf, options?: CallOptions): Promise<Plan>
+  /** Lists the epics and how far each is, a page at a time. */
+  epics(only?: GraphFilter, options?: CallOptions): Promise<EpicPage>
+  /** Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent. */
+  looseEdges(only?: GraphFilter, options?: CallOptions): Promise<LoosePage>
   /** Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is. */
   sling(bead: string | Sling, options?: ChangeOptions): Promise<Bead>
 }

@@ -10,6 +10,7 @@ const ALONE = {
   AgentRef: 'name',
   BeadPatch: 'id',
   BeadRef: 'id',
+  ChildrenOf: 'id',
   Claim: 'by',
   CloseBead: 'id',
   CommentsOf: 'bead',
@@ -22,6 +23,7 @@ const ALONE = {
   RigRef: 'name',
   SessionRef: 'id',
   Sling: 'bead',
+  TreeOf: 'id',
   WriteTo: 'path',
 }
 

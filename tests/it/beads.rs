@@ -7,7 +7,7 @@ use gastown_core::model::{BeadId, BeadStatus, DependencyKind, Resolution, RigNam
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
     AddComment, AddRig, BeadFilter, BeadPatch, Claim, CloseBead, CommentRef, CommentsOf, DeleteBead, Error, Handle,
-    Heartbeat, Link, ListSort, ManualClock, MoveBead, NewBead, NewBeads, Patch, PlannedBead, PlannedLink, ReadyFilter,
+    Heartbeat, KeyedBead, KeyedLink, Link, ListSort, ManualClock, MoveBead, NewBead, NewBeads, Patch, ReadyFilter,
     ReadySort, ReleaseBead, RenameBead, Town,
 };
 use serde_json::{Value as Json, json};
@@ -170,16 +170,16 @@ async fn a_plan_is_made_whole_or_not_at_all() {
     let operator = town.operator();
     let beads = operator.beads();
     let there = made(&town, "there").await;
-    let planned = |key: &str, part_of: Option<&str>| PlannedBead {
+    let planned = |key: &str, part_of: Option<&str>| KeyedBead {
         part_of: part_of.map(str::to_owned),
-        ..PlannedBead::new(key, NewBead::titled(key))
+        ..KeyedBead::new(key, NewBead::titled(key))
     };
     let plan = NewBeads {
         beads: vec![planned("mast", Some("ship")), planned("ship", None), planned("keel", Some("ship"))],
         links: vec![
-            PlannedLink::blocks("mast", "keel"),
-            PlannedLink::blocks("keel", there.as_str()),
-            PlannedLink { kind: DependencyKind::Related, ..PlannedLink::blocks(there.as_str(), "mast") },
+            KeyedLink::blocks("mast", "keel"),
+            KeyedLink::blocks("keel", there.as_str()),
+            KeyedLink { kind: DependencyKind::Related, ..KeyedLink::blocks(there.as_str(), "mast") },
         ],
     };
     let made = beads.create_many(plan.clone()).await.unwrap().beads;
@@ -212,7 +212,7 @@ async fn a_plan_is_made_whole_or_not_at_all() {
     }
     // A circle over beads that are there.
     beads.reopen(&there).await.unwrap();
-    let links = vec![PlannedLink::blocks("new", there.as_str()), PlannedLink::blocks(there.as_str(), "new")];
+    let links = vec![KeyedLink::blocks("new", there.as_str()), KeyedLink::blocks(there.as_str(), "new")];
     let circle = NewBeads { beads: vec![planned("new", None)], links };
     assert_eq!(beads.create_many(circle).await.unwrap_err().code(), "cycle");
     assert_eq!(beads.list(BeadFilter::default()).await.unwrap().beads.len(), count, "none of them was made");

@@ -46,10 +46,10 @@ class Beads(Group):
         return await self._call(t.Bead, "beads.create", bead, key, title=title)
 
     async def create_many(
-        self, beads: t.PlannedBeadList, *, key: Key = None, **plan: Unpack[t.NewBeads]
-    ) -> t.PlannedBeads:
+        self, beads: t.KeyedBeadList, *, key: Key = None, **plan: Unpack[t.NewBeads]
+    ) -> t.MadeBeads:
         """Creates issues with edges between them: all of them or none."""
-        return await self._call(t.PlannedBeads, "beads.create_many", plan, key, beads=beads)
+        return await self._call(t.MadeBeads, "beads.create_many", plan, key, beads=beads)
 
     async def get(self, id: str) -> t.Bead:
         """Reads one bead, whole."""
@@ -122,6 +122,38 @@ class Beads(Group):
     async def edges(self, id: str) -> t.Edges:
         """Reads the edges of one bead, in both directions."""
         return await self._call(t.Edges, "beads.edges", {}, id=id)
+
+    async def children(self, id: str, **only: Unpack[t.ChildrenOf]) -> t.NodePage:
+        """Lists the parts of a bead, a page at a time; also those of its parts where they are asked for."""
+        return await self._call(t.NodePage, "beads.children", only, id=id)
+
+    async def dependencies(self, id: str, **only: Unpack[t.TreeOf]) -> t.Tree:
+        """Follows what a bead waits for, to a depth."""
+        return await self._call(t.Tree, "beads.dependencies", only, id=id)
+
+    async def dependents(self, id: str, **only: Unpack[t.TreeOf]) -> t.Tree:
+        """Follows what waits for a bead, to a depth."""
+        return await self._call(t.Tree, "beads.dependents", only, id=id)
+
+    async def blocked(self, **only: Unpack[t.GraphFilter]) -> t.BlockedPage:
+        """Lists the open issues that wait, each with what it waits for, a page at a time."""
+        return await self._call(t.BlockedPage, "beads.blocked", only)
+
+    async def explain(self, id: str) -> t.Explanation:
+        """Explains why a bead is ready, or names every fact that keeps it from running."""
+        return await self._call(t.Explanation, "beads.explain", {}, id=id)
+
+    async def plan(self, **of: Unpack[t.PlanOf]) -> t.Plan:
+        """Plans the open work: its order and levels, the critical path, slack, and what would unblock most."""
+        return await self._call(t.Plan, "beads.plan", of)
+
+    async def epics(self, **only: Unpack[t.GraphFilter]) -> t.EpicPage:
+        """Lists the epics and how far each is, a page at a time."""
+        return await self._call(t.EpicPage, "beads.epics", only)
+
+    async def loose_edges(self, **only: Unpack[t.GraphFilter]) -> t.LoosePage:
+        """Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent."""
+        return await self._call(t.LoosePage, "beads.loose_edges", only)
 
     async def sling(self, bead: str, *, key: Key = None, **sling: Unpack[t.Sling]) -> t.Bead:
         """Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is."""

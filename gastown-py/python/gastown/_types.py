@@ -24,6 +24,7 @@ DependencyKind = Literal[
     "tracks",
     "reviews",
     "related",
+    "relates-to",
     "discovered-from",
     "duplicates",
     "supersedes",
@@ -76,6 +77,23 @@ SessionExit = Literal[
     "refused",
 ]
 SessionState = Literal["planned", "starting", "running", "finishing", "ended"]
+ReasonKind = Literal[
+    "kind",
+    "status",
+    "held",
+    "slung",
+    "edge",
+    "open_part",
+    "parent",
+    "deferred",
+    "parked",
+    "pinned",
+    "template",
+    "ephemeral",
+]
+WaitReason = Literal["not_done", "failed", "not_landed", "not_decided", "parts_open", "no_part_closed", "blocked"]
+LooseReason = Literal["circle", "second_parent", "no_target", "no_waiter"]
+WaitGate = Literal["all-children", "any-children"]
 
 
 # ---- what operations answer ----
@@ -266,7 +284,7 @@ class NewId:
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedId:
+class MadeBead:
     """A key of a plan and the bead that was made for it."""
 
     key: str
@@ -274,10 +292,10 @@ class PlannedId:
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedBeads:
+class MadeBeads:
     """What a plan became, in its order."""
 
-    beads: list[PlannedId]
+    beads: list[MadeBead]
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +350,8 @@ class Link:
 
     bead: str
     on_bead: str
-    kind: DependencyKind
+    kind: str
+    gate: WaitGate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +360,170 @@ class Edges:
 
     depends_on: list[Link]
     dependents: list[Link]
+
+
+@dataclass(frozen=True, slots=True)
+class BeadNode:
+    """A bead as it stands in a graph."""
+
+    id: str
+    title: str
+    status: BeadStatus
+    issue_type: str
+    priority: int
+    parent: str | None
+    assignee: str | None
+    blockers: int
+    parts: int
+    open_parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodePage:
+    """One page of beads as they stand in the graph; `cursor` is where the next begins, none at the end."""
+
+    beads: list[BeadNode]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """One bead of a tree: so many edges away, found by an edge of the bead `via`; `bead` is none where it is not there."""
+
+    id: str
+    depth: int
+    via: str
+    kind: str
+    counted: bool
+    bead: BeadNode | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Beads by their distance; each once, on a shortest way."""
+
+    nodes: list[TreeNode]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """What a bead waits for."""
+
+    id: str
+    kind: str
+    status: BeadStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedBead:
+    """A bead that waits, and the first 20 that it waits for."""
+
+    bead: BeadNode
+    blocked_by: list[Blocker]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedPage:
+    """One page of beads that wait; `cursor` is where the next begins, none at the end."""
+
+    blocked: list[BlockedBead]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One fact that keeps a bead from running; what does not belong to its sort is none."""
+
+    reason: ReasonKind
+    bead: str
+    other: str | None
+    kind: str | None
+    status: BeadStatus | None
+    why: WaitReason | None
+    by: str | None
+    until: int | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LooseEdge:
+    """An edge of imported data that is kept and counts for nothing, and the circle that it would close."""
+
+    bead: str
+    on_bead: str
+    kind: str
+    why: LooseReason
+    circle: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LoosePage:
+    """One page of edges that count for nothing; `cursor` is where the next begins, none at the end."""
+
+    edges: list[LooseEdge]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a bead is ready, or every fact that keeps it."""
+
+    bead: str
+    is_ready: bool
+    reasons: list[Reason]
+    more: bool
+    loose: list[LooseEdge]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBead:
+    """One bead of a plan; times are minutes from now, were each begun as soon as it can be."""
+
+    id: str
+    level: int
+    minutes: int
+    start: int
+    slack: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unblocks:
+    """A bead that others wait for: how many it frees at once, and how many are behind it."""
+
+    id: str
+    frees: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan of open work; `widths` is how many beads are on each level."""
+
+    count: int
+    widths: list[int]
+    minutes: int
+    critical_path: list[str]
+    unblocks: list[Unblocks]
+    beads: list[PlannedBead]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Epic:
+    """A bead that has parts or is of the type `epic`; closable where all its parts are closed."""
+
+    bead: BeadNode
+    closed_parts: int
+    is_closable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EpicPage:
+    """One page of epics; `cursor` is where the next begins, none at the end."""
+
+    epics: list[Epic]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -818,7 +1001,7 @@ class NamedBead(NewBead):
     title: str
 
 
-class PlannedLink(TypedDict):
+class KeyedLink(TypedDict):
     """One edge of a plan; an end is a key of the plan, or else the id of a bead that is there."""
 
     bead: str
@@ -826,7 +1009,7 @@ class PlannedLink(TypedDict):
     kind: NotRequired[DependencyKind]
 
 
-class PlannedBead(TypedDict):
+class KeyedBead(TypedDict):
     """One bead of a plan; `part_of` is the key of the bead that it is a part of."""
 
     key: str
@@ -837,7 +1020,7 @@ class PlannedBead(TypedDict):
 class NewBeads(TypedDict, total=False):
     """More of a plan."""
 
-    links: builtins.list[PlannedLink]
+    links: builtins.list[KeyedLink]
 
 
 class ReleaseBead(TypedDict, total=False):
@@ -875,9 +1058,45 @@ class EventsSince(TypedDict, total=False):
 
 
 class LinkOptions(TypedDict, total=False):
-    """What an edge means; `blocks` where it is left out."""
+    """What an edge means; `blocks` where it is left out. `gate` is of an edge `waits-for`."""
 
-    kind: DependencyKind
+    kind: DependencyKind | str
+    gate: WaitGate | None
+
+
+class ChildrenOf(TypedDict, total=False):
+    """Which parts of a bead to list; `all` of them are to any depth."""
+
+    all: bool
+    limit: int | None
+    cursor: str | None
+
+
+class TreeOf(TypedDict, total=False):
+    """Which edges to follow, and how far."""
+
+    depth: int | None
+    kind: DependencyKind | str | None
+    limit: int | None
+
+
+class GraphFilter(TypedDict, total=False):
+    """Which part of a list over the graph to read."""
+
+    rig: str | None
+    limit: int | None
+    cursor: str | None
+
+
+class PlanOf(TypedDict, total=False):
+    """Which work to plan, and what a bead without an estimate is taken for."""
+
+    rig: str | None
+    convoy: str | None
+    parent: str | None
+    estimate_minutes: int | None
+    limit: int | None
+    cursor: str | None
 
 
 class OutputQuery(TypedDict, total=False):
@@ -939,5 +1158,5 @@ class Task(_Title, total=False):
     depends_on: list[int]
 
 
-PlannedBeadList = list[PlannedBead]
+KeyedBeadList = list[KeyedBead]
 Tasks = list[Task]
