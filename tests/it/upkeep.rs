@@ -683,6 +683,30 @@ fn meddle(backend: &dyn Backend, bead: &BeadId, change: impl FnOnce(&mut Vec<Val
     txn.commit().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_with_a_gap_is_neither_exported_nor_archived_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("town");
+    let town = plain(&place, &clock()).await;
+    furnish(&town).await;
+    let db = rusqlite::Connection::open(place.join("town.db")).unwrap();
+    assert_eq!(db.execute("DELETE FROM event WHERE seq = 3", []).unwrap(), 1);
+    let events = || db.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0)).unwrap();
+    let before = events();
+    let upkeep = town.operator().upkeep();
+    let file = dir.path().join("town.jsonl");
+    let error = upkeep.export(file.clone()).await.unwrap_err();
+    assert_eq!((error.kind(), error.code(), error.fact("seq")), (ErrorKind::Corrupt, "journal_broken", Some("4")));
+    assert!(!file.exists(), "it could not be restored");
+    let everything = Archive { events_before: Some(clock_end()), ..Archive::default() };
+    assert_eq!(upkeep.archive(everything).await.unwrap_err().code(), "journal_broken");
+    assert_eq!(events(), before);
+    assert_eq!(fs::read_dir(place.join("archive")).map_or(0, Iterator::count), 0);
+    // The file itself can be copied as it is.
+    assert!(town.backup(dir.path().join("backup")).await.unwrap().is_complete);
+    town.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_check_finds_an_index_that_is_gone() {
     let dir = tempfile::tempdir().unwrap();
