@@ -179,8 +179,8 @@ indexes! {
     SETTINGS = Setting where [] prefix ["scope"] order ["name"];
     /// All comments by bead.
     COMMENTS_ALL = Comment where [] prefix [] order ["bead", "id"];
-    /// Comments of one bead, oldest first.
-    COMMENTS = Comment where [] prefix ["bead"] order ["created_at", "id"];
+    /// Comments of one bead.
+    COMMENTS = Comment where [] prefix ["bead"] order ["id"];
     /// What is left of deleted beads.
     TOMBSTONES = Tombstone where [] prefix [] order ["id"];
     /// Records of other programs.

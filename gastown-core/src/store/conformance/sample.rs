@@ -237,6 +237,15 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
     }
 }
 
+/// The row as a table without some of its columns keeps it.
+pub fn kept_of(row: &Row, has: impl Fn(&str) -> bool) -> Row {
+    let kind = row.kind();
+    let columns = kind.columns().iter().zip(row.to_values());
+    let values: Vec<_> =
+        columns.map(|(column, value)| if has(column.name) { value } else { column.resting() }).collect();
+    kind.decode(&values).expect("a column may hold what it rests at")
+}
+
 /// A bead.
 pub fn bead(draw: &mut Draw) -> BeadRow {
     BeadRow {

@@ -36,7 +36,6 @@ CREATE TABLE comment (
     extra TEXT,
     PRIMARY KEY (town_id, bead, id)
 ) STRICT;
-CREATE INDEX comments ON comment (town_id, bead, created_at, id);
 
 CREATE TABLE tombstone (
     town_id TEXT NOT NULL,
