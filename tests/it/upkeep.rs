@@ -701,7 +701,9 @@ async fn a_journal_with_a_gap_is_neither_exported_nor_archived_and_stays_as_it_i
     let everything = Archive { events_before: Some(clock_end()), ..Archive::default() };
     assert_eq!(upkeep.archive(everything).await.unwrap_err().code(), "journal_broken");
     assert_eq!(events(), before);
-    assert_eq!(fs::read_dir(place.join("archive")).map_or(0, Iterator::count), 0);
+    let mut files =
+        fs::read_dir(place.join("archive")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert!(files.all(|name| !name.contains("events-")), "nothing is half done");
     // The file itself can be copied as it is.
     assert!(town.backup(dir.path().join("backup")).await.unwrap().is_complete);
     town.close().await.unwrap();

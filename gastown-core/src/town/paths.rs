@@ -8,7 +8,7 @@ use crate::model::{Error, Result};
 /// A path from the root; one that can name nothing is refused.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     if path.as_os_str().as_encoded_bytes().contains(&0) {
-        return Err(malformed(path, format!("{path:?} holds a NUL")));
+        return Err(malformed(path, "the path holds a NUL".to_owned()));
     }
     std::path::absolute(path).map_err(|source| match source.kind() {
         ErrorKind::InvalidInput => malformed(path, "the path is empty".to_owned()).because(source),
