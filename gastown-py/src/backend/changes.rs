@@ -31,6 +31,7 @@ impl Drop for HostChanges {
 }
 
 impl Changes for HostChanges {
+    #[expect(clippy::disallowed_methods, reason = "a wait has an end")]
     fn wait(&mut self, timeout: Duration) -> Result<bool> {
         let end = Instant::now().checked_add(timeout);
         loop {
