@@ -9,7 +9,7 @@ use crate::work::txn::Ctx;
 use crate::work::upgrade::Upgrade;
 use crate::work::view::View;
 use crate::work::{command, retention};
-use crate::{All, ReadyFilter, EventsSince, GraphFilter, Link};
+use crate::{All, EventsSince, GraphFilter, Link, ReadyFilter};
 
 /// The last schema of a file whose rows are of the earlier form.
 const OLDER: usize = 2;
