@@ -18,7 +18,7 @@ mod replay;
 mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
 mod upgrade_test;
 mod upkeep;
 mod watch;

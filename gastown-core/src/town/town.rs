@@ -14,7 +14,6 @@ use super::replay::{self, Replay};
 use super::upkeep::{self, Backup, WriteTo};
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::executor::{Context, Outside, Pump, Retain};
-use crate::failpoint;
 use crate::model::{Error, Key, Result, RigName, Scope, SessionId, TownId, TownRow};
 use crate::store::{Store, Txn};
 use crate::work::ids::Ids;
@@ -153,7 +152,6 @@ impl Town {
             let step =
                 move |raw: &mut dyn Txn| command::step(raw, &ctx, "town.upgrade", |txn| upgrade.clone().step(txn, &id));
             next = self.shared.store.write(step).await?;
-            failpoint::pass("upgrade.between_batches");
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What each edge means, case by case.
 
 use super::link::{Idle, idle};
-use super::tests::Bench;
+use super::tests::{Bench, is_soak};
 use super::{
     ChildrenOf, GraphFilter, PlanOf, ReasonKind, TreeOf, WaitReason, blocked, children, dependencies, dependents,
     epics, explain, loose_edges, plan,
@@ -234,7 +234,7 @@ fn an_explanation_names_every_fact_and_the_roots_above() {
 }
 
 fn timed(bench: &mut Bench, title: &str, minutes: u32) -> BeadId {
-    bench.create(NewBead { estimate_minutes: Some(minutes), ..NewBead::titled(title) })
+    bench.create(&NewBead { estimate_minutes: Some(minutes), ..NewBead::titled(title) })
 }
 
 #[test]
@@ -322,11 +322,21 @@ fn trees_and_lists_go_on_where_they_stopped() {
 
 /// How long chains and wide fans are.
 fn many() -> usize {
-    if std::env::var_os("GASTOWN_SOAK").is_some() { 100_000 } else { 10_000 }
+    if is_soak() { 100_000 } else { 3_000 }
+}
+
+/// Runs it on a stack that is too small for a frame for each bead.
+fn on_small_stack(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(work).unwrap();
+    thread.join().unwrap();
 }
 
 #[test]
 fn a_long_chain_of_parts_and_of_blockers_is_freed_and_its_circle_found() {
+    on_small_stack(long_chain);
+}
+
+fn long_chain() {
     let mut bench = Bench::new();
     let gate = bench.titled("gate");
     let many = many();
@@ -371,6 +381,10 @@ fn a_long_chain_of_parts_and_of_blockers_is_freed_and_its_circle_found() {
 
 #[test]
 fn one_bead_with_very_many_dependents_is_closed_opened_and_deleted() {
+    on_small_stack(wide_fan);
+}
+
+fn wide_fan() {
     let mut bench = Bench::new();
     let hub = bench.titled("hub");
     let many = many();

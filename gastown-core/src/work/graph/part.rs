@@ -80,7 +80,7 @@ pub(crate) fn remove_bead(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<Vec<Be
         for mut pages in [Pages::dependencies(id), Pages::dependents(id)] {
             while let Some(page) = pages.next(txn.view())? {
                 for edge in page {
-                    detach(txn, &mut spread, edge)?;
+                    detach(txn, &mut spread, &edge)?;
                 }
             }
         }
