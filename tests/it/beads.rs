@@ -188,7 +188,7 @@ async fn a_plan_is_made_whole_or_not_at_all() {
     let (mast, ship, keel) = (bead(0).await, bead(1).await, bead(2).await);
     assert_eq!((mast.parent.as_ref(), keel.parent.as_ref()), (Some(&ship.id), Some(&ship.id)));
     assert_eq!((ship.parts, ship.open_parts, mast.blockers, keel.blockers), (2, 2, 1, 1));
-    assert_eq!(beads.close(&there).await.unwrap().unblocked, [keel.id.clone()]);
+    assert_eq!(beads.close(&there).await.unwrap().unblocked, std::slice::from_ref(&keel.id));
 
     let count = beads.list(BeadFilter::default()).await.unwrap().beads.len();
     let link = |bead: &str, on: &str| json!({ "bead": bead, "on_bead": on });
