@@ -21,6 +21,14 @@ macro_rules! fields {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $key,)* }
             }
+
+            /// The field of a key; nothing for an unknown one.
+            pub fn of(key: &str) -> Option<Self> {
+                match key {
+                    $($key => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
         }
     };
 }
@@ -73,7 +81,9 @@ pub struct Forms {
     /// Written as another type: 0 and 1, or JSON inside text.
     pub(super) coded: Keys,
     /// Original texts by key, also by unknown keys.
-    pub(super) kept: BTreeMap<Box<str>, Kept>,
+    kept: BTreeMap<Box<str>, Kept>,
+    /// The known ones among them.
+    kept_keys: Keys,
 }
 
 /// An original text, used while the value is what it was read as.
@@ -95,7 +105,17 @@ impl Forms {
         self.kept.get(key)
     }
 
+    /// The known keys that may be written though they are blank, or otherwise than they are.
+    pub(super) fn touched(&self) -> Keys {
+        self.null | self.shown | self.kept_keys
+    }
+
+    pub(super) fn has_kept(&self, bits: Keys) -> bool {
+        self.kept_keys & bits != 0
+    }
+
     pub(super) fn keep(&mut self, key: &str, kept: Kept) {
+        self.kept_keys |= Field::of(key).map_or(0, bit);
         self.kept.insert(key.into(), kept);
     }
 
@@ -105,6 +125,7 @@ impl Forms {
         self.shown &= !bits;
         self.coded &= !bits;
         self.kept.remove(key);
+        self.kept_keys &= !bits;
     }
 
     /// Takes over how another record spelled one key.
@@ -138,7 +159,7 @@ impl Forms {
         let keys = |name: &str| {
             object.get(name).and_then(Value::as_str).and_then(|text| Keys::from_str_radix(text, 16).ok()).unwrap_or(0)
         };
-        let mut forms = Self { null: keys("null"), shown: keys("shown"), coded: keys("coded"), kept: BTreeMap::new() };
+        let mut forms = Self { null: keys("null"), shown: keys("shown"), coded: keys("coded"), ..Self::default() };
         if let Some(Value::Object(kept)) = object.get("kept") {
             for (key, value) in kept {
                 if let Some(kept) = Kept::from_json(value) {
@@ -197,8 +218,7 @@ mod tests {
 
     #[test]
     fn forms_are_read_back_from_their_json() {
-        let mut forms =
-            Forms { null: bit(Field::Assignee), shown: bit(Field::Design), coded: 0, kept: BTreeMap::new() };
+        let mut forms = Forms { null: bit(Field::Assignee), shown: bit(Field::Design), ..Forms::default() };
         forms.keep("x", Kept { was: "1e9".into(), now: None });
         forms.keep("closed_at", Kept { was: "".into(), now: Some("\"2020-01-01T00:00:00Z\"".into()) });
         assert_eq!(Forms::from_json(&forms.to_json()), forms);

@@ -287,7 +287,7 @@ impl Put<'_> {
 
 impl Visit for Put<'_> {
     fn field<S: Slot>(&mut self, field: Field, always: bool, slot: &S) {
-        if !always && slot.is_blank() && (!self.style.native || self.forms.is_empty()) {
+        if !always && slot.is_blank() && (!self.style.native || self.forms.touched() & bit(field) == 0) {
             return;
         }
         let (start, first) = (self.out.len(), self.first);
@@ -316,7 +316,8 @@ fn put_value<S: Slot>(slot: &S, forms: &Forms, field: Field, always: bool, style
         }
         return;
     }
-    if let Some(kept) = forms.kept(field.as_str())
+    if forms.has_kept(bits)
+        && let Some(kept) = forms.kept(field.as_str())
         && holds(kept, slot, field)
     {
         out.extend_from_slice(kept.was.as_bytes());

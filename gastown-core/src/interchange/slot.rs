@@ -226,7 +226,7 @@ impl Slot for Option<Time> {
         if text.is_empty() {
             return Ok((None, Spelling::Exact));
         }
-        let Some(time) = Time::parse(&text) else {
+        let Some((time, is_strict)) = Time::parse_noting(&text) else {
             said.repair(
                 "time_unreadable",
                 key,
@@ -234,7 +234,7 @@ impl Slot for Option<Time> {
             );
             return Ok((None, Spelling::Exact));
         };
-        if !time.is_strict() {
+        if !is_strict {
             said.repair("time_without_offset", key, "the time has no offset or no T and is taken as RFC 3339 in UTC");
         }
         Ok((Some(time), Spelling::Plain))
@@ -245,13 +245,10 @@ impl Slot for Option<Time> {
     fn put(&self, style: Style, out: &mut Vec<u8>) {
         match self {
             None => out.extend_from_slice(b"null"),
-            Some(Time { at, text: Some(text) })
-                if (style.native || self.as_ref().is_some_and(Time::is_strict))
-                    && Time::parse(text).is_some_and(|time| time.at == *at) =>
-            {
-                put_text(text, out);
-            }
-            Some(time) => put_text(&time.canonical(), out),
+            Some(time) => match time.valid_text(!style.native) {
+                Some(text) => put_text(text, out),
+                None => put_text(&time.canonical(), out),
+            },
         }
     }
     fn same(&self, other: &Self) -> bool {

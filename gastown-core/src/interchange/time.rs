@@ -31,8 +31,13 @@ impl Time {
 
     /// The moment a text names: RFC 3339, a space for the `T` and a missing offset (taken as UTC) allowed; nothing where it names none.
     pub fn parse(text: &str) -> Option<Self> {
-        let (at, _) = read(text.as_bytes())?;
-        Some(Self { at, text: None }.spelled(text))
+        Self::parse_noting(text).map(|(time, _)| time)
+    }
+
+    /// The same, and whether the text keeps to RFC 3339.
+    pub(super) fn parse_noting(text: &str) -> Option<(Self, bool)> {
+        let (at, is_strict) = read(text.as_bytes())?;
+        Some((Self { at, text: (!is_canonical(text, at)).then(|| text.into()) }, is_strict))
     }
 
     /// That moment with an earlier spelling, which is kept only if it still means the moment and is not the canonical one.
@@ -56,9 +61,11 @@ impl Time {
         text
     }
 
-    /// Whether the spelling, if one is kept, is what RFC 3339 asks for.
-    pub(super) fn is_strict(&self) -> bool {
-        self.text.as_deref().is_none_or(|text| read(text.as_bytes()).is_some_and(|(_, strict)| strict))
+    /// The spelling, where it still means the moment: any, or only one that keeps to RFC 3339.
+    pub(super) fn valid_text(&self, only_strict: bool) -> Option<&str> {
+        let text = self.text.as_deref()?;
+        let (at, is_strict) = read(text.as_bytes())?;
+        (at == self.at && (is_strict || !only_strict)).then_some(text)
     }
 }
 
@@ -77,17 +84,21 @@ impl From<Timestamp> for Time {
     }
 }
 
-/// Whether the text is what [`Time::canonical`] gives; called for texts that mean `at`.
+/// Whether a text that means `at` is what [`Time::canonical`] gives.
 fn is_canonical(text: &str, at: Timestamp) -> bool {
     let bytes = text.as_bytes();
-    // Most texts are told apart by their end: local offsets, more than six digits, trailing zeros.
-    match bytes {
-        [start @ .., b'Z'] if bytes.len() <= 27 && (bytes.len() == 20 || start.last() != Some(&b'0')) => {
-            Time::new(at).canonical() == text
-        }
+    let has_marks = bytes.get(10) == Some(&b'T') && bytes.last() == Some(&b'Z');
+    let fraction = match bytes.len() {
+        20 => true,
+        22..=27 => bytes[bytes.len() - 2] != b'0',
         _ => false,
-    }
+    };
+    // A leap second is the only other way to write a moment in these places.
+    has_marks && fraction && &bytes[17..19] != b"60" && at.as_micros() >= FIRST
 }
+
+/// The first moment of the year 0, before which years have no four digits.
+const FIRST: i64 = -62_167_219_200_000_000;
 
 /// The moment, and whether the text keeps to RFC 3339.
 fn read(text: &[u8]) -> Option<(Timestamp, bool)> {
