@@ -94,7 +94,7 @@ pub struct Line {
 /// assert!(matches!(&line.record, Record::Issue(issue) if issue.id == "gt-1" && !issue.pinned));
 /// assert!(line.repairs.iter().any(|repair| repair.code == "bool_as_number"));
 /// let Some(Entry::Flaw(flaw)) = reader.next_entry().unwrap() else { panic!("a flaw") };
-/// assert_eq!((flaw.line, flaw.column, flaw.code), (2, 17, "line_cut"));
+/// assert_eq!((flaw.line, flaw.column, flaw.code), (2, 16, "line_cut"));
 /// assert_eq!(reader.next_entry().unwrap(), None);
 /// ```
 #[derive(Debug)]
