@@ -10,8 +10,8 @@ use gastown_core::model::value::Value;
 use gastown_core::model::{BeadId, RowKind, Stored as _, Timestamp, TownId};
 use gastown_core::store::{Access, Backend, MemoryBackend, SqliteBackend, SqliteOptions};
 use gastown_core::{
-    All, Archive, ReadyFilter, CloseBead, Configure, ErrorKind, EventsSince, Link, ManualClock, NewBead, NewSettings,
-    OutputQuery, SessionFilter, SlingConvoy, Task, Town,
+    All, Archive, BeadFilter, CloseBead, Configure, ErrorKind, EventsSince, Link, ManualClock, NewBead, NewSettings,
+    OutputQuery, ReadyFilter, SessionFilter, SlingConvoy, Task, Town,
 };
 use serde_json::json;
 
@@ -346,7 +346,7 @@ async fn what_is_over_is_put_away_and_what_has_to_do_with_open_work_stays() {
     let now = Timestamp::from_micros(clock_now(&clock));
     let rest = upkeep.archive(Archive { closed_before: Some(now), events_before: None }).await.unwrap();
     assert_eq!(rest.beads, 3, "before, after, late");
-    let left = beads.list(ReadyFilter::default()).await.unwrap().beads;
+    let left = beads.list(BeadFilter::default()).await.unwrap().beads;
     assert_eq!(left.iter().map(|bead| &bead.id).collect::<Vec<_>>(), [&open]);
     assert_eq!(upkeep.archive(Archive::default()).await.unwrap_err().code(), "archive_unbounded");
     assert_sound(&town).await;
@@ -478,7 +478,7 @@ async fn archivings_at_once_lose_nothing() {
     }
     assert!(one.is_ok() || other.is_ok());
     let live =
-        town.operator().beads().list(ReadyFilter { limit: Some(200), ..ReadyFilter::default() }).await.unwrap().beads;
+        town.operator().beads().list(BeadFilter { limit: Some(200), ..BeadFilter::default() }).await.unwrap().beads;
     let files = [one, other].into_iter().flatten().flat_map(|archived| archived.files);
     let text: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
     for id in &all {
@@ -757,7 +757,7 @@ async fn a_row_that_cannot_be_read_stops_nobody_and_is_told_until_it_is_mended()
         whole.clone_from(values);
         values[status] = Value::Text("wibble".to_owned());
     });
-    let listed = town.operator().beads().list(ReadyFilter::default()).await.unwrap().beads;
+    let listed = town.operator().beads().list(BeadFilter::default()).await.unwrap().beads;
     assert_eq!(listed.iter().map(|bead| &bead.id).collect::<Vec<_>>(), [&known[1], &known[2]]);
     let error = town.operator().beads().get(&known[0]).await.unwrap_err();
     assert_eq!(error.code(), "row_unreadable");
