@@ -2,7 +2,7 @@
 //!
 //! A bead of its own is `<prefix>-` and random digits of base 36. There are so many of them that two of as many beads
 //! as the journal has entries (no fewer than beads were made) would meet with a chance of at most a quarter: 5 up to
-//! 5,898 entries, 6 up to 35,388, 7 up to 212,000, 8 up to 1.27 million. What meets all the same is drawn again. A part is
+//! 5,896 entries, 6 up to 35,378, 7 up to 212,272, 8 up to 1.27 million. What meets all the same is drawn again. A part is
 //! its parent's id and the next number; numbers of parts that were deleted or moved away do not come back.
 
 use super::NewBead;
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn ids_grow_by_a_digit_where_the_chance_of_a_meeting_passes_a_quarter() {
         for (beads, wanted) in
-            [(0, 5), (5_898, 5), (5_899, 6), (35_388, 6), (35_400, 7), (1_000_000, 8), (2_000_000, 9), (u64::MAX, 12)]
+            [(0, 5), (5_896, 5), (5_897, 6), (35_378, 6), (35_379, 7), (1_000_000, 8), (2_000_000, 9), (u64::MAX, 12)]
         {
             assert_eq!(digits(beads), wanted, "{beads}");
         }
