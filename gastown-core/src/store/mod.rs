@@ -17,6 +17,8 @@ mod memory;
 pub mod postgres;
 mod quarantine;
 mod readers;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod rows;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]

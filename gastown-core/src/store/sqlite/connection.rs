@@ -9,12 +9,12 @@ use rusqlite::types::ValueRef;
 
 use super::changes;
 use super::error::{of_sqlite, of_statement};
-use super::rows::Rows;
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
 use super::upkeep;
 use crate::model::value::{Cell, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
+use crate::store::rows::Rows;
 use crate::store::{
     Access, Connection, Description, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order, check_truncation,
     check_values,

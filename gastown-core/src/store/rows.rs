@@ -1,4 +1,4 @@
-//! The rows that the writer's connection knows.
+//! The rows that a writer's connection knows; for backends that have them elsewhere.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -16,13 +16,13 @@ const LIST_MAX: usize = 16;
 /// The most keys that are remembered of one transaction, which then goes on without this.
 const TOUCHED_MAX: usize = 10_000;
 
-/// Rows as the file holds them, so that commands about the same beads do not read them again and again.
+/// Rows as the database holds them, so that commands about the same beads do not read them again and again.
 ///
 /// Invariant: between two transactions it holds only what was committed, and it is emptied when anybody else has
 /// committed since; within one, it holds what the transaction would read.
 #[derive(Debug)]
 pub(super) struct Rows {
-    /// Whose they are, and SQLite's count of the commits of others.
+    /// Whose they are, and a number that changes whenever anybody else commits.
     of: Option<(TownId, i64)>,
     single: Recent<Key, Row>,
     /// Short lists of an index whose prefix is a part of the key, such as the labels of one bead.
