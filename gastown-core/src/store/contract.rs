@@ -432,6 +432,24 @@ pub trait Txn: Reader {
         Ok(())
     }
 
+    /// From now on a read may be answered by what is likely, where the truth would have to be waited for.
+    ///
+    /// # Contract
+    /// The store asks it at the beginning of a batch, and [`Txn::confirm`] before anything of the batch is answered,
+    /// committed or taken for an error. A backend that guesses nothing, which is the default, has nothing to do.
+    fn guess(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends the guessing, and says whether every answer since [`Txn::guess`] was true.
+    ///
+    /// # Contract
+    /// Where it says no, everything since then is undone, rows and journal, and the store runs the batch again, at last
+    /// without guesses. Each time the backend knows more: it does not guess wrong about the same row again.
+    fn confirm(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
     /// The error that ended the transaction before its time, where one did: it can only be rolled back, whole or to its
     /// savepoint.
     ///

@@ -12,7 +12,7 @@ use crate::store::index::{INDEXES, Index};
 /// What a row costs beside its texts, in bytes.
 const ROW_BYTES: usize = 512;
 /// The longest list that is kept.
-const LIST_MAX: usize = 16;
+pub(super) const LIST_MAX: usize = 16;
 /// The most keys that are remembered of one transaction, which then goes on without this.
 const TOUCHED_MAX: usize = 10_000;
 
@@ -24,7 +24,8 @@ const TOUCHED_MAX: usize = 10_000;
 pub(super) struct Rows {
     /// Whose they are, and a number that changes whenever anybody else commits.
     of: Option<(TownId, i64)>,
-    single: Recent<Key, Row>,
+    /// None where there is no row of that key.
+    single: Recent<Key, Option<Row>>,
     /// Short lists of an index whose prefix is a part of the key, such as the labels of one bead.
     lists: Recent<(&'static str, Vec<Value>), Vec<Row>>,
     head: Option<Head>,
@@ -85,14 +86,43 @@ impl Rows {
         self.of = None;
     }
 
+    /// The same, after a commit that changed the number of commits to this one.
+    #[cfg(feature = "postgres")]
+    pub(super) fn commit_as(&mut self, version: i64) {
+        self.commit(None);
+        if let Some((_, known)) = &mut self.of {
+            *known = version;
+        }
+    }
+
     pub(super) fn get(&mut self, key: &Key) -> Option<&Row> {
-        self.single.get(key)
+        self.single.get(key).and_then(Option::as_ref)
+    }
+
+    /// The row of a key, or that there is none, where that is known.
+    #[cfg(feature = "postgres")]
+    pub(super) fn known(&mut self, key: &Key) -> Option<Option<&Row>> {
+        self.single.get(key).map(Option::as_ref)
+    }
+
+    /// Keeps that there is no row of that key.
+    #[cfg(feature = "postgres")]
+    pub(super) fn keep_absent(&mut self, key: &Key) {
+        if key.kind != RowKind::Idempotency && !self.is_lost {
+            self.single.keep(key.clone(), None, ROW_BYTES);
+        }
+    }
+
+    /// Whether a list that is asked for may be kept.
+    #[cfg(feature = "postgres")]
+    pub(super) fn may_keep(scan: &Scan) -> bool {
+        scan.after.is_none() && scan.upto.is_none() && scan.limit > LIST_MAX && is_listed(scan.index)
     }
 
     /// Keeps a row that was read.
     pub(super) fn keep(&mut self, key: &Key, row: &Row) {
         if key.kind != RowKind::Idempotency && !self.is_lost {
-            self.single.keep(key.clone(), row.clone(), weight(&row.to_cells()));
+            self.single.keep(key.clone(), Some(row.clone()), weight(&row.to_cells()));
         }
     }
 
@@ -110,7 +140,7 @@ impl Rows {
         }
         match row {
             Some((row, cells)) if key.kind != RowKind::Idempotency => {
-                self.single.keep(key.clone(), row.clone(), weight(cells));
+                self.single.keep(key.clone(), Some(row.clone()), weight(cells));
             }
             _ => self.single.forget(&key),
         }

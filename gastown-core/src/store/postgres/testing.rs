@@ -32,6 +32,11 @@ impl TestServer {
         Self::start("own")
     }
 
+    /// The same, on a disk that is flushed at each commit: for measuring.
+    pub fn durable() -> Self {
+        Self::start("durable")
+    }
+
     fn start(how: &str) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/test-postgres");
         let mut child = Command::new(program)
