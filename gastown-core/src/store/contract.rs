@@ -138,6 +138,17 @@ pub trait Connection: Send {
     /// - A reader's connection refuses it with `store_access` ([`Internal`](crate::ErrorKind::Internal)).
     fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>>;
 
+    /// Names the towns of the database in the order of their names, the first `limit` of them; none where the backend
+    /// cannot tell.
+    ///
+    /// # Contract
+    /// A town is there once its row ([`RowKind::Town`](crate::model::RowKind::Town)) was committed. It waits for no
+    /// writer.
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        let _ = limit;
+        Ok(None)
+    }
+
     /// Says how the database is kept.
     fn describe(&mut self) -> Result<Description> {
         Ok(Description::default())

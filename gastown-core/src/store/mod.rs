@@ -9,6 +9,7 @@
 #[cfg(any(test, feature = "store-kit"))]
 pub mod conformance;
 mod contract;
+pub(crate) mod draft;
 pub mod dump;
 pub mod index;
 mod listener;

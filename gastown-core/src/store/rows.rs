@@ -35,6 +35,14 @@ pub(super) struct Rows {
     is_lost: bool,
 }
 
+/// What is known of a row.
+#[cfg(feature = "postgres")]
+pub(super) enum Known<'r> {
+    Not,
+    Absent,
+    There(&'r Row),
+}
+
 impl Rows {
     /// Keeps about so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
@@ -101,8 +109,12 @@ impl Rows {
 
     /// The row of a key, or that there is none, where that is known.
     #[cfg(feature = "postgres")]
-    pub(super) fn known(&mut self, key: &Key) -> Option<Option<&Row>> {
-        self.single.get(key).map(Option::as_ref)
+    pub(super) fn known(&mut self, key: &Key) -> Known<'_> {
+        match self.single.get(key) {
+            None => Known::Not,
+            Some(None) => Known::Absent,
+            Some(Some(row)) => Known::There(row),
+        }
     }
 
     /// Keeps that there is no row of that key.

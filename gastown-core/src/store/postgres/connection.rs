@@ -112,6 +112,10 @@ impl Connection for PostgresConnection {
         Ok(Box::new(PostgresTxn::new(view, &self.backend, session)))
     }
 
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        self.begin(|line| upkeep::towns(line, limit)).map(Some)
+    }
+
     fn describe(&mut self) -> Result<Description> {
         let place = self.backend.place.clone();
         self.begin(|line| upkeep::describe(line, &place))

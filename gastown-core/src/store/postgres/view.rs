@@ -12,7 +12,7 @@ use super::sql::{self, Select};
 use super::text::{Cell, Parameter};
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId};
-use crate::store::rows::Rows;
+use crate::store::rows::{Known, Rows};
 use crate::store::{Reader, Scan, Unreadable, UnreadableRows};
 
 /// One town in the connection's transaction, which ends with it.
@@ -230,8 +230,12 @@ impl Drop for View<'_> {
 impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         self.check()?;
-        if let Some(known) = self.rows.and_then(|rows| rows.borrow_mut().known(key).map(Option::<&Row>::cloned)) {
-            return Ok(known);
+        if let Some(rows) = self.rows {
+            match rows.borrow_mut().known(key) {
+                Known::There(row) => return Ok(Some(row.clone())),
+                Known::Absent => return Ok(None),
+                Known::Not => {}
+            }
         }
         if self.guesses.borrow_mut().row(key) {
             return Ok(None);

@@ -77,6 +77,10 @@ impl Connection for SqliteConnection {
         Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
     }
 
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        upkeep::towns(&self.db, limit).map(Some)
+    }
+
     fn describe(&mut self) -> Result<Description> {
         upkeep::describe(&self.db)
     }
