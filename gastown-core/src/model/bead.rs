@@ -165,6 +165,28 @@ record! {
         plain source_status: Option<String>,
         /// Keys of imported data that have no column here.
         plain extra: Option<serde_json::Value>,
+        /// Its labels, sorted; [`LabelRow`] finds beads by one of them.
+        plain labels: Vec<String>,
+        /// The person who answers for it.
+        plain owner: Option<String>,
+        /// The document that specifies it.
+        plain spec_id: Option<String>,
+        /// What was said when it was closed or failed.
+        plain close_reason: Option<String>,
+        /// When somebody first held it.
+        plain started_at: Option<Timestamp>,
+        /// Whether it is kept in sight as context, and never ready.
+        plain pinned: bool,
+        /// Whether it is of use for a short time only: not exported, not ready unless it is asked for.
+        plain ephemeral: bool,
+        /// Whether it is a pattern for others, and never ready.
+        plain template: bool,
+        /// A number above that of everything it waits for, so that most new edges are seen to close no circle.
+        plain rank: i64,
+        /// How many beads are parts of it.
+        plain parts: i64,
+        /// How many of those are not closed.
+        plain open_parts: i64,
     }
 }
 
@@ -221,6 +243,70 @@ record! {
     }
 }
 
+record! {
+    /// One remark about one bead.
+    pub struct CommentRow = "comment" {
+        /// The bead.
+        key bead: BeadId,
+        /// Identity within the bead.
+        key id: String,
+        /// Who said it.
+        plain author: String,
+        /// What was said.
+        plain text: String,
+        /// When.
+        plain created_at: Timestamp,
+        /// Keys of imported data that have no column here.
+        plain extra: Option<serde_json::Value>,
+    }
+}
+
+record! {
+    /// What is left of a deleted bead, so that old data does not bring it back.
+    pub struct TombstoneRow = "tombstone" {
+        /// The bead that was.
+        key id: BeadId,
+        /// When it was deleted.
+        plain deleted_at: Timestamp,
+        /// Who deleted it.
+        plain deleted_by: String,
+        /// Why.
+        plain reason: Option<String>,
+        /// What it was, as a record of the interchange format.
+        plain record: Option<serde_json::Value>,
+    }
+}
+
+record! {
+    /// A record that another program keeps beside its beads, kept for the way back.
+    pub struct ForeignRow = "foreign_record" {
+        /// What it is there: `memory`, `config`, …
+        key source: String,
+        /// Its name there.
+        key name: String,
+        /// The record.
+        plain data: serde_json::Value,
+    }
+}
+
+record! {
+    /// Paths that the work on one bead means to touch; advice, not a lock.
+    pub struct ReservationRow = "reservation" {
+        /// The bead.
+        key bead: BeadId,
+        /// Which paths: a glob from the root of the repository.
+        key pattern: String,
+        /// The rig that the paths are of.
+        plain rig: RigName,
+        /// Who made it.
+        plain created_by: String,
+        /// When.
+        plain created_at: Timestamp,
+        /// Until when it holds.
+        plain expires_at: Timestamp,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +349,17 @@ mod tests {
             closed_at: None,
             source_status: None,
             extra: None,
+            labels: Vec::new(),
+            owner: None,
+            spec_id: None,
+            close_reason: None,
+            started_at: None,
+            pinned: false,
+            ephemeral: false,
+            template: false,
+            rank: 0,
+            parts: 0,
+            open_parts: 0,
         }
     }
 

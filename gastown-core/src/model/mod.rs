@@ -21,10 +21,13 @@ pub(crate) mod time;
 pub mod value;
 
 pub use agent::{AgentRow, AgentState, Role};
-pub use bead::{BeadKind, BeadRow, BeadStatus, BeadTextRow, LabelRow, Resolution};
+pub use bead::{
+    BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ForeignRow, LabelRow, ReservationRow, Resolution,
+    TombstoneRow,
+};
 pub use convoy::{ConvoyMode, ConvoyRow, ConvoyState, FailurePolicy};
 pub use delivery::{DeliveryRow, DeliveryState};
-pub use dependency::{DependencyKind, DependencyRow};
+pub use dependency::{DependencyKind, DependencyRow, FreeKind, WaitGate};
 pub use effect::{EffectRow, EffectState, Order};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Change, EVENT_SCHEMA, Event, Head, WrittenEvent};

@@ -21,6 +21,8 @@ record! {
         key id: TownId,
         /// When it was made.
         plain created_at: Timestamp,
+        /// The schema that its rows were last brought to; 0 where no later one had anything to bring.
+        plain data_schema: i64,
     }
 }
 

@@ -10,9 +10,9 @@ use super::id::excerpt;
 use super::record::{Column, ColumnRole, Record};
 use super::value::{Cell, Value};
 use super::{
-    AgentRow, BeadId, BeadRow, BeadTextRow, ConvoyRow, DeliveryRow, DependencyKind, DependencyRow, EffectId, EffectRow,
-    Error, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Result, RigName, RigRow, SessionId, SessionRow,
-    SettingRow, TownId, TownRow,
+    AgentRow, BeadId, BeadRow, BeadTextRow, CommentRow, ConvoyRow, DeliveryRow, DependencyKind, DependencyRow,
+    EffectId, EffectRow, Error, ForeignRow, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, ReservationRow,
+    Result, RigName, RigRow, SessionId, SessionRow, SettingRow, TombstoneRow, TownId, TownRow,
 };
 
 /// A record that has a variant in [`Row`].
@@ -127,6 +127,14 @@ rows! {
     Leader(LeaderRow),
     /// [`IdempotencyRow`]
     Idempotency(IdempotencyRow),
+    /// [`CommentRow`]
+    Comment(CommentRow),
+    /// [`TombstoneRow`]
+    Tombstone(TombstoneRow),
+    /// [`ForeignRow`]
+    Foreign(ForeignRow),
+    /// [`ReservationRow`]
+    Reservation(ReservationRow),
 }
 
 impl RowKind {
@@ -299,6 +307,26 @@ impl Key {
     /// A remembered answer.
     pub fn idempotency(principal: &str, operation: &str, key: &str) -> Self {
         Self::text(RowKind::Idempotency, [principal, operation, key])
+    }
+
+    /// A remark about a bead.
+    pub fn comment(bead: &BeadId, id: &str) -> Self {
+        Self::text(RowKind::Comment, [bead.as_str(), id])
+    }
+
+    /// What is left of a deleted bead.
+    pub fn tombstone(id: &BeadId) -> Self {
+        Self::text(RowKind::Tombstone, [id.as_str()])
+    }
+
+    /// Another program's record.
+    pub fn foreign(source: &str, name: &str) -> Self {
+        Self::text(RowKind::Foreign, [source, name])
+    }
+
+    /// Paths that the work on a bead means to touch.
+    pub fn reservation(bead: &BeadId, pattern: &str) -> Self {
+        Self::text(RowKind::Reservation, [bead.as_str(), pattern])
     }
 
     /// What the journal keeps of its deletion.

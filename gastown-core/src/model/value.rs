@@ -179,6 +179,26 @@ impl ColumnValue for serde_json::Value {
     }
 }
 
+/// An array of texts as JSON; the empty text is read as an empty one.
+impl ColumnValue for Vec<String> {
+    const TYPE: ColumnType = ColumnType::Text;
+    fn to_cell(&self) -> Cell<'_> {
+        if self.is_empty() {
+            return Cell::text("[]");
+        }
+        Cell::Text(Cow::Owned(serde_json::Value::from(self.as_slice()).to_string()))
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        match value {
+            Value::Text(text) if matches!(text.as_str(), "" | "[]") => Ok(Self::new()),
+            Value::Text(text) => serde_json::from_str(text).map_err(|source| {
+                Error::corrupt("column_json", "a column does not hold a list of texts").because(source)
+            }),
+            other => Err(mismatch("a list of texts as JSON", other)),
+        }
+    }
+}
+
 impl<T: ColumnValue> ColumnValue for Option<T> {
     const TYPE: ColumnType = T::TYPE;
     const NULLABLE: bool = true;

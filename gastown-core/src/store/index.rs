@@ -88,8 +88,13 @@ indexes! {
     BEADS_BY_KIND = Bead where [] prefix ["kind"] order ["created_at", "id"];
     /// Beads of one kind and status, oldest first.
     BEADS_BY_STATUS = Bead where [] prefix ["kind", "status"] order ["created_at", "id"];
-    /// Open beads of one kind without an unresolved blocker: most urgent first, then oldest.
-    BEADS_READY = Bead where [Text("status", "open"), Int("blockers", 0)] prefix ["kind"] order ["priority", "created_at", "id"];
+    /// Open beads of one kind without an unresolved blocker, neither pinned nor a template: most urgent first, then
+    /// oldest.
+    BEADS_READY = Bead where [Text("status", "open"), Int("blockers", 0), Int("pinned", 0), Int("template", 0)] prefix ["kind", "ephemeral"] order ["priority", "created_at", "id"];
+    /// The same of one rig.
+    BEADS_READY_BY_RIG = Bead where [Text("status", "open"), Int("blockers", 0), Int("pinned", 0), Int("template", 0), Present("rig")] prefix ["kind", "ephemeral", "rig"] order ["priority", "created_at", "id"];
+    /// The same of all rigs, oldest first.
+    BEADS_READY_BY_AGE = Bead where [Text("status", "open"), Int("blockers", 0), Int("pinned", 0), Int("template", 0)] prefix ["kind", "ephemeral"] order ["created_at", "id"];
     /// Open, unblocked beads that were slung, of one rig: most urgent first, then oldest.
     BEADS_SLUNG = Bead where [Text("status", "open"), Int("blockers", 0), Int("slung", 1)] prefix ["rig"] order ["priority", "created_at", "id"];
     /// Beads the engine should look at now.
@@ -102,6 +107,8 @@ indexes! {
     BEADS_BY_CONVOY = Bead where [Present("convoy")] prefix ["convoy"] order ["id"];
     /// Beads that one agent or person holds.
     BEADS_BY_ASSIGNEE = Bead where [Present("assignee")] prefix ["assignee"] order ["id"];
+    /// Beads of one name elsewhere.
+    BEADS_BY_EXTERNAL_REF = Bead where [Present("external_ref")] prefix ["external_ref"] order ["id"];
     /// All texts by bead.
     BEAD_TEXTS = BeadText where [] prefix [] order ["id"];
     /// All labels by bead.
@@ -170,6 +177,20 @@ indexes! {
     LEADERS = Leader where [] prefix [] order ["name"];
     /// Settings of one scope.
     SETTINGS = Setting where [] prefix ["scope"] order ["name"];
+    /// All comments by bead.
+    COMMENTS_ALL = Comment where [] prefix [] order ["bead", "id"];
+    /// Comments of one bead.
+    COMMENTS = Comment where [] prefix ["bead"] order ["id"];
+    /// What is left of deleted beads.
+    TOMBSTONES = Tombstone where [] prefix [] order ["id"];
+    /// Records of other programs.
+    FOREIGN_RECORDS = Foreign where [] prefix [] order ["source", "name"];
+    /// All reservations by bead.
+    RESERVATIONS_ALL = Reservation where [] prefix [] order ["bead", "pattern"];
+    /// Reservations of one bead.
+    RESERVATIONS = Reservation where [] prefix ["bead"] order ["pattern"];
+    /// Reservations of one rig, those that end first in front.
+    RESERVATIONS_BY_RIG = Reservation where [] prefix ["rig"] order ["expires_at", "bead", "pattern"];
 }
 
 /// The index over every row of a kind, in the order of its key.

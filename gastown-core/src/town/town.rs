@@ -156,7 +156,7 @@ impl Town {
             .write(move |raw: &mut dyn Txn| {
                 command::step(raw, &ctx, "town.found", |txn| {
                     if txn.find::<TownRow>(&Key::town(&id))?.is_none() {
-                        txn.put(TownRow { id: id.clone(), created_at: ctx.now })?;
+                        txn.put(TownRow { id: id.clone(), created_at: ctx.now, data_schema: 0 })?;
                         txn.event("town.founded", &id, json!({}));
                     }
                     Ok(())

@@ -165,10 +165,7 @@ pub(crate) fn create(txn: &mut ScopedTxn<'_>, input: &NewBead) -> Result<Bead> {
     txn.event("bead.created", &row.id, json!({ "kind": row.kind, "title": row.title }));
     let [description, design, acceptance, notes] = texts(input).map(|(_, value)| value.to_owned());
     let texts = BeadTextRow { id: row.id.clone(), description, design, acceptance, notes };
-    let mut labels = input.labels.clone();
-    labels.sort_unstable();
-    labels.dedup();
-    Ok(whole(row, Some(texts), labels))
+    Ok(whole(row, Some(texts)))
 }
 
 /// Writes a new bead with its texts, labels and edges; the caller writes the event.
@@ -193,6 +190,9 @@ pub(crate) fn insert(
     };
     let id = new_id(txn, &prefix, input.parent.as_ref())?;
     let now = txn.now();
+    let mut labels = input.labels.clone();
+    labels.sort_unstable();
+    labels.dedup();
     let row = BeadRow {
         id: id.clone(),
         kind,
@@ -229,6 +229,17 @@ pub(crate) fn insert(
         closed_at: None,
         source_status: None,
         extra: None,
+        labels: labels.clone(),
+        owner: None,
+        spec_id: None,
+        close_reason: None,
+        started_at: None,
+        pinned: false,
+        ephemeral: false,
+        template: false,
+        rank: 0,
+        parts: 0,
+        open_parts: 0,
     };
     txn.put(row.clone())?;
     if texts(input).iter().any(|(_, value)| !value.is_empty()) {
@@ -240,8 +251,8 @@ pub(crate) fn insert(
             notes: input.notes.clone(),
         })?;
     }
-    for label in &input.labels {
-        txn.put(LabelRow { bead: id.clone(), label: label.clone() })?;
+    for label in labels {
+        txn.put(LabelRow { bead: id.clone(), label })?;
     }
     if let Some(parent) = &input.parent {
         graph::add_edge(txn, &id, parent, DependencyKind::ParentChild)?;
@@ -287,15 +298,14 @@ pub(crate) fn get(view: View<'_>, input: &BeadRef) -> Result<Bead> {
 
 pub(crate) fn assemble(view: View<'_>, row: BeadRow) -> Result<Bead> {
     let texts = view.find::<BeadTextRow>(&Key::bead_text(&row.id))?;
-    let labels: Vec<LabelRow> = view.scan(Scan::new(&index::LABELS, vec![text(&row.id)], LABELS_MAX))?;
-    Ok(whole(row, texts, labels.into_iter().map(|l| l.label).collect()))
+    Ok(whole(row, texts))
 }
 
-fn whole(row: BeadRow, texts: Option<BeadTextRow>, labels: Vec<String>) -> Bead {
+fn whole(row: BeadRow, texts: Option<BeadTextRow>) -> Bead {
     let (description, design, acceptance, notes) =
         texts.map(|t| (t.description, t.design, t.acceptance, t.notes)).unwrap_or_default();
     Bead {
-        labels,
+        labels: row.labels,
         description,
         design,
         acceptance,
@@ -426,12 +436,18 @@ pub(crate) fn update(txn: &mut ScopedTxn<'_>, input: &BeadPatch) -> Result<Bead>
     check_labels(&input.add_labels)?;
     check_labels(&input.remove_labels)?;
     for label in &input.remove_labels {
-        txn.delete(&Key::label(id, label))?;
+        if let Ok(place) = row.labels.binary_search(label) {
+            row.labels.remove(place);
+            txn.delete(&Key::label(id, label))?;
+        }
     }
     for label in &input.add_labels {
-        txn.put(LabelRow { bead: id.clone(), label: label.clone() })?;
+        if let Err(place) = row.labels.binary_search(label) {
+            row.labels.insert(place, label.clone());
+            txn.put(LabelRow { bead: id.clone(), label: label.clone() })?;
+        }
     }
-    if txn.scan::<LabelRow>(Scan::new(&index::LABELS, vec![text(id)], LABELS_MAX + 1))?.len() > LABELS_MAX {
+    if row.labels.len() > LABELS_MAX {
         return Err(too_many_labels());
     }
     txn.put_bead(row)?;

@@ -55,7 +55,16 @@ fn insert_edge(
     let counted = kind.is_blocking() && !waiter.status.is_terminal() && !is_resolved(txn.view(), &waiter, &blocker)?;
     let created_by = txn.actor().to_owned();
     let created_at = txn.now();
-    txn.put(DependencyRow { bead: bead.clone(), on_bead: on.clone(), kind, counted, created_by, created_at })?;
+    txn.put(DependencyRow {
+        bead: bead.clone(),
+        on_bead: on.clone(),
+        kind,
+        counted,
+        created_by,
+        created_at,
+        gate: None,
+        extra: None,
+    })?;
     if counted {
         waiter.blockers += 1;
         txn.put_bead(waiter)?;

@@ -61,7 +61,7 @@ pub(crate) fn list(view: View<'_>, input: &BeadFilter) -> Result<BeadPage> {
 pub(crate) fn ready(view: View<'_>, input: &BeadFilter) -> Result<BeadPage> {
     let kind = text(input.kind.unwrap_or(BeadKind::Issue).as_str());
     let now = view.now();
-    page(view, input, Scan::new(&index::BEADS_READY, vec![kind], 0), |row| is_ready(row, now))
+    page(view, input, Scan::new(&index::BEADS_READY, vec![kind, Value::Int(0)], 0), |row| is_ready(row, now))
 }
 
 /// Whether an open bead without blockers could be worked on.
@@ -183,13 +183,16 @@ pub(crate) fn claim(txn: &mut ScopedTxn<'_>, input: &Claim) -> Result<Bead> {
 fn best_ready(view: View<'_>, rig: Option<&RigName>) -> Result<Option<BeadRow>> {
     let now = view.now();
     let mut best = None;
-    view.walk::<BeadRow>(Scan::new(&index::BEADS_READY, vec![text(BeadKind::Issue.as_str())], 0), |row| {
-        let fits = is_ready(&row, now) && !row.slung && rig.is_none_or(|rig| row.rig.as_ref() == Some(rig));
-        if fits {
-            best = Some(row);
-        }
-        Ok(!fits)
-    })?;
+    view.walk::<BeadRow>(
+        Scan::new(&index::BEADS_READY, vec![text(BeadKind::Issue.as_str()), Value::Int(0)], 0),
+        |row| {
+            let fits = is_ready(&row, now) && !row.slung && rig.is_none_or(|rig| row.rig.as_ref() == Some(rig));
+            if fits {
+                best = Some(row);
+            }
+            Ok(!fits)
+        },
+    )?;
     Ok(best)
 }
 

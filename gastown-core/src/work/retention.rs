@@ -6,8 +6,9 @@ use sha2::{Digest as _, Sha256};
 use super::txn::ScopedTxn;
 use super::view::{View, text};
 use crate::model::{
-    BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, ConvoyRow, DependencyRow, EffectId, EffectRow, EffectState,
-    Error, Key, LabelRow, MergeRequestRow, Result, Row, SessionRow, SessionState, Stored, Timestamp,
+    BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyRow, DependencyRow, EffectId, EffectRow,
+    EffectState, Error, Key, LabelRow, MergeRequestRow, ReservationRow, Result, Row, SessionRow, SessionState, Stored,
+    Timestamp,
 };
 use crate::store::{Scan, index};
 
@@ -157,17 +158,21 @@ fn rows_of(view: View<'_>, bead: &BeadId) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A bead's columns, texts, labels and edges.
+/// A bead's columns, texts, labels, comments, reservations and edges.
 fn own_rows(view: View<'_>, bead: &BeadId) -> Result<Vec<Row>> {
     let row: Option<BeadRow> = view.find(&Key::bead(bead))?;
     let texts: Option<BeadTextRow> = view.find(&Key::bead_text(bead))?;
     let labels: Vec<LabelRow> = view.all(Scan::new(&index::LABELS, vec![text(bead)], 0))?;
+    let comments: Vec<CommentRow> = view.all(Scan::new(&index::COMMENTS, vec![text(bead)], 0))?;
+    let reservations: Vec<ReservationRow> = view.all(Scan::new(&index::RESERVATIONS, vec![text(bead)], 0))?;
     let edges = edges_of(view, bead)?;
     Ok(row
         .map(Stored::into_row)
         .into_iter()
         .chain(texts.map(Stored::into_row))
         .chain(labels.into_iter().map(Stored::into_row))
+        .chain(comments.into_iter().map(Stored::into_row))
+        .chain(reservations.into_iter().map(Stored::into_row))
         .chain(edges.into_iter().map(Stored::into_row))
         .collect())
 }

@@ -109,6 +109,8 @@ impl<'a> View<'a> {
             Row::Bead(bead) => Ok(bead.rig.as_ref() == Some(rig)),
             Row::BeadText(text) => self.sees_bead(&text.id, rig),
             Row::Label(label) => self.sees_bead(&label.bead, rig),
+            Row::Comment(comment) => self.sees_bead(&comment.bead, rig),
+            Row::Reservation(reservation) => Ok(reservation.rig == *rig),
             Row::Delivery(delivery) => self.sees_bead(&delivery.message, rig),
             Row::Dependency(edge) => Ok(self.sees_bead(&edge.bead, rig)? && self.sees_bead(&edge.on_bead, rig)?),
             Row::Agent(agent) => Ok(agent.rig.as_ref() == Some(rig)),
@@ -119,7 +121,7 @@ impl<'a> View<'a> {
             Row::Setting(setting) => Ok(setting.scope == "town" || setting.scope == format!("rig:{rig}")),
             Row::Idempotency(answer) => Ok(answer.principal == self.scope.principal()),
             Row::Town(_) => Ok(true),
-            Row::Effect(_) | Row::Leader(_) => Ok(false),
+            Row::Effect(_) | Row::Leader(_) | Row::Tombstone(_) | Row::Foreign(_) => Ok(false),
         }
     }
 

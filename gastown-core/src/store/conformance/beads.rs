@@ -15,7 +15,7 @@ fn put(bench: &mut Bench, beads: impl IntoIterator<Item = BeadRow>) {
 }
 
 fn ready(bench: &mut Bench) -> Vec<String> {
-    bench.read(|reader| names(&all(reader, &BEADS_READY, &[text("issue")])))
+    bench.read(|reader| names(&all(reader, &BEADS_READY, &super::kit::ready())))
 }
 
 pub(crate) fn an_empty_town_has_nothing(site: &Site) {

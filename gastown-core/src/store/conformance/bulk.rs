@@ -14,7 +14,7 @@ pub(crate) fn ten_thousand_rows_are_one_transaction(site: &Site) {
     put_all(&mut *txn, &rows);
     assert_eq!(reader.read(&town()).unwrap().count(&Scan::new(&BEADS, vec![], 1)).unwrap(), 0);
     txn.commit().unwrap();
-    for (index, prefix) in [(&BEADS, vec![]), (&BEADS_READY, vec![text("issue")])] {
+    for (index, prefix) in [(&BEADS, vec![]), (&BEADS_READY, super::kit::ready())] {
         assert_eq!(bench.read(|reader| reader.count(&Scan::new(index, prefix.clone(), 1)).unwrap()), 10_000);
         assert!(bench.read(|reader| all(reader, index, &prefix)) == rows);
     }
@@ -69,7 +69,7 @@ pub(crate) fn fifty_towns_keep_to_themselves(site: &Site) {
             let beads = all(reader, &BEADS, &[]);
             assert_eq!((beads.len(), reader.head().unwrap().seq), (number % 7 + 1, number as u64 + 1), "{town}");
             assert!(beads.iter().all(|row| matches!(row, Row::Bead(bead) if bead.title == format!("of {town}"))));
-            assert_eq!(reader.count(&Scan::new(&BEADS_READY, vec![text("issue")], 1)).unwrap(), beads.len() as u64);
+            assert_eq!(reader.count(&Scan::new(&BEADS_READY, super::kit::ready(), 1)).unwrap(), beads.len() as u64);
             assert_eq!(reader.events(0, 100).unwrap().len(), number + 1);
         });
     }
@@ -121,7 +121,7 @@ pub(crate) fn a_count_of_every_part_is_the_count_of_the_whole(site: &Site) {
             txn.put(&Row::Bead(BeadRow { priority: number % 5, ..issue(&format!("gt-{number:03}")) })).unwrap();
         }
     });
-    let whole = Scan::new(&BEADS_READY, vec![text("issue")], 1);
+    let whole = Scan::new(&BEADS_READY, super::kit::ready(), 1);
     bench.read(|reader| {
         assert_eq!(reader.count(&whole).unwrap(), 300);
         let mut left = 300;

@@ -22,6 +22,10 @@ macro_rules! __store_cases {
             rows_of_setting_round_trip
             rows_of_leader_round_trip
             rows_of_idempotency_round_trip
+            rows_of_comment_round_trip
+            rows_of_tombstone_round_trip
+            rows_of_foreign_record_round_trip
+            rows_of_reservation_round_trip
             towns_do_not_see_each_other
             kinds_with_equal_keys_are_apart
             a_text_of_a_megabyte_is_kept
@@ -55,12 +59,15 @@ macro_rules! __store_cases {
             scans_of_beads_by_kind
             scans_of_beads_by_status
             scans_of_beads_ready
+            scans_of_beads_ready_by_rig
+            scans_of_beads_ready_by_age
             scans_of_beads_slung
             scans_of_beads_dirty
             scans_of_beads_due
             scans_of_beads_by_parent
             scans_of_beads_by_convoy
             scans_of_beads_by_assignee
+            scans_of_beads_by_external_ref
             scans_of_bead_texts
             scans_of_labels_all
             scans_of_labels
@@ -95,6 +102,13 @@ macro_rules! __store_cases {
             scans_of_settings_all
             scans_of_leaders
             scans_of_settings
+            scans_of_comments_all
+            scans_of_comments
+            scans_of_tombstones
+            scans_of_foreign_records
+            scans_of_reservations_all
+            scans_of_reservations
+            scans_of_reservations_by_rig
             pages_give_every_row_once_while_rows_change
             a_position_of_a_row_that_is_gone_still_holds
             text_is_ordered_by_its_bytes

@@ -62,7 +62,7 @@ fn check(bench: &mut Bench, claimed: &[(String, Vec<String>)]) {
     }
     assert_eq!(seen.len(), BEADS, "every bead was claimed");
     assert_eq!(bench.head().seq, BEADS as u64, "a claim that was refused left no entry");
-    let ready = Scan::new(&BEADS_READY, vec![super::kit::text("issue")], 10);
+    let ready = Scan::new(&BEADS_READY, super::kit::ready(), 10);
     assert_eq!(bench.read(|reader| reader.scan(&ready).unwrap()), []);
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn a_bead_that_is_given_back_can_be_claimed_again(site: &Site) {
             bead.status = BeadStatus::Open;
             txn.put(&Row::Bead(bead)).unwrap();
         });
-        let ready = Scan::new(&BEADS_READY, vec![super::kit::text("issue")], 10);
+        let ready = Scan::new(&BEADS_READY, super::kit::ready(), 10);
         assert_eq!(bench.read(|reader| reader.scan(&ready).unwrap()).len(), 1);
     }
     assert_eq!(bench.read(|reader| bead_of(reader, "gt-1")).version, 4);

@@ -14,6 +14,8 @@ fn edge(bead: &str, on: &str, kind: DependencyKind) -> DependencyRow {
         counted: kind.is_blocking(),
         created_by: "tess".into(),
         created_at: at(1),
+        gate: None,
+        extra: None,
     }
 }
 
@@ -82,10 +84,10 @@ pub(crate) fn edges_of_two_beads_are_ordered_by_kind(site: &Site) {
     bench.write(|txn| put_all(txn, &edges));
     kinds.sort_unstable();
     for (index, bead) in [(&DEPENDENCIES, "gt-2"), (&DEPENDENTS, "gt-1")] {
-        let found: Vec<_> = bench
+        let found: Vec<String> = bench
             .read(|reader| all(reader, index, &[text(bead)]))
             .into_iter()
-            .map(|row| if let Row::Dependency(edge) = row { edge.kind.as_str() } else { "" })
+            .map(|row| if let Row::Dependency(edge) = row { edge.kind.to_string() } else { String::new() })
             .collect();
         assert_eq!(found, kinds, "{}", index.name);
     }

@@ -108,6 +108,11 @@ pub(super) fn text(words: impl Into<String>) -> Value {
     Value::Text(words.into())
 }
 
+/// The prefix of issues that are ready and not ephemeral.
+pub(super) fn ready() -> Vec<Value> {
+    vec![text("issue"), Value::Int(0)]
+}
+
 pub(super) fn id(words: &str) -> BeadId {
     BeadId::new(words).unwrap()
 }
@@ -150,6 +155,17 @@ pub(super) fn issue(words: &str) -> BeadRow {
         closed_at: None,
         source_status: None,
         extra: None,
+        labels: Vec::new(),
+        owner: None,
+        spec_id: None,
+        close_reason: None,
+        started_at: None,
+        pinned: false,
+        ephemeral: false,
+        template: false,
+        rank: 0,
+        parts: 0,
+        open_parts: 0,
     }
 }
 

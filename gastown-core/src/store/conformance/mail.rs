@@ -218,6 +218,8 @@ pub(crate) fn a_reply_is_in_the_thread_of_what_it_answers(site: &Site) {
         counted: false,
         created_by: "nux".into(),
         created_at: at(1),
+        gate: None,
+        extra: None,
     });
     bench.write(|txn| txn.put(&replies_to).unwrap());
     assert_eq!(thread_of(&mut bench, "gt-m5"), ["gt-m5", "gt-m4", "gt-m1"], "oldest first");

@@ -147,7 +147,7 @@ pub(crate) fn pages_pass_over_equal_values_once(site: &Site) {
         .collect();
     bench.write(|txn| put_all(txn, &rows));
     for limit in [1, 3, 10, 20] {
-        assert!(pages(&mut bench, &BEADS_READY, &[text("issue")], limit, unchanged) == rows, "by {limit}");
+        assert!(pages(&mut bench, &BEADS_READY, &super::kit::ready(), limit, unchanged) == rows, "by {limit}");
     }
 }
 
@@ -199,7 +199,7 @@ pub(crate) fn rows_that_stay_are_met_once_whatever_others_do(site: &Site) {
     let mut draw = Draw::new(111);
     // Every third stays; the others come and go between the pages.
     fill(&mut bench, 0..150);
-    for (index, prefix) in [(&BEADS, vec![]), (&BEADS_READY, vec![text("issue")])] {
+    for (index, prefix) in [(&BEADS, vec![]), (&BEADS_READY, super::kit::ready())] {
         let read = names(&pages(&mut bench, index, &prefix, 9, |bench, _| {
             bench.write(|txn| {
                 for _ in 0..20 {

@@ -72,6 +72,10 @@ kinds! {
     rows_of_setting_round_trip = Setting;
     rows_of_leader_round_trip = Leader;
     rows_of_idempotency_round_trip = Idempotency;
+    rows_of_comment_round_trip = Comment;
+    rows_of_tombstone_round_trip = Tombstone;
+    rows_of_foreign_record_round_trip = Foreign;
+    rows_of_reservation_round_trip = Reservation;
 }
 
 pub(crate) fn towns_do_not_see_each_other(site: &Site) {

@@ -2,10 +2,11 @@
 
 use crate::model::value::Value;
 use crate::model::{
-    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, ConvoyMode, ConvoyRow,
-    ConvoyState, DeliveryRow, DeliveryState, DependencyKind, DependencyRow, EffectId, EffectRow, EffectState, Event,
-    FailurePolicy, Head, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Oid, ReviewState, RigName, RigRow,
-    RigState, Role, Row, RowKind, SessionExit, SessionId, SessionRow, SessionState, SettingRow, Timestamp, TownRow,
+    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyMode,
+    ConvoyRow, ConvoyState, DeliveryRow, DeliveryState, DependencyKind, DependencyRow, EffectId, EffectRow,
+    EffectState, Event, FailurePolicy, ForeignRow, Head, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Oid,
+    ReservationRow, ReviewState, RigName, RigRow, RigState, Role, Row, RowKind, SessionExit, SessionId, SessionRow,
+    SessionState, SettingRow, Timestamp, TombstoneRow, TownRow, WaitGate,
 };
 
 /// A stream of numbers that a seed determines (xorshift).
@@ -87,7 +88,7 @@ impl Draw {
 /// A row of this kind, of the town `town`.
 pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
     match kind {
-        RowKind::Town => Row::Town(TownRow { id: town.clone(), created_at: draw.at() }),
+        RowKind::Town => Row::Town(TownRow { id: town.clone(), created_at: draw.at(), data_schema: draw.int() }),
         RowKind::Rig => Row::Rig(RigRow {
             name: draw.rig(),
             prefix: draw.text(),
@@ -112,6 +113,32 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
             counted: draw.flag(),
             created_by: draw.text(),
             created_at: draw.at(),
+            gate: draw.maybe(|draw| draw.of(WaitGate::ALL)),
+            extra: draw.maybe(Draw::json),
+        }),
+        RowKind::Comment => Row::Comment(CommentRow {
+            bead: draw.bead(),
+            id: draw.text(),
+            author: draw.text(),
+            text: draw.text(),
+            created_at: draw.at(),
+            extra: draw.maybe(Draw::json),
+        }),
+        RowKind::Tombstone => Row::Tombstone(TombstoneRow {
+            id: draw.bead(),
+            deleted_at: draw.at(),
+            deleted_by: draw.text(),
+            reason: draw.maybe(Draw::text),
+            record: draw.maybe(Draw::json),
+        }),
+        RowKind::Foreign => Row::Foreign(ForeignRow { source: draw.text(), name: draw.text(), data: draw.json() }),
+        RowKind::Reservation => Row::Reservation(ReservationRow {
+            bead: draw.bead(),
+            pattern: draw.text(),
+            rig: draw.rig(),
+            created_by: draw.text(),
+            created_at: draw.at(),
+            expires_at: draw.at(),
         }),
         RowKind::Agent => Row::Agent(AgentRow {
             id: draw.bead(),
@@ -210,6 +237,15 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
     }
 }
 
+/// The row as a table without some of its columns keeps it.
+pub fn kept_of(row: &Row, has: impl Fn(&str) -> bool) -> Row {
+    let kind = row.kind();
+    let columns = kind.columns().iter().zip(row.to_values());
+    let values: Vec<_> =
+        columns.map(|(column, value)| if has(column.name) { value } else { column.resting() }).collect();
+    kind.decode(&values).expect("a column may hold what it rests at")
+}
+
 /// A bead.
 pub fn bead(draw: &mut Draw) -> BeadRow {
     BeadRow {
@@ -248,6 +284,17 @@ pub fn bead(draw: &mut Draw) -> BeadRow {
         closed_at: draw.maybe(Draw::at),
         source_status: draw.maybe(Draw::text),
         extra: draw.maybe(Draw::json),
+        labels: if draw.flag() { Vec::new() } else { vec![draw.text(), draw.text()] },
+        owner: draw.maybe(Draw::text),
+        spec_id: draw.maybe(Draw::text),
+        close_reason: draw.maybe(Draw::text),
+        started_at: draw.maybe(Draw::at),
+        pinned: draw.of(&[false, false, true]),
+        ephemeral: draw.flag(),
+        template: draw.of(&[false, false, true]),
+        rank: draw.int(),
+        parts: draw.int(),
+        open_parts: draw.int(),
     }
 }
 

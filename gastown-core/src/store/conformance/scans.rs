@@ -111,12 +111,15 @@ indexes! {
     scans_of_beads_by_kind = BEADS_BY_KIND;
     scans_of_beads_by_status = BEADS_BY_STATUS;
     scans_of_beads_ready = BEADS_READY;
+    scans_of_beads_ready_by_rig = BEADS_READY_BY_RIG;
+    scans_of_beads_ready_by_age = BEADS_READY_BY_AGE;
     scans_of_beads_slung = BEADS_SLUNG;
     scans_of_beads_dirty = BEADS_DIRTY;
     scans_of_beads_due = BEADS_DUE;
     scans_of_beads_by_parent = BEADS_BY_PARENT;
     scans_of_beads_by_convoy = BEADS_BY_CONVOY;
     scans_of_beads_by_assignee = BEADS_BY_ASSIGNEE;
+    scans_of_beads_by_external_ref = BEADS_BY_EXTERNAL_REF;
     scans_of_bead_texts = BEAD_TEXTS;
     scans_of_labels_all = LABELS_ALL;
     scans_of_labels = LABELS;
@@ -151,6 +154,13 @@ indexes! {
     scans_of_settings_all = SETTINGS_ALL;
     scans_of_leaders = LEADERS;
     scans_of_settings = SETTINGS;
+    scans_of_comments_all = COMMENTS_ALL;
+    scans_of_comments = COMMENTS;
+    scans_of_tombstones = TOMBSTONES;
+    scans_of_foreign_records = FOREIGN_RECORDS;
+    scans_of_reservations_all = RESERVATIONS_ALL;
+    scans_of_reservations = RESERVATIONS;
+    scans_of_reservations_by_rig = RESERVATIONS_BY_RIG;
 }
 
 /// Beads with these ids, open and ready.

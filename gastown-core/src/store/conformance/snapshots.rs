@@ -55,7 +55,7 @@ pub(crate) fn what_was_read_is_read_again(site: &Site) {
     let snapshot = bench.reader.read(&town()).unwrap();
     let look = || {
         let row = snapshot.get(&beads[0].key()).unwrap();
-        let ready = all(&*snapshot, &BEADS_READY, &[text("issue")]);
+        let ready = all(&*snapshot, &BEADS_READY, &super::kit::ready());
         (row, ready, snapshot.head().unwrap(), snapshot.count(&Scan::new(&BEADS, vec![], 1)).unwrap())
     };
     let before = look();
@@ -80,7 +80,7 @@ pub(crate) fn a_row_that_came_meanwhile_is_in_no_scan(site: &Site) {
         // Scans that were never made before, as well as those that were.
         for (index, prefix) in [
             (&BEADS, vec![]),
-            (&BEADS_READY, vec![text("issue")]),
+            (&BEADS_READY, super::kit::ready()),
             (&BEADS_BY_STATUS, vec![text("issue"), text("open")]),
         ] {
             assert_eq!(names(&all(&*snapshot, index, &prefix)), ["gt-1", "gt-3"], "{number}");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::model::{Event, Row, RowKind};
+use crate::model::{Event, Row};
 use crate::store::Backend;
 
 /// One database that is empty at first, for one case.
@@ -45,7 +45,8 @@ pub trait Subject: Send + Sync {
         None
     }
 
-    /// A database of each earlier schema, with as many of these rows as it has tables for and with these events.
+    /// A database of each earlier schema, with as much of these rows as it has tables and columns for and with these
+    /// events.
     fn older(&self, rows: &[Row], events: &[Event]) -> Vec<Older> {
         let _ = (rows, events);
         Vec::new()
@@ -67,8 +68,8 @@ pub enum Planted {
 pub struct Older {
     /// The version of its schema.
     pub schema: u32,
-    /// The kinds of rows that it has tables for.
-    pub kinds: Vec<RowKind>,
+    /// The rows that are in it, as they are read now: columns that it had not are [at rest](crate::model::record::Column::resting).
+    pub rows: Vec<Row>,
     /// An instance on it.
     pub backend: Arc<dyn Backend>,
 }

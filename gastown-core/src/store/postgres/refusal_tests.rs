@@ -176,7 +176,7 @@ fn every_older_schema_is_migrated_with_its_rows_and_journal() {
         beads.sort_by_key(crate::model::Row::key);
         beads.dedup_by_key(|row| row.key());
         let first = sample::event(&crate::model::Head::default(), beads.first(), &mut draw);
-        let backend = older(have, &beads, std::slice::from_ref(&first));
+        let (backend, beads) = older(have, &beads, std::slice::from_ref(&first));
         // Several come at once, a reader among them.
         std::thread::scope(|scope| {
             for access in [Access::Read, Access::Write, Access::Read] {
