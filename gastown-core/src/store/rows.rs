@@ -103,6 +103,7 @@ impl Rows {
         }
     }
 
+    #[cfg(any(feature = "sqlite", test))]
     pub(super) fn get(&mut self, key: &Key) -> Option<&Row> {
         self.single.get(key).and_then(Option::as_ref)
     }

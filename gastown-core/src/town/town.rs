@@ -69,11 +69,16 @@ const NAMED_MAX: usize = 10;
 async fn refuse_another(store: &Store) -> Result<()> {
     let id = store.town().clone();
     let key = Key::town(&id);
-    if store.read(move |reader| Ok(reader.get(&key)?.is_some())).await? {
+    let is_there = || {
+        let key = key.clone();
+        store.read(move |reader| Ok(reader.get(&key)?.is_some()))
+    };
+    if is_there().await? {
         return Ok(());
     }
     let there = store.towns(NAMED_MAX).await?.unwrap_or_default();
-    if there.is_empty() {
+    // Another process may have founded this very town meanwhile.
+    if there.is_empty() || is_there().await? {
         return Ok(());
     }
     let names = there.iter().map(TownId::as_str).collect::<Vec<_>>().join(", ");

@@ -5,7 +5,6 @@ use std::io::{BufReader, Seek as _};
 use std::path::Path;
 
 use super::backup::{DATABASE, FORMAT, LINES, MANIFEST, Manifest, OUTPUT};
-#[cfg(feature = "sqlite")]
 use super::durable::{self, unwritable};
 use super::{archive, blocking};
 use crate::model::{Error, Result, TownId};
