@@ -5,6 +5,7 @@ use std::path::PathBuf;
 /// How a benchmark is run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Options {
     /// A few turns of a few operations: shows that it works, measures nothing.
     pub quick: bool,
