@@ -37,6 +37,8 @@ pub use contract::{
 pub use memory::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;
+#[cfg(all(test, feature = "sqlite"))]
+pub(crate) use sqlite::make_older;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};
 pub use store::{Store, StoreOptions};

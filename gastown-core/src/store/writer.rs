@@ -343,6 +343,7 @@ impl Writer {
             match ran {
                 Ran::All(results) => break results,
                 Ran::Alone(error) => {
+                    self.quarantine.collect(txn.as_reader());
                     drop(txn);
                     for job in batch.drain(..) {
                         job.fail(error.clone());

@@ -13,10 +13,13 @@ mod model_test;
 mod operation;
 mod options;
 mod output;
+mod paths;
 mod replay;
 mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
+#[cfg(test)]
+mod upgrade_test;
 mod upkeep;
 mod watch;
 

@@ -45,6 +45,7 @@ enum Defect {
     WatchTellsOfAnother,
     TownsAreNotTold,
     GuessesStand,
+    UnreadableIsForgotten,
 }
 
 use Defect::*;
@@ -92,6 +93,7 @@ const FOUND: &[(Defect, &[&str])] = &[
     (WatchTellsOfAnother, &["a_watch_tells_where_the_journal_of_a_town_ends"]),
     (TownsAreNotTold, &["a_database_names_its_towns"]),
     (GuessesStand, &["commands_at_once_rest_on_what_is_there"]),
+    (UnreadableIsForgotten, &["a_wanted_row_that_cannot_be_read_is_told"]),
 ];
 
 #[test]
@@ -317,7 +319,11 @@ impl Reader for View<'_> {
         if self.defect == SnapshotsMove {
             return self.again.look(|reader| reader.get(&key));
         }
-        self.inner.get(&key)
+        let found = self.inner.get(&key);
+        if self.defect == UnreadableIsForgotten {
+            self.inner.unreadable();
+        }
+        found
     }
     fn scan(&self, asked: &Scan) -> Result<Vec<Row>> {
         if self.defect == SnapshotsMove {

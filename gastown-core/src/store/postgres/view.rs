@@ -242,7 +242,7 @@ impl Reader for View<'_> {
         }
         let step = Step::new(&*sql::statements(key.kind).get, sql::key(self.town.as_str(), key));
         let row = match self.ask(About::Row(key), step)?.first() {
-            Some(row) => Some(decode(key.kind, row, 0).map_err(Unreadable::into_error)?),
+            Some(row) => Some(decode(key.kind, row, 0).map_err(|row| self.unreadable.wanted(row))?),
             None => None,
         };
         if let Some(rows) = self.rows {
