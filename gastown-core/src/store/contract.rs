@@ -138,6 +138,17 @@ pub trait Connection: Send {
     /// - A reader's connection refuses it with `store_access` ([`Internal`](crate::ErrorKind::Internal)).
     fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>>;
 
+    /// Names the towns of the database in the order of their names, the first `limit` of them; none where the backend
+    /// cannot tell.
+    ///
+    /// # Contract
+    /// A town is there once its row ([`RowKind::Town`](crate::model::RowKind::Town)) was committed. It waits for no
+    /// writer.
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        let _ = limit;
+        Ok(None)
+    }
+
     /// Says how the database is kept.
     fn describe(&mut self) -> Result<Description> {
         Ok(Description::default())
@@ -432,6 +443,24 @@ pub trait Txn: Reader {
     /// call's. What was carried out by a flush cannot fail later, except with the whole transaction.
     fn flush(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    /// From now on a read may be answered by what is likely, where the truth would have to be waited for.
+    ///
+    /// # Contract
+    /// The store asks it at the beginning of a batch, and [`Txn::confirm`] before anything of the batch is answered,
+    /// committed or taken for an error. A backend that guesses nothing, which is the default, has nothing to do.
+    fn guess(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends the guessing, and says whether every answer since [`Txn::guess`] was true.
+    ///
+    /// # Contract
+    /// Where it says no, everything since then is undone, rows and journal, and the store runs the batch again, at last
+    /// without guesses. Each time the backend knows more: it does not guess wrong about the same row again.
+    fn confirm(&mut self) -> Result<bool> {
+        Ok(true)
     }
 
     /// The error that ended the transaction before its time, where one did: it can only be rolled back, whole or to its

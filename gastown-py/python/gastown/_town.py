@@ -131,7 +131,9 @@ class Opening:
 class OpenOptions(TypedDict, total=False):
     """How a town is opened.
 
-    - `id`: the town's name.
+    - `id`: the town's name; `town` where it is left out.
+    - `create`: whether it is made also where the database holds other towns; without it only the first town of a
+      database is, and a name that is none of them is `town_missing`.
     - `store`: `sqlite` (also when left out) keeps the town in its folder, `memory` in this process alone, the
       `postgres://` URL of a database in a schema that any number of processes may share.
     - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
@@ -143,6 +145,7 @@ class OpenOptions(TypedDict, total=False):
     """
 
     id: str | None
+    create: bool | None
     store: str | None
     durability: Durability | None
     seed: int | None
@@ -152,7 +155,7 @@ class OpenOptions(TypedDict, total=False):
 
 
 def open(dir: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> Opening:
-    """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`."""
+    """Opens the town in the folder `dir`, making it where the database holds none. Nothing runs until `start`."""
     return _opening(dir, {}, options)
 
 

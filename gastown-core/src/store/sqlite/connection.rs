@@ -9,12 +9,12 @@ use rusqlite::types::ValueRef;
 
 use super::changes;
 use super::error::{of_sqlite, of_statement};
-use super::rows::Rows;
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
 use super::upkeep;
 use crate::model::value::{Cell, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
+use crate::store::rows::Rows;
 use crate::store::{
     Access, Connection, Description, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order, check_truncation,
     check_values,
@@ -75,6 +75,10 @@ impl Connection for SqliteConnection {
         view.head = RefCell::new(self.rows.borrow_mut().begin(town, version));
         view.rows = Some(&self.rows);
         Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
+    }
+
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        upkeep::towns(&self.db, limit).map(Some)
     }
 
     fn describe(&mut self) -> Result<Description> {
