@@ -13,9 +13,13 @@ const ALONE = {
   ChildrenOf: 'id',
   Claim: 'by',
   CloseBead: 'id',
+  CommentsOf: 'bead',
+  DeleteBead: 'id',
   NewBead: 'title',
   OutputQuery: 'session',
   RegisterAgent: 'name',
+  ReleaseBead: 'id',
+  ReopenBead: 'id',
   RigRef: 'name',
   SessionRef: 'id',
   Sling: 'bead',
@@ -56,8 +60,8 @@ class Town extends Handle {
   }
 
   static async open(dir, { clock, ...options } = {}) {
-    const given = toNative({ beside: join(__dirname, 'bin'), ...options })
-    return new Town(await settle(translating(() => native.open(dir, given, clock))))
+    const beside = join(__dirname, 'bin')
+    return new Town(await settle(translating(() => native.open(dir, toNative(options), clock, beside))))
   }
 
   static restore(source, dir, options = {}) {

@@ -13,6 +13,7 @@ pub(crate) mod executor;
 pub mod failpoint;
 #[cfg(feature = "git")]
 pub mod git;
+pub mod interchange;
 pub mod model;
 pub mod runtime;
 pub mod store;
@@ -27,12 +28,15 @@ pub use town::{
     WriteTo, operations,
 };
 pub use work::{
-    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadNode, BeadPage, BeadPatch, BeadRef,
-    BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead, Configure, Convoy, ConvoyList, Edges,
-    Epic, EpicPage, EventPage, EventsSince, Explanation, GraphFilter, Link, LooseEdge, LoosePage, LooseReason, NewBead,
-    NewSettings, NodePage, Plan, PlanOf, PlannedBead, Progress, Reason, ReasonKind, RegisterAgent, Review,
-    ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter, SessionList, SessionOutput,
-    SessionRef, Setting, Sling, SlingConvoy, Task, Tree, TreeNode, TreeOf, Unblocks, WaitReason,
+    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadNode, BeadPage, BeadPatch,
+    BeadRef, BeadSummary, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment,
+    CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, DeleteBead, Deleted, Edges, Epic, EpicPage,
+    EventPage, EventsSince, Explanation, GraphFilter, Heartbeat, KeyedBead, KeyedLink, Lease, Link, ListSort,
+    LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads, MoveBead, NewBead, NewBeads, NewId, NewSettings, NodePage,
+    Patch, Plan, PlanOf, PlannedBead, Progress, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead,
+    RenameBead, Renamed, ReopenBead, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session,
+    SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, Task, Tree, TreeNode, TreeOf,
+    Unblocks, WaitReason,
 };
 
 /// The README's program, compiled.

@@ -45,7 +45,7 @@ test('a file that is no town is refused and left alone', async (t) => {
 test('a folder that cannot be made is refused', async (t) => {
   const path = join(folder(t), 'file')
   writeFileSync(path, '')
-  await assert.rejects(open(join(path, 'town')), { code: 'town_folder', facts: { path: join(path, 'town') } })
+  await assert.rejects(open(join(path, 'town')), { code: 'folder_missing', facts: { path: join(path, 'town') } })
 })
 
 test('a wrong option is a typed error', async (t) => {

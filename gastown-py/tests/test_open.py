@@ -57,10 +57,24 @@ async def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
 
 async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(gastown.UnavailableError) as caught:
+    with pytest.raises(gastown.NotFoundError) as caught:
         await gastown.open(tmp_path / "file" / "town")
-    assert caught.value.code == "town_folder"
+    assert caught.value.code == "folder_missing"
     assert caught.value.facts["path"] == str(tmp_path / "file" / "town")
+    for path in ("", "a\0b"):
+        with pytest.raises(gastown.InvalidError) as malformed:
+            await gastown.open(path)
+        assert malformed.value.code == "path_malformed"
+        with pytest.raises(gastown.InvalidError) as malformed:
+            await gastown.restore(path, tmp_path / "town")
+        assert malformed.value.code == "path_malformed"
+
+
+async def test_an_unknown_option_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(gastown.InvalidError) as caught:
+        await gastown.open(tmp_path, colour="red")  # type: ignore[call-arg]
+    assert caught.value.code == "input_malformed"
+    assert "colour" in str(caught.value) and "durability" in str(caught.value) and "beside" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

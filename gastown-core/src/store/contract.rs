@@ -293,7 +293,8 @@ pub trait Reader {
     ///
     /// # Contract
     /// None where no such row is in this town. A row that is there and cannot be read as its kind is the error of
-    /// [`Unreadable::into_error`]. Keys are equal by their bytes: case and normal form make two.
+    /// [`Unreadable::into_error`], and is told by [`Reader::unreadable`]. Keys are equal by their bytes: case and normal
+    /// form make two.
     fn get(&self, key: &Key) -> Result<Option<Row>>;
 
     /// Rows of one index, in its order.
@@ -310,7 +311,8 @@ pub trait Reader {
     ///   [`Reader::unreadable`].
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>>;
 
-    /// Tells which rows the scans of this reader left out because they cannot be read, and forgets them.
+    /// Tells which rows this reader met and could not read, those that scans left out and those that were wanted by
+    /// their key, and forgets them.
     ///
     /// # Contract
     /// Each once, at most [`UNREADABLE_MAX`]; [`UnreadableRows`] does that.
@@ -500,6 +502,12 @@ impl UnreadableRows {
         if rows.len() < UNREADABLE_MAX && !rows.iter().any(|known| known.key == row.key) {
             rows.push(row);
         }
+    }
+
+    /// Remembers one that was wanted by its key; the error of [`Reader::get`].
+    pub fn wanted(&self, row: Unreadable) -> Error {
+        self.note(row.clone());
+        row.into_error()
     }
 
     /// What [`Reader::unreadable`] answers.

@@ -348,9 +348,9 @@ impl State {
         ))
     }
 
-    fn get(&self, key: &Key) -> Result<Option<Row>> {
+    fn get(&self, key: &Key, unreadable: &UnreadableRows) -> Result<Option<Row>> {
         debug_assert_eq!(key.values.len(), key.kind.key_len(), "a key has a value for each key column");
-        self.rows.get(key).map(|held| held.row().map_err(Unreadable::into_error)).transpose()
+        self.rows.get(key).map(|held| held.row().map_err(|row| unreadable.wanted(row))).transpose()
     }
 
     fn scan(&self, scan: &Scan, unreadable: &UnreadableRows) -> Result<Vec<Row>> {
@@ -382,7 +382,7 @@ macro_rules! reads_state {
     ($name:ident, $self:ident => $state:expr) => {
         impl Reader for $name {
             fn get(&$self, key: &Key) -> Result<Option<Row>> {
-                $state.get(key)
+                $state.get(key, &$self.unreadable)
             }
             fn scan(&$self, scan: &Scan) -> Result<Vec<Row>> {
                 $state.scan(scan, &$self.unreadable)

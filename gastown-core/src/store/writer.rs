@@ -346,6 +346,7 @@ impl Writer {
             match outcome {
                 Ok(Ok(())) => results.push(Some(Ok(()))),
                 Ok(Err(error)) if alone => {
+                    self.quarantine.collect(txn.as_reader());
                     drop(txn);
                     for job in batch.drain(..) {
                         job.fail(error.clone());

@@ -13,6 +13,7 @@ mod model_test;
 mod operation;
 mod options;
 mod output;
+mod paths;
 mod replay;
 mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]

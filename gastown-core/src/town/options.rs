@@ -29,7 +29,8 @@ pub struct TownOptions {
     pub restore: Option<PathBuf>,
     /// The `gastown` program, which supervises sessions.
     pub program: Option<PathBuf>,
-    /// Where `program` is left out, the folder to look for it in before the `PATH`.
+    /// Where `program` is left out, the folder to look for it in before the `PATH`; not one of the data.
+    #[serde(skip)]
     pub beside: Option<PathBuf>,
 }
 
@@ -161,6 +162,11 @@ mod tests {
     fn options_are_read_strictly() {
         let options = TownOptions::from_json(json!({ "id": "harbour", "seed": 7 })).unwrap();
         assert_eq!(options, TownOptions { id: Some("harbour".into()), seed: Some(7), ..TownOptions::default() });
+        let error = TownOptions::from_json(json!({ "beside": "/" })).unwrap_err();
+        assert!(
+            !error.to_string()[20..].contains("one of `beside`") && !error.to_string().contains(", `beside`"),
+            "{error}"
+        );
         for wrong in [json!({ "colour": "red" }), json!({ "seed": -1 }), json!("x")] {
             assert_eq!(TownOptions::from_json(wrong).unwrap_err().code(), "input_malformed");
         }

@@ -11,7 +11,7 @@ use crate::work::txn::Ctx;
 use crate::work::upgrade::Upgrade;
 use crate::work::view::View;
 use crate::work::{command, retention};
-use crate::{All, BeadFilter, EventsSince, GraphFilter, Link};
+use crate::{All, EventsSince, GraphFilter, Link, ReadyFilter};
 
 /// The last schema of a file whose rows are of the earlier form.
 const OLDER: usize = 2;
@@ -112,7 +112,7 @@ async fn a_town_of_schema_2_is_brought_to_the_present_form_wherever_that_was_int
         let kinds: Vec<String> = page.events.into_iter().map(|event| event.kind).collect();
         assert_eq!(kinds.iter().filter(|kind| *kind == "town.upgraded").count(), 1);
         assert!(kinds.iter().all(|kind| kind.starts_with("town.")), "{kinds:?}");
-        let ready = beads.ready(BeadFilter { limit: Some(1_000), ..BeadFilter::default() }).await.unwrap().beads;
+        let ready = beads.ready(ReadyFilter { limit: Some(1_000), ..ReadyFilter::default() }).await.unwrap().beads;
         told.push((counts, ready.into_iter().map(|bead| bead.id).collect::<Vec<_>>()));
         drop(town.operator().upkeep().check(All {}).await.unwrap());
         town.close().await.unwrap();

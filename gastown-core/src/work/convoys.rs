@@ -219,7 +219,7 @@ fn check_tasks(tasks: &[Task]) -> Result<Vec<i64>> {
 }
 
 /// One circle through a strongly connected group, closed at its end.
-fn walk_circle(edges: &DiGraph<usize, ()>, group: &[petgraph::graph::NodeIndex]) -> Vec<usize> {
+pub(crate) fn walk_circle(edges: &DiGraph<usize, ()>, group: &[petgraph::graph::NodeIndex]) -> Vec<usize> {
     let mut way = vec![group[0]];
     loop {
         let last = way[way.len() - 1];

@@ -24,7 +24,11 @@ pub(crate) mod upgrade;
 pub(crate) mod view;
 
 pub use agents::{Agent, AgentFilter, AgentList, AgentRef, RegisterAgent};
-pub use beads::{Bead, BeadPatch, BeadRef, CloseBead, NewBead};
+pub use beads::{
+    AddComment, Bead, BeadPatch, BeadRef, BeadSummary, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
+    DeleteBead, Deleted, KeyedBead, KeyedLink, MadeBead, MadeBeads, MoveBead, NewBead, NewBeads, NewId, Patch,
+    RenameBead, Renamed, ReopenBead,
+};
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
 pub use events::{EventPage, EventsSince};
 pub use graph::{
@@ -32,7 +36,7 @@ pub use graph::{
     Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode,
     TreeOf, Unblocks, WaitReason,
 };
-pub use ready::{BeadFilter, BeadPage, Claim};
+pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
 pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef, Sling};

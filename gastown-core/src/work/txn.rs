@@ -73,6 +73,11 @@ impl<'a> ScopedTxn<'a> {
         &self.actor
     }
 
+    /// Where the journal ends, with what this command has appended so far.
+    pub(crate) const fn head_seq(&self) -> u64 {
+        self.head.seq
+    }
+
     pub(crate) fn ids(&mut self) -> &mut Ids {
         &mut self.ids
     }

@@ -139,7 +139,7 @@ class OpenOptions(TypedDict, total=False):
     - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
       without it sessions end with this process.
     - `backend`: where the town is kept instead of the file `town.db` in its folder. What other stores and processes
-      commit to it is looked for every 30 seconds.
+      commit to it is heard where it has a method `changes`, else looked for every 30 seconds.
     """
 
     id: str | None
@@ -163,12 +163,12 @@ def restore(
 
     All of it is compared with what was written before anything is taken.
     """
-    return _opening(dir, {"restore": os.fspath(source)}, options)
+    return _opening(dir, {"restore": os.fsdecode(source)}, options)
 
 
 def _opening(dir: str | os.PathLike[str], more: dict[str, Any], options: OpenOptions) -> Opening:
-    given: dict[str, Any] = {"beside": str(PROGRAM.parent), **more, **options}
+    given: dict[str, Any] = {**more, **options}
     clock, backend = given.pop("clock", None), given.pop("backend", None)
     if given.get("program") is not None:
-        given["program"] = os.fspath(given["program"])
-    return Opening(dir, given, clock, backend)
+        given["program"] = os.fsdecode(given["program"])
+    return Opening(os.fsdecode(dir), given, clock, backend, PROGRAM.parent)

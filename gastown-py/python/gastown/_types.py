@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import NotRequired
 
 AgentState = Literal["idle", "hooked", "paused"]
 BeadKind = Literal[
@@ -29,6 +32,8 @@ DependencyKind = Literal[
 ]
 Durability = Literal["full", "normal"]
 EventFlaw = Literal["malformed", "incomplete"]
+ListSort = Literal["created", "newest", "updated", "priority", "id"]
+ReadySort = Literal["priority", "oldest", "hybrid"]
 FailurePolicy = Literal["block", "skip", "continue"]
 OutputStream = Literal["output", "events"]
 OperationKind = Literal["change", "ask", "outside"]
@@ -124,33 +129,89 @@ class Bead:
     kind: BeadKind
     status: BeadStatus
     resolution: Resolution | None
+    close_reason: str | None
     title: str
-    description: str
-    design: str
-    acceptance: str
-    notes: str
     priority: int
     issue_type: str
     labels: list[str]
     metadata: dict[str, Any]
     rig: str | None
     parent: str | None
+    parts: int
+    open_parts: int
     convoy: str | None
     assignee: str | None
+    owner: str | None
     created_by: str
     external_ref: str | None
+    spec_id: str | None
     defer_until: int | None
     due_at: int | None
     estimate_minutes: int | None
     parked_reason: str | None
     parked_until: int | None
+    pinned: bool
+    ephemeral: bool
+    template: bool
     slung: bool
     blockers: int
+    comments: int
     epoch: int
+    lease_until: int | None
     failures: int
     version: int
     created_at: int
     updated_at: int
+    started_at: int | None
+    closed_at: int | None
+    description: str
+    design: str
+    acceptance: str
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeadSummary:
+    """A bead without its four texts, as lists answer it."""
+
+    id: str
+    kind: BeadKind
+    status: BeadStatus
+    resolution: Resolution | None
+    close_reason: str | None
+    title: str
+    priority: int
+    issue_type: str
+    labels: list[str]
+    metadata: dict[str, Any]
+    rig: str | None
+    parent: str | None
+    parts: int
+    open_parts: int
+    convoy: str | None
+    assignee: str | None
+    owner: str | None
+    created_by: str
+    external_ref: str | None
+    spec_id: str | None
+    defer_until: int | None
+    due_at: int | None
+    estimate_minutes: int | None
+    parked_reason: str | None
+    parked_until: int | None
+    pinned: bool
+    ephemeral: bool
+    template: bool
+    slung: bool
+    blockers: int
+    comments: int
+    epoch: int
+    lease_until: int | None
+    failures: int
+    version: int
+    created_at: int
+    updated_at: int
+    started_at: int | None
     closed_at: int | None
 
 
@@ -158,7 +219,7 @@ class Bead:
 class BeadPage:
     """One page of beads; `cursor` is where the next begins, none at the end."""
 
-    beads: list[Bead]
+    beads: list[BeadSummary]
     cursor: str | None
 
 
@@ -167,6 +228,82 @@ class Changed:
     """Whether a command changed anything; false where it was so already."""
 
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What closing a bead did: `changed` is false where it was closed so already; `unblocked` became ready by it."""
+
+    bead: Bead
+    changed: bool
+    unblocked: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment on a bead."""
+
+    bead: str
+    id: str
+    author: str
+    text: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommentPage:
+    """One page of comments, oldest first; `cursor` is where the next begins, none at the end."""
+
+    comments: list[Comment]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What was deleted, parts before what they were parts of; `unblocked` became ready by it."""
+
+    deleted: list[str]
+    unblocked: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Until when a claim holds."""
+
+    id: str
+    epoch: int
+    lease_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewId:
+    """An old id and the one that replaced it."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBead:
+    """A key of a plan and the bead that was made for it."""
+
+    key: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBeads:
+    """What a plan became, in its order."""
+
+    beads: list[MadeBead]
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A bead with its new id, and every id that changed, its own first."""
+
+    bead: Bead
+    renamed: list[NewId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -683,48 +820,228 @@ class AgentFilter(TypedDict, total=False):
     role: Role | None
 
 
+class AddComment(TypedDict, total=False):
+    """Who says it; the caller where it is left out."""
+
+    author: str | None
+
+
 class BeadFilter(TypedDict, total=False):
     """Which beads to list."""
 
     kind: BeadKind | None
     status: BeadStatus | None
+    statuses: list[BeadStatus]
+    pinned: bool | None
+    ephemeral: bool | None
+    template: bool | None
+    created_after: int | None
+    created_before: int | None
+    updated_after: int | None
+    updated_before: int | None
+    closed_after: int | None
+    closed_before: int | None
+    sort: ListSort | None
     rig: str | None
-    label: str | None
+    priority: int | None
+    priority_max: int | None
+    issue_types: list[str]
+    exclude_types: list[str]
     assignee: str | None
+    unassigned: bool
+    owner: str | None
+    labels: list[str]
+    labels_any: list[str]
+    labels_none: list[str]
+    label_glob: str | None
+    parent: str | None
     convoy: str | None
+    metadata: dict[str, Any] | None
+    has_metadata: list[str]
     limit: int | None
     cursor: str | None
 
 
 class BeadPatch(TypedDict, total=False):
-    """What to change of a bead; what is left out stays."""
+    """What to change of a bead; what is left out stays, none clears."""
 
     expected_version: int | None
-    title: str | None
+    title: str
     description: str | None
     design: str | None
     acceptance: str | None
     notes: str | None
-    priority: int | None
-    issue_type: str | None
+    append_notes: str | None
+    priority: int
+    issue_type: str
+    assignee: str | None
+    owner: str | None
+    external_ref: str | None
+    spec_id: str | None
+    parent: str | None
+    defer_until: int | None
+    due_at: int | None
+    estimate_minutes: int | None
+    parked_reason: str | None
+    parked_until: int | None
+    pinned: bool | None
+    ephemeral: bool | None
+    template: bool | None
+    labels: list[str] | None
     add_labels: list[str]
     remove_labels: list[str]
     metadata: dict[str, Any] | None
 
 
+class ReadyFilter(TypedDict, total=False):
+    """Which of the ready issues."""
+
+    include_ephemeral: bool
+    sort: ReadySort | None
+    rig: str | None
+    priority: int | None
+    priority_max: int | None
+    issue_types: list[str]
+    exclude_types: list[str]
+    assignee: str | None
+    unassigned: bool
+    owner: str | None
+    labels: list[str]
+    labels_any: list[str]
+    labels_none: list[str]
+    label_glob: str | None
+    parent: str | None
+    convoy: str | None
+    metadata: dict[str, Any] | None
+    has_metadata: list[str]
+    limit: int | None
+    cursor: str | None
+
+
 class Claim(TypedDict, total=False):
-    """What to claim: a bead, or the most urgent ready issue, of a rig."""
+    """What to claim: a bead, or the first ready issue of those in `only`."""
 
     id: str | None
-    rig: str | None
     lease_ms: int | None
+    only: ReadyFilter | None
+    expected_version: int | None
 
 
 class CloseBead(TypedDict, total=False):
-    """Why a bead is closed."""
+    """Why a bead is closed, and what must hold."""
 
     resolution: Resolution | None
     reason: str | None
+    duplicate_of: str | None
+    superseded_by: str | None
+    expected_version: int | None
+    expected_epoch: int | None
+    force: bool
+
+
+class CommentsOf(TypedDict, total=False):
+    """Which page of the comments."""
+
+    limit: int | None
+    cursor: str | None
+
+
+class DeleteBead(TypedDict, total=False):
+    """How a bead is taken away."""
+
+    cascade: bool
+    reason: str | None
+    expected_version: int | None
+
+
+class Heartbeat(TypedDict, total=False):
+    """How long the claim holds from now."""
+
+    lease_ms: int | None
+
+
+class MoveBead(TypedDict, total=False):
+    """Where a bead goes; the town where the rig is left out."""
+
+    rig: str | None
+    expected_version: int | None
+
+
+class NewBead(TypedDict, total=False):
+    """More of a new bead."""
+
+    id: str | None
+    replaces_deleted: bool
+    rig: str | None
+    description: str
+    design: str
+    acceptance: str
+    notes: str
+    priority: int
+    issue_type: str
+    labels: list[str]
+    metadata: dict[str, Any]
+    parent: str | None
+    depends_on: list[str]
+    assignee: str | None
+    owner: str | None
+    external_ref: str | None
+    spec_id: str | None
+    defer_until: int | None
+    due_at: int | None
+    estimate_minutes: int | None
+    pinned: bool
+    ephemeral: bool
+    template: bool
+
+
+class NamedBead(NewBead):
+    """A new bead of a plan."""
+
+    title: str
+
+
+class KeyedLink(TypedDict):
+    """One edge of a plan; an end is a key of the plan, or else the id of a bead that is there."""
+
+    bead: str
+    on_bead: str
+    kind: NotRequired[DependencyKind]
+
+
+class KeyedBead(TypedDict):
+    """One bead of a plan; `part_of` is the key of the bead that it is a part of."""
+
+    key: str
+    bead: NamedBead
+    part_of: NotRequired[str | None]
+
+
+class NewBeads(TypedDict, total=False):
+    """More of a plan."""
+
+    links: builtins.list[KeyedLink]
+
+
+class ReleaseBead(TypedDict, total=False):
+    """Who gives a claimed bead back, and of which epoch."""
+
+    by: str | None
+    expected_epoch: int | None
+
+
+class RenameBead(TypedDict, total=False):
+    """Whether the parts follow."""
+
+    parts: bool
+    expected_version: int | None
+
+
+class ReopenBead(TypedDict, total=False):
+    """Why a bead is opened again."""
+
+    reason: str | None
+    expected_version: int | None
 
 
 class Configure(TypedDict, total=False):
@@ -780,26 +1097,6 @@ class PlanOf(TypedDict, total=False):
     estimate_minutes: int | None
     limit: int | None
     cursor: str | None
-
-
-class NewBead(TypedDict, total=False):
-    """More of a new bead."""
-
-    rig: str | None
-    description: str
-    design: str
-    acceptance: str
-    notes: str
-    priority: int
-    issue_type: str
-    labels: list[str]
-    metadata: dict[str, Any]
-    parent: str | None
-    depends_on: list[str]
-    external_ref: str | None
-    defer_until: int | None
-    due_at: int | None
-    estimate_minutes: int | None
 
 
 class OutputQuery(TypedDict, total=False):
@@ -861,4 +1158,5 @@ class Task(_Title, total=False):
     depends_on: list[int]
 
 
+KeyedBeadList = list[KeyedBead]
 Tasks = list[Task]

@@ -131,6 +131,7 @@ macro_rules! __store_cases {
             a_row_that_cannot_be_read_takes_nothing_of_a_limit
             a_row_that_cannot_be_read_is_told_once
             wanting_a_row_that_cannot_be_read_is_an_error
+            a_wanted_row_that_cannot_be_read_is_told
             a_row_that_cannot_be_read_can_be_replaced
             a_row_that_cannot_be_read_can_be_deleted
             columns_that_make_a_row_are_a_row

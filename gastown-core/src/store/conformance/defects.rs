@@ -41,6 +41,7 @@ enum Defect {
     SnapshotsMove,
     WriterReadsTheLast,
     UnreadableStops,
+    UnreadableIsForgotten,
 }
 
 use Defect::*;
@@ -85,6 +86,7 @@ const FOUND: &[(Defect, &[&str])] = &[
     (SnapshotsMove, &["what_was_read_is_read_again", "a_row_that_came_meanwhile_is_in_no_scan"]),
     (WriterReadsTheLast, &["a_transaction_sees_its_own_rows", "pages_inside_a_transaction_see_its_changes"]),
     (UnreadableStops, &["a_row_that_cannot_be_read_stops_no_scan"]),
+    (UnreadableIsForgotten, &["a_wanted_row_that_cannot_be_read_is_told"]),
 ];
 
 #[test]
@@ -268,7 +270,11 @@ impl Reader for View<'_> {
         if self.defect == SnapshotsMove {
             return self.again.look(|reader| reader.get(&key));
         }
-        self.inner.get(&key)
+        let found = self.inner.get(&key);
+        if self.defect == UnreadableIsForgotten {
+            self.inner.unreadable();
+        }
+        found
     }
     fn scan(&self, asked: &Scan) -> Result<Vec<Row>> {
         if self.defect == SnapshotsMove {

@@ -172,7 +172,7 @@ impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         let step = Step::new(&*sql::statements(key.kind).get, sql::key(self.town.as_str(), key));
         match self.ask(step)?.first() {
-            Some(row) => decode(key.kind, row).map(Some).map_err(Unreadable::into_error),
+            Some(row) => decode(key.kind, row).map(Some).map_err(|row| self.unreadable.wanted(row)),
             None => Ok(None),
         }
     }

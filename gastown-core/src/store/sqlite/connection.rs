@@ -180,12 +180,12 @@ impl<'c> View<'c> {
     }
 
     /// Looks up a row in the file.
-    fn read(&self, key: &Key) -> Result<Option<Row>> {
+    fn read(&self, key: &Key) -> Result<Option<Result<Row, Unreadable>>> {
         let text = || &sql::statements(key.kind).get;
         let mut statement = self.bound_to(Which::Get(key.kind), text, sql::key_values(key))?;
         let mut rows = statement.raw_query();
         match rows.next().map_err(|source| self.refused(source))? {
-            Some(row) => decode(key.kind, row)?.map(Some).map_err(Unreadable::into_error),
+            Some(row) => decode(key.kind, row).map(Some),
             None => Ok(None),
         }
     }
@@ -206,7 +206,7 @@ impl<'c> View<'c> {
             return known == row;
         }
         // One that cannot be read is another one.
-        self.get(&key).is_ok_and(|found| found.as_ref() == Some(row))
+        matches!(self.read(&key), Ok(Some(Ok(found))) if found == *row)
     }
 
     /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
@@ -285,7 +285,7 @@ impl Reader for View<'_> {
         if let Some(row) = self.rows.and_then(|rows| rows.borrow_mut().get(key).cloned()) {
             return Ok(Some(row));
         }
-        let row = self.read(key)?;
+        let row = self.read(key)?.transpose().map_err(|row| self.unreadable.wanted(row))?;
         if let (Some(row), Some(rows)) = (&row, self.rows) {
             rows.borrow_mut().keep(key, row);
         }

@@ -8,12 +8,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::event::hex;
 use crate::model::{Error, Result};
+use crate::town::paths;
+pub(super) use crate::town::paths::unwritable;
 
 /// An absolute path where nothing is yet; its folder is there.
 pub(super) fn new_path(path: &Path) -> Result<PathBuf> {
-    let path = std::path::absolute(path).map_err(|source| {
-        Error::invalid("path_malformed", "the path is empty").with("path", path.display()).because(source)
-    })?;
+    let path = paths::absolute(path)?;
     if path.symlink_metadata().is_ok() {
         return Err(
             Error::conflict("path_taken", format!("{} is there already", path.display())).with("path", path.display())
@@ -45,11 +45,7 @@ pub(super) fn copy_file(from: &Path, to: &Path) -> Result<()> {
 
 /// Opens what must be a regular file.
 fn open_file(path: &Path) -> Result<File> {
-    let unreadable = |source: io::Error| {
-        Error::unavailable("file_unreadable", format!("{} cannot be read", path.display()))
-            .with("path", path.display())
-            .because(source)
-    };
+    let unreadable = |source| paths::unreadable(path, source);
     if !path.symlink_metadata().map_err(unreadable)?.is_file() {
         return Err(unreadable(io::Error::other("it is not a regular file")));
     }
@@ -66,31 +62,13 @@ pub(super) fn sum(path: &Path) -> Result<(u64, String)> {
     let mut file = open_file(path)?;
     let (mut hasher, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 18]);
     loop {
-        let read = file.read(&mut buffer).map_err(|source| {
-            Error::unavailable("file_unreadable", format!("{} cannot be read", path.display()))
-                .with("path", path.display())
-                .because(source)
-        })?;
+        let read = file.read(&mut buffer).map_err(|source| paths::unreadable(path, source))?;
         if read == 0 {
             return Ok((bytes, hex(&hasher.finalize())));
         }
         hasher.update(&buffer[..read]);
         bytes += read as u64;
     }
-}
-
-/// Why a path cannot be written.
-pub(super) fn unwritable(path: &Path, source: io::Error) -> Error {
-    let error = match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::exhausted("disk_full", format!("the disk of {} is full", path.display()))
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            Error::forbidden("path_read_only", format!("{} cannot be written here", path.display()))
-        }
-        _ => Error::unavailable("path_unwritable", format!("{} cannot be written", path.display())),
-    };
-    error.with("path", path.display()).because(source)
 }
 
 /// What the names of drafts end with; they begin with a point.

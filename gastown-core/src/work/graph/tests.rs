@@ -13,7 +13,7 @@ use crate::model::{
     FailurePolicy, Key, Oid, Resolution, Result, Row, Scope, Stored, Timestamp, TownId, WaitGate,
 };
 use crate::store::{Access, Backend, Connection, MemoryBackend, Reader, Scan, index};
-use crate::work::beads::{self, BeadRef, CloseBead, NewBead};
+use crate::work::beads::{self, CloseBead, NewBead};
 use crate::work::txn::{Ctx, ScopedTxn};
 use crate::work::view::View;
 use crate::work::{Claim, command, convoys, ready};
@@ -366,10 +366,10 @@ impl History {
             Op::Fail(at) => bench.fail(&id(*at)?),
             Op::Reopen(at) => bench.run(|txn| beads::reopen(txn, &(&id(*at)?).into())).map(drop),
             Op::Claim(at) => {
-                let claim = Claim { id: Some(id(*at)?), rig: None, by: "me".to_owned(), lease_ms: None };
+                let claim = Claim::of(id(*at)?, "me");
                 bench.run(|txn| ready::claim(txn, &claim)).map(drop)
             }
-            Op::Release(at) => bench.run(|txn| ready::release(txn, &BeadRef { id: id(*at)? })).map(drop),
+            Op::Release(at) => bench.run(|txn| ready::release(txn, &id(*at)?.into())).map(drop),
             Op::Reparent(at, parent) => {
                 let parent = parent.map(id).transpose()?;
                 bench.reparent(&id(*at)?, parent.as_ref())
