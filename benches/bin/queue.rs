@@ -18,7 +18,8 @@ fn main() {
         Some("normal") => Durability::Normal,
         _ => panic!("{usage}"),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let town = Town::builder(folder).sqlite_options(options).open().await.expect("a town");
         let beads = town.operator().beads();
@@ -30,7 +31,8 @@ fn main() {
         }
         for _ in 0..count {
             let begun = Instant::now();
-            let bead = beads.claim(Claim { id: None, rig: None, by: "worker".into(), lease_ms: None }).await.expect("a bead");
+            let bead =
+                beads.claim(Claim { id: None, rig: None, by: "worker".into(), lease_ms: None }).await.expect("a bead");
             claim.push(begun.elapsed().as_nanos());
             let begun = Instant::now();
             beads.close(&bead.id).await.expect("it is closed");
