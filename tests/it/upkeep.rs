@@ -11,7 +11,7 @@ use gastown_core::model::{BeadId, RowKind, Stored as _, Timestamp, TownId};
 use gastown_core::store::{Access, Backend, MemoryBackend, SqliteBackend, SqliteOptions};
 use gastown_core::{
     All, Archive, BeadFilter, CloseBead, Configure, ErrorKind, EventsSince, Link, ManualClock, NewBead, NewSettings,
-    OutputQuery, SessionFilter, SlingConvoy, Task, Town,
+    OutputQuery, ReadyFilter, SessionFilter, SlingConvoy, Task, Town,
 };
 use serde_json::json;
 
@@ -718,7 +718,7 @@ async fn a_check_finds_an_index_that_is_gone() {
     let db = rusqlite::Connection::open(dir.path().join("town/town.db")).unwrap();
     db.execute_batch("DROP INDEX beads_ready").unwrap();
     let town = plain(&dir.path().join("town"), &clock()).await;
-    assert_eq!(town.operator().beads().ready(BeadFilter::default()).await.unwrap_err().code(), "schema_altered");
+    assert_eq!(town.operator().beads().ready(ReadyFilter::default()).await.unwrap_err().code(), "schema_altered");
     let findings = town.operator().upkeep().check(All {}).await.unwrap().findings;
     let [finding] = &*findings else { panic!("{findings:?}") };
     assert!(finding.subject == "index beads_ready" && finding.problem.contains("indexes of its schema"), "{finding:?}");
