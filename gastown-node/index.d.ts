@@ -963,7 +963,7 @@ export interface KeyedBead {
 export interface KeyedLink {
   bead: string
   onBead: string
-  kind?: DependencyKind
+  kind?: DependencyKind | (string & {})
 }
 
 /** A claimed bead to give back. */

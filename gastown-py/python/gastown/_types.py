@@ -1006,7 +1006,7 @@ class KeyedLink(TypedDict):
 
     bead: str
     on_bead: str
-    kind: NotRequired[DependencyKind]
+    kind: NotRequired[DependencyKind | str]
 
 
 class KeyedBead(TypedDict):
