@@ -17,6 +17,7 @@ mod memory;
 pub mod postgres;
 mod quarantine;
 mod readers;
+pub mod search;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
@@ -34,6 +35,7 @@ pub use contract::{
 pub use memory::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;
+pub use search::{Search, SearchTerm};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};
 pub use store::{Store, StoreOptions};
