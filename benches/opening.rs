@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use gastown_core::{BeadFilter, Town};
+use gastown_core::{ReadyFilter, Town};
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 
@@ -57,7 +57,7 @@ pub fn once(tokio: &Runtime, dir: &Path) -> Json {
         let open = begun.elapsed();
         let beads = town.operator().beads();
         let begun = Instant::now();
-        let page = beads.ready(BeadFilter::default()).await.expect("it can be read");
+        let page = beads.ready(ReadyFilter::default()).await.expect("it can be read");
         let ready = begun.elapsed();
         let begun = Instant::now();
         beads.get(page.beads[0].id.clone()).await.expect("it can be read");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gastown_core::model::BeadId;
-use gastown_core::{BeadFilter, NewBead, Town};
+use gastown_core::{NewBead, ReadyFilter, Town};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::measure::{Contender, Turn, interleave};
@@ -81,7 +81,7 @@ async fn reads(town: &Town, ids: &[BeadId], count: usize, is_page: bool) -> Turn
     for n in 0..count {
         let begun = std::time::Instant::now();
         if is_page {
-            beads.ready(BeadFilter::default()).await.expect("it can be read");
+            beads.ready(ReadyFilter::default()).await.expect("it can be read");
         } else {
             beads.get(ids[n * 7_919 % ids.len()].clone()).await.expect("it can be read");
         }

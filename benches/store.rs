@@ -305,7 +305,7 @@ async fn ours(town: &Town, verb: Verb, callers: usize, count: usize, beads: &mut
             drive(callers, count, move |n| {
                 let (handle, id) = (handle.clone(), beads[n].clone());
                 async move {
-                    let claim = Claim { id: Some(id), rig: None, by: "tess".to_owned(), lease_ms: None };
+                    let claim = Claim::of(id, "tess");
                     handle.claim(claim).await.expect("a bead is claimed");
                 }
             })

@@ -27,10 +27,13 @@ pub use town::{
     WriteTo, operations,
 };
 pub use work::{
-    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,
-    Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EventPage, EventsSince, Link, NewBead, NewSettings,
-    Progress, RegisterAgent, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter,
-    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, Task,
+    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef,
+    BeadSummary, Changed, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy,
+    ConvoyList, DeleteBead, Deleted, Edges, EventPage, EventsSince, Heartbeat, Lease, Link, ListSort, MoveBead,
+    NewBead, NewBeads, NewId, NewSettings, Patch, PlannedBead, PlannedBeads, PlannedId, PlannedLink, Progress,
+    ReadyFilter, ReadySort, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Review, ReviewFilter,
+    ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter, SessionList, SessionOutput, SessionRef,
+    Setting, Sling, SlingConvoy, Task,
 };
 
 /// The README's program, compiled.

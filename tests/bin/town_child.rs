@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gastown_core::failpoint;
-use gastown_core::model::{RigName, SessionId};
+use gastown_core::model::{BeadStatus, RigName, SessionId};
 use gastown_core::runtime::{self, ContainerRuntime, ProcessOptions, ProcessRuntime, SessionSpec, Supervisor};
-use gastown_core::{Claim, ErrorKind, NewBead, Result, Town};
+use gastown_core::{BeadFilter, Claim, CloseBead, ErrorKind, NewBead, Result, Town};
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Some("host") => host(&args[2..]),
         Some("run") => in_tokio(scenario::run(&args[2..])),
         Some("claim") => in_tokio(claim(&args[2..])),
+        Some("drain") => in_tokio(drain(&args[2..])),
         Some("work") => in_tokio(commands::work(&args[2..])),
         Some("script") => in_tokio(commands::script(&args[2..])),
         Some("claims") => in_tokio(commands::claims(&args[2..])),
@@ -83,10 +84,51 @@ async fn claim(args: &[OsString]) -> Result<()> {
         println!("made {}", bead.id);
     }
     loop {
-        let by = text(1).to_owned();
-        match beads.claim(Claim { id: None, rig: None, by, lease_ms: None }).await {
+        match beads.claim(Claim::next(text(1))).await {
             Ok(bead) => println!("claimed {}", bead.id),
             Err(error) if error.kind() == ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+    }
+    town.close().await
+}
+
+/// `drain <town> <name> <lease>`: claims and closes until every bead is closed; a bead that was claimed for longer
+/// than its lease may be somebody else's by then. Prints what it claimed.
+async fn drain(args: &[OsString]) -> Result<()> {
+    let text = |n: usize| args[n].to_str().expect("UTF-8");
+    let lease: u64 = text(2).parse().expect("a number");
+    let town = Town::builder(Path::new(&args[0])).open().await?;
+    let beads = town.operator().beads();
+    loop {
+        match beads.claim(Claim::next(text(1)).for_ms(lease)).await {
+            Ok(bead) => {
+                println!("claimed {}", bead.id);
+                // A glance elsewhere, in which the shortest lease ends.
+                beads.get(&bead.id).await?;
+                beads.list(BeadFilter { limit: Some(50), ..BeadFilter::default() }).await?;
+                let close = CloseBead {
+                    reason: Some(text(1).to_owned()),
+                    expected_epoch: Some(bead.epoch),
+                    ..CloseBead::from(&bead.id)
+                };
+                match beads.close(close).await {
+                    Ok(_) => {}
+                    Err(error) if error.code() == "epoch_stale" => println!("late {}", bead.id),
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) if error.code() == "nothing_ready" => {
+                // What is in progress is somebody's whose lease may run out.
+                let held = BeadFilter {
+                    statuses: vec![BeadStatus::Open, BeadStatus::InProgress],
+                    limit: Some(1),
+                    ..BeadFilter::default()
+                };
+                if beads.list(held).await?.beads.is_empty() {
+                    break;
+                }
+            }
             Err(error) => return Err(error),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::model::Timestamp;
-use gastown_core::{BeadFilter, Claim, EventsSince, ManualClock, NewBead, Town};
+use gastown_core::{Claim, EventsSince, ManualClock, NewBead, ReadyFilter, Town};
 
 const HOUR: i64 = 3_600_000_000;
 const SECOND: i64 = 1_000_000;
@@ -18,14 +18,9 @@ async fn a_clock_that_goes_back_neither_ends_a_lease_early_nor_keeps_it_for_ever
     let clock = ManualClock::at(at(0));
     let town = Town::builder(dir.path()).clock(Arc::new(clock.clone())).open().await.unwrap();
     let beads = town.operator().beads();
-    let claim = |id: &gastown_core::model::BeadId, by: &str| Claim {
-        id: Some(id.clone()),
-        rig: None,
-        by: by.to_owned(),
-        lease_ms: Some(60_000),
-    };
+    let claim = |id: &gastown_core::model::BeadId, by: &str| Claim::of(id.clone(), by).for_ms(60_000);
     let is_ready = async |id: &gastown_core::model::BeadId| {
-        beads.ready(BeadFilter::default()).await.unwrap().beads.iter().any(|bead| bead.id == *id)
+        beads.ready(ReadyFilter::default()).await.unwrap().beads.iter().any(|bead| bead.id == *id)
     };
 
     let held = beads.create(NewBead::titled("held")).await.unwrap().id;
@@ -76,7 +71,7 @@ async fn the_ends_of_time_stop_nobody() {
         let town = Town::builder(dir.path()).clock(Arc::new(clock)).open().await.unwrap();
         let beads = town.operator().beads();
         let bead = beads.create(NewBead::titled("there")).await.unwrap();
-        beads.claim(Claim { id: Some(bead.id.clone()), rig: None, by: "tess".into(), lease_ms: None }).await.unwrap();
+        beads.claim(Claim::of(bead.id.clone(), "tess")).await.unwrap();
         beads.close(&bead.id).await.unwrap();
         assert_eq!(town.replay().await.unwrap().differences, Vec::<String>::new(), "{micros}");
         town.close().await.unwrap();

@@ -8,6 +8,7 @@ use gastown_core::model::{AgentName, BeadId, FailurePolicy, RigName, Role};
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
     AddRig, All, BeadFilter, BeadPatch, CloseBead, Configure, Error, ErrorKind, EventsSince, Handle, Link, NewBead,
+    ReadyFilter,
     NewSettings, RegisterAgent, SessionRef, Sling, SlingConvoy, Task, Town,
 };
 use serde_json::{Value as Json, json};
@@ -269,7 +270,8 @@ async fn pages_and_keys_that_make_no_sense_are_refused() {
     let operator = town.operator();
     for cursor in ["", "rubbish", "[]", "[1,2,3,4,5,6,7]", "{}", &"[".repeat(10_000)] {
         let filter = BeadFilter { cursor: Some(cursor.to_owned()), ..BeadFilter::default() };
-        for error in [operator.beads().list(filter.clone()).await, operator.beads().ready(filter).await] {
+        let ready = ReadyFilter { cursor: Some(cursor.to_owned()), ..ReadyFilter::default() };
+        for error in [operator.beads().list(filter).await, operator.beads().ready(ready).await] {
             assert_eq!(error.unwrap_err().code(), "cursor_malformed", "{cursor:.20}");
         }
     }
@@ -403,7 +405,7 @@ async fn an_agent_may_do_what_its_role_may_and_only_while_its_session_lasts() {
     assert_eq!((error.fact("role"), error.fact("operation")), (Some(Role::Polecat.as_str()), Some("convoys.sling")));
     yard.town.operator().sessions().stop(SessionRef { id: session }).await.unwrap();
     happened(&yard.town, &mut since, "bead.retried", &bead.id).await;
-    let patch = BeadPatch { title: Some("late".to_owned()), ..BeadPatch::of(bead.id.clone()) };
+    let patch = BeadPatch { title: "late".to_owned().into(), ..BeadPatch::of(bead.id.clone()) };
     for error in [agent.beads().get(&bead.id).await.unwrap_err(), agent.beads().update(patch).await.unwrap_err()] {
         assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "epoch_stale"));
     }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod agents;
+mod beads;
+mod claims;
 mod clock;
 mod complete;
 mod crash;

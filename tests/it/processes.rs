@@ -86,7 +86,7 @@ async fn processes_that_claim_and_count_in_one_town_lose_no_update_and_share_no_
     let shared = NewBead { metadata: json!({ "count": 0 }), ..NewBead::titled("shared") };
     let shared = beads.create(shared).await.unwrap().id;
     // Nobody's to claim.
-    beads.claim(Claim { id: Some(shared.clone()), rig: None, by: "the test".into(), lease_ms: None }).await.unwrap();
+    beads.claim(Claim::of(shared.clone(), "the test")).await.unwrap();
     for n in 0..POOL {
         beads.create(NewBead::titled(format!("{n}"))).await.unwrap();
     }

@@ -187,6 +187,10 @@ record! {
         plain parts: i64,
         /// How many of those are not closed.
         plain open_parts: i64,
+        /// The highest number that a part's id was given; none is given twice.
+        plain last_part: i64,
+        /// How many comments it has.
+        plain comments: i64,
     }
 }
 
@@ -210,6 +214,9 @@ impl BeadRow {
             .with("to", status));
         }
         debug_assert_eq!(status.is_terminal(), resolution.is_some(), "a resolution belongs to a terminal status");
+        if status == BeadStatus::InProgress && self.started_at.is_none() {
+            self.started_at = Some(now);
+        }
         self.status = status;
         self.resolution = resolution;
         self.closed_at = status.is_terminal().then_some(now);
@@ -360,6 +367,8 @@ mod tests {
             rank: 0,
             parts: 0,
             open_parts: 0,
+            last_part: 0,
+            comments: 0,
         }
     }
 

@@ -95,6 +95,8 @@ indexes! {
     BEADS_READY_BY_RIG = Bead where [Text("status", "open"), Int("blockers", 0), Int("pinned", 0), Int("template", 0), Present("rig")] prefix ["kind", "ephemeral", "rig"] order ["priority", "created_at", "id"];
     /// The same of all rigs, oldest first.
     BEADS_READY_BY_AGE = Bead where [Text("status", "open"), Int("blockers", 0), Int("pinned", 0), Int("template", 0)] prefix ["kind", "ephemeral"] order ["created_at", "id"];
+    /// Beads that somebody claimed, those whose claim ends first in front.
+    BEADS_BY_LEASE = Bead where [Text("status", "in_progress"), Present("lease_until")] prefix ["kind"] order ["lease_until", "id"];
     /// Open, unblocked beads that were slung, of one rig: most urgent first, then oldest.
     BEADS_SLUNG = Bead where [Text("status", "open"), Int("blockers", 0), Int("slung", 1)] prefix ["rig"] order ["priority", "created_at", "id"];
     /// Beads the engine should look at now.
@@ -121,8 +123,8 @@ indexes! {
     DEPENDENCIES_ALL = Dependency where [] prefix [] order ["bead", "on_bead", "kind"];
     /// What one bead depends on.
     DEPENDENCIES = Dependency where [] prefix ["bead"] order ["on_bead", "kind"];
-    /// What depends on one bead.
-    DEPENDENTS = Dependency where [] prefix ["on_bead"] order ["bead", "kind"];
+    /// What depends on one bead, kind by kind.
+    DEPENDENTS = Dependency where [] prefix ["on_bead"] order ["kind", "bead"];
     /// All agents by id.
     AGENTS = Agent where [] prefix [] order ["id"];
     /// The agent of one name.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::Town;
 use crate::model::{BeadId, BeadStatus, Resolution};
 use crate::store::MemoryBackend;
-use crate::{BeadFilter, CloseBead, Link, NewBead};
+use crate::{CloseBead, Link, NewBead, ReadyFilter};
 
 /// The most beads of one run.
 const BEADS: usize = 8;
@@ -92,8 +92,17 @@ impl Model {
             }
             Step::Close(at, done) if at < len => {
                 let resolution = Some(if done { Resolution::Completed } else { Resolution::Cancelled });
-                let answer = beads.close(CloseBead { id: id(at), resolution, reason: None }).await;
-                assert_eq!(answer.is_ok(), status(at) != Some(BeadStatus::Closed));
+                let blocked = done && self.blockers(at) > 0;
+                let close = CloseBead { resolution, ..CloseBead::from(id(at)) };
+                let answer = beads.close(close.clone()).await;
+                if status(at) == Some(BeadStatus::Closed) {
+                    // A repeat for the same reason changes nothing, another is refused.
+                    assert!(answer.map_or_else(|error| error.code() == "bead_transition", |closed| !closed.changed));
+                    return;
+                }
+                assert_eq!(answer.as_ref().is_err_and(|error| error.code() == "bead_blocked"), blocked);
+                let closed = if blocked { beads.close(CloseBead { force: true, ..close }).await } else { answer };
+                assert!(closed.unwrap().changed);
                 self.beads[at].1 = BeadStatus::Closed;
             }
             Step::Reopen(at) if at < len => {
@@ -104,9 +113,12 @@ impl Model {
                 }
             }
             Step::Claim(at) if at < len => {
-                let claim = crate::Claim { id: Some(id(at)), rig: None, by: "me".to_owned(), lease_ms: Some(600_000) };
-                let answer = beads.claim(claim).await;
-                assert_eq!(answer.is_ok(), status(at) == Some(BeadStatus::Open) && self.blockers(at) == 0);
+                let answer = beads.claim(crate::Claim::of(id(at), "me").for_ms(600_000)).await;
+                let is_mine = status(at) == Some(BeadStatus::InProgress);
+                assert_eq!(
+                    answer.is_ok(),
+                    is_mine || status(at) == Some(BeadStatus::Open) && self.blockers(at) == 0
+                );
                 if answer.is_ok() {
                     self.beads[at].1 = BeadStatus::InProgress;
                 }
@@ -132,7 +144,7 @@ impl Model {
                 ready.insert(id.clone());
             }
         }
-        let listed = beads.ready(BeadFilter::default()).await.unwrap().beads;
+        let listed = beads.ready(ReadyFilter::default()).await.unwrap().beads;
         let listed: BTreeMap<BeadId, String> = listed.into_iter().map(|bead| (bead.id, bead.title)).collect();
         assert_eq!(listed.keys().cloned().collect::<BTreeSet<_>>(), ready);
     }

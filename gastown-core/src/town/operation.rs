@@ -8,10 +8,11 @@ use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
-    AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef, Changed,
-    Claim, CloseBead, Configure, Convoy, ConvoyList, Edges, EventPage, EventsSince, Link, NewBead, RegisterAgent,
-    Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
-    SlingConvoy,
+    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef,
+    Changed, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList,
+    DeleteBead, Deleted, Edges, EventPage, EventsSince, Heartbeat, Lease, Link, MoveBead, NewBead, NewBeads,
+    PlannedBeads, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Review, ReviewFilter,
+    ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy,
 };
 use crate::work::{agents, beads, convoys, events, graph, ready, reviews, rigs, sessions};
 
@@ -123,7 +124,7 @@ operations! {
     /// let beads = town.operator().beads();
     /// let keel = beads.create(NewBead::titled("Lay the keel")).await?;
     /// let mast = beads.create(NewBead { depends_on: vec![keel.id.clone()], ..NewBead::titled("Raise the mast") }).await?;
-    /// let ready = beads.ready(BeadFilter::default()).await?.beads;
+    /// let ready = beads.ready(ReadyFilter::default()).await?.beads;
     /// assert_eq!(ready.iter().map(|bead| &bead.id).collect::<Vec<_>>(), [&keel.id]);
     ///
     /// let id = BeadId::new("gt-a3f9k")?; // from text, as a person types it
@@ -132,9 +133,13 @@ operations! {
     /// let circle = beads.link(Link::blocks(keel.id.clone(), mast.id.clone())).await.unwrap_err();
     /// assert_eq!(circle.code(), "cycle");
     ///
-    /// beads.close(&keel.id).await?;
-    /// let mine = beads.claim(Claim { id: Some(mast.id), rig: None, by: "tess".into(), lease_ms: None }).await?;
-    /// assert_eq!(mine.status, BeadStatus::InProgress);
+    /// let closed = beads.close(&keel.id).await?;
+    /// assert_eq!(closed.unblocked, [mast.id.clone()]);
+    /// let mine = beads.claim(Claim::next("tess")).await?;
+    /// assert_eq!((&mine.id, mine.status), (&mast.id, BeadStatus::InProgress));
+    /// beads.heartbeat(Heartbeat::of(&mine)).await?;
+    /// let patch = BeadPatch { owner: Patch::Set("tess".into()), due_at: Patch::Clear, ..BeadPatch::of(mine.id) };
+    /// assert_eq!(beads.update(patch).await?.owner.as_deref(), Some("tess"));
     /// # town.close().await?;
     /// # Ok::<(), Error>(())
     /// # }).unwrap();
@@ -142,22 +147,38 @@ operations! {
     beads as Beads {
         /// Creates an issue.
         change "beads.create" create(NewBead) -> Bead = beads::create, for [Mayor Polecat Witness Crew];
+        /// Creates issues with edges between them: all of them or none.
+        change "beads.create_many" create_many(NewBeads) -> PlannedBeads = beads::create_many, for [Mayor Polecat Witness Crew];
         /// Reads one bead, whole.
         ask "beads.get" get(BeadRef) -> Bead = beads::get, for [Mayor Polecat Refinery Witness Crew];
         /// Changes what is named of a bead and leaves the rest.
         change "beads.update" update(BeadPatch) -> Bead = beads::update, for [Mayor Polecat Crew];
-        /// Lists beads, oldest first, a page at a time.
+        /// Lists beads without their texts, oldest first or as the filter says, a page at a time.
         ask "beads.list" list(BeadFilter) -> BeadPage = ready::list, for [Mayor Polecat Refinery Witness Crew];
-        /// Lists the issues that could be worked on now, most urgent first, a page at a time.
-        ask "beads.ready" ready(BeadFilter) -> BeadPage = ready::ready, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the issues that could be worked on now, most urgent first or as the filter says, a page at a time.
+        ask "beads.ready" ready(ReadyFilter) -> BeadPage = ready::ready, for [Mayor Polecat Refinery Witness Crew];
         /// Takes a ready issue for somebody: exactly one of any number of callers gets it.
         change "beads.claim" claim(Claim) -> Bead = ready::claim, for [Mayor Crew];
+        /// Says that the holder of a claim is at work, so that it holds on; nothing is journaled.
+        change "beads.heartbeat" heartbeat(Heartbeat) -> Lease = ready::heartbeat, for [Mayor Crew];
         /// Gives a claimed issue back.
-        change "beads.release" release(BeadRef) -> Bead = ready::release, for [Mayor Crew];
+        change "beads.release" release(ReleaseBead) -> Bead = ready::release, for [Mayor Crew];
         /// Closes an issue and frees what waited for it.
-        change "beads.close" close(CloseBead) -> Bead = beads::close, for [Mayor Crew];
+        change "beads.close" close(CloseBead) -> Closed = beads::close, for [Mayor Crew];
         /// Opens a closed or failed bead again; what is merged or landed stays closed.
-        change "beads.reopen" reopen(BeadRef) -> Bead = beads::reopen, for [Mayor Crew];
+        change "beads.reopen" reopen(ReopenBead) -> Bead = beads::reopen, for [Mayor Crew];
+        /// Takes an issue away for good and leaves a tombstone; what waited for it is freed.
+        change "beads.delete" delete(DeleteBead) -> Deleted = beads::delete, for [Mayor Crew];
+        /// Gives an issue another id; every reference to it follows.
+        change "beads.rename" rename(RenameBead) -> Renamed = beads::rename, for [Mayor Crew];
+        /// Moves an issue with its parts to another rig, where they get ids of that rig.
+        change "beads.move_to_rig" move_to_rig(MoveBead) -> Renamed = beads::move_to_rig, for [Mayor];
+        /// Adds a comment to a bead.
+        change "beads.comment" comment(AddComment) -> Comment = beads::comment, for [Mayor Polecat Refinery Witness Crew];
+        /// Reads the comments of one bead, oldest first, a page at a time.
+        ask "beads.comments" comments(CommentsOf) -> CommentPage = beads::comments, for [Mayor Polecat Refinery Witness Crew];
+        /// Deletes a comment: one's own, or any for the town's owner.
+        change "beads.delete_comment" delete_comment(CommentRef) -> Changed = beads::delete_comment, for [Mayor Polecat Refinery Witness Crew];
         /// Adds an edge between two beads; a circle is refused and shown.
         change "beads.link" link(Link) -> Changed = graph::link, for [Mayor Polecat Crew];
         /// Removes an edge between two beads.

@@ -117,7 +117,7 @@ impl SlingConvoy {
 
 /// Makes the tasks with their edges and the convoy, and wants them run.
 pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Convoy> {
-    check_tasks(&input.tasks)?;
+    let ranks = check_tasks(&input.tasks)?;
     let rig = rigs::row(txn.view(), &input.rig)?;
     let bead = NewBead { rig: Some(rig.name.clone()), ..NewBead::titled(&input.title) };
     let mut bead = beads::insert(txn, BeadKind::Convoy, &bead, None)?;
@@ -153,6 +153,8 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Conv
         // One after another, so that lists and agents take them in the order they were given in.
         bead.created_at = txn.now().after(Duration::from_micros(nth));
         bead.slung = true;
+        // In the order of waiting, so that none of the edges below has to look for a circle.
+        bead.rank = txn.now().as_micros() + ranks[members.len()];
         let member = bead.id.clone();
         txn.put_bead(bead)?;
         txn.event("bead.created", &member, json!({ "kind": BeadKind::Issue, "title": task.title }));
@@ -161,8 +163,7 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Conv
     for (member, task) in members.iter().zip(&input.tasks) {
         graph::add_edge(txn, &id, member, DependencyKind::Tracks)?;
         for &on in &task.depends_on {
-            // The tasks were found to be without a circle above.
-            graph::add_new_edge(txn, member, &members[on], DependencyKind::Blocks)?;
+            graph::add_edge(txn, member, &members[on], DependencyKind::Blocks)?;
         }
     }
     let order = Order::Branch {
@@ -177,8 +178,9 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Conv
     get(txn.view(), &BeadRef { id })
 }
 
-/// Refuses what cannot be a batch: no tasks, too many, unknown places, circles.
-fn check_tasks(tasks: &[Task]) -> Result<()> {
+/// Refuses what cannot be a batch: no tasks, too many, unknown places, circles. Answers each task's place in an order
+/// in which every one comes behind those it waits for.
+fn check_tasks(tasks: &[Task]) -> Result<Vec<i64>> {
     if tasks.is_empty() || tasks.len() > TASKS_MAX {
         return Err(Error::invalid("task_count", format!("a convoy has 1 to {TASKS_MAX} tasks, not {}", tasks.len()))
             .with("found", tasks.len()));
@@ -199,17 +201,25 @@ fn check_tasks(tasks: &[Task]) -> Result<()> {
             edges.add_edge(nodes[at], other, ());
         }
     }
-    let circle = tarjan_scc(&edges)
-        .into_iter()
+    // Those that others wait for come first.
+    let groups = tarjan_scc(&edges);
+    let circle = groups
+        .iter()
         .find(|group| group.len() > 1 || edges.contains_edge(group[0], group[0]))
-        .map(|group| walk_circle(&edges, &group));
-    let Some(circle) = circle else { return Ok(()) };
+        .map(|group| walk_circle(&edges, group));
+    let Some(circle) = circle else {
+        let mut places = vec![0; tasks.len()];
+        for (place, group) in (0..).zip(groups) {
+            places[group[0].index()] = place;
+        }
+        return Ok(places);
+    };
     let shown = circle.iter().map(|at| format!("{at} {:?}", tasks[*at].title)).collect::<Vec<_>>().join(" -> ");
     Err(Error::invalid("cycle", format!("the tasks wait for each other in a circle: {shown}")).with("cycle", shown))
 }
 
 /// One circle through a strongly connected group, closed at its end.
-fn walk_circle(edges: &DiGraph<usize, ()>, group: &[petgraph::graph::NodeIndex]) -> Vec<usize> {
+pub(crate) fn walk_circle(edges: &DiGraph<usize, ()>, group: &[petgraph::graph::NodeIndex]) -> Vec<usize> {
     let mut way = vec![group[0]];
     loop {
         let last = way[way.len() - 1];
@@ -311,7 +321,7 @@ pub(crate) fn member_failed(txn: &mut ScopedTxn<'_>, id: &BeadId, failed: &BeadI
     let mut waiting = vec![failed.clone()];
     while let Some(blocker) = waiting.pop() {
         let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENTS, vec![text(&blocker)], 0))?;
-        for edge in edges.into_iter().filter(|edge| edge.kind.is_blocking()) {
+        for edge in edges.into_iter().filter(|edge| edge.kind == DependencyKind::Blocks) {
             let bead = txn.bead(&edge.bead)?;
             if bead.convoy.as_ref() == Some(id) && bead.status == BeadStatus::Open {
                 waiting.push(bead.id.clone());
@@ -444,16 +454,19 @@ pub(crate) fn landed(txn: &mut ScopedTxn<'_>, id: &BeadId, commit: &Oid) -> Resu
     convoy.landed_at = Some(now);
     convoy.reason = None;
     txn.put(convoy)?;
-    for mut member in members(txn.view(), id)? {
-        if member.resolution == Some(Resolution::Merged) {
+    for before in members(txn.view(), id)? {
+        if before.resolution == Some(Resolution::Merged) {
+            // What became of the others may have reached it.
+            let before = txn.bead(&before.id)?;
+            let mut member = before.clone();
             member.move_to(BeadStatus::Closed, Some(Resolution::Landed), now)?;
-            txn.put_bead(member.clone())?;
-            graph::recount_dependents(txn, &member)?;
+            graph::put_moved(txn, &before, member)?;
         }
     }
-    let mut bead = txn.bead(id)?;
+    let before = txn.bead(id)?;
+    let mut bead = before.clone();
     bead.move_to(BeadStatus::Closed, Some(Resolution::Landed), now)?;
-    txn.put_bead(bead)?;
+    graph::put_moved(txn, &before, bead)?;
     txn.event("convoy.landed", id, json!({ "commit": commit }));
     Ok(())
 }

@@ -17,6 +17,10 @@ pub(crate) const LABELS_MAX: usize = 200;
 pub(crate) const REASON_BYTES_MAX: usize = 64 << 10;
 /// The longest name of a bead elsewhere in bytes.
 pub(crate) const EXTERNAL_REF_BYTES_MAX: usize = 500;
+/// The longest name of a specification in bytes.
+pub(crate) const SPEC_ID_BYTES_MAX: usize = 1_024;
+/// The longest comment in bytes.
+pub(crate) const COMMENT_BYTES_MAX: usize = 256 << 10;
 /// The longest label in bytes.
 pub(crate) const LABEL_BYTES_MAX: usize = 200;
 
@@ -77,6 +81,25 @@ pub(crate) fn check_external_ref(external_ref: Option<&str>) -> Result<()> {
     Err(Error::invalid("external_ref_malformed", format!("{} cannot be an external reference", excerpt(found)))
         .with("bytes", found.len())
         .with("rule", format!("at most {EXTERNAL_REF_BYTES_MAX} bytes without control characters")))
+}
+
+pub(crate) fn check_spec_id(spec_id: Option<&str>) -> Result<()> {
+    let Some(found) = spec_id else { return Ok(()) };
+    if !found.is_empty() && found.len() <= SPEC_ID_BYTES_MAX && !found.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::invalid("spec_id_malformed", format!("{} cannot name a specification", excerpt(found)))
+        .with("bytes", found.len())
+        .with("rule", format!("1 to {SPEC_ID_BYTES_MAX} bytes without control characters")))
+}
+
+pub(crate) fn check_comment(text: &str) -> Result<()> {
+    if !text.trim().is_empty() && text.len() <= COMMENT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid("comment_malformed", format!("a comment has 1 to {COMMENT_BYTES_MAX} bytes"))
+        .with("bytes", text.len())
+        .with("bytes_max", COMMENT_BYTES_MAX))
 }
 
 pub(crate) fn check_labels(labels: &[String]) -> Result<()> {

@@ -23,11 +23,17 @@ pub(crate) mod txn;
 pub(crate) mod view;
 
 pub use agents::{Agent, AgentFilter, AgentList, AgentRef, RegisterAgent};
-pub use beads::{Bead, BeadPatch, BeadRef, CloseBead, NewBead};
+pub use beads::{
+    AddComment, Bead, BeadPatch, BeadRef, BeadSummary, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
+    DeleteBead, Deleted, MoveBead, NewBead, NewBeads, NewId, Patch, PlannedBead, PlannedBeads, PlannedId, PlannedLink,
+    RenameBead, Renamed, ReopenBead,
+};
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
 pub use events::{EventPage, EventsSince};
 pub use graph::{Changed, Edges, Link};
-pub use ready::{BeadFilter, BeadPage, Claim};
+pub use ready::{
+    BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead,
+};
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
 pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef, Sling};

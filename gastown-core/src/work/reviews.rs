@@ -452,9 +452,10 @@ pub(crate) fn eject(txn: &mut ScopedTxn<'_>, id: &BeadId, reason: &str) -> Resul
 fn close(txn: &mut ScopedTxn<'_>, row: MergeRequestRow, resolution: Resolution) -> Result<()> {
     let (id, state, problem) = (row.id.clone(), row.state, row.problem.clone());
     txn.put(row)?;
-    let mut bead = txn.bead(&id)?;
+    let before = txn.bead(&id)?;
+    let mut bead = before.clone();
     bead.move_to(BeadStatus::Closed, Some(resolution), txn.now())?;
-    txn.put_bead(bead)?;
+    graph::put_moved(txn, &before, bead)?;
     // The queue's next may begin.
     txn.mark_dirty(&id)?;
     txn.event(&format!("review.{state}"), &id, json!({ "problem": problem }));

@@ -73,6 +73,11 @@ impl<'a> ScopedTxn<'a> {
         &self.actor
     }
 
+    /// Where the journal ends, with what this command has appended so far.
+    pub(crate) const fn head_seq(&self) -> u64 {
+        self.head.seq
+    }
+
     pub(crate) fn ids(&mut self) -> &mut Ids {
         &mut self.ids
     }
@@ -191,6 +196,12 @@ impl<'a> ScopedTxn<'a> {
             WrittenEvent::next(&self.head, self.now, &self.actor, session, kind, subject.as_ref(), data, list);
         self.head = written.event.head();
         self.events.push(written);
+    }
+
+    /// The same, in the transaction at once, so that a long command does not hold all that it changed.
+    pub(crate) fn event_now(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) -> Result<()> {
+        self.event(kind, subject, data);
+        self.raw.raw.append_written(&std::mem::take(&mut self.events))
     }
 
     /// Removes the beginning of the journal, which is in an archive.

@@ -70,6 +70,19 @@ impl<'a> View<'a> {
         }
     }
 
+    /// One scan, without making up for what the scope does not see.
+    pub(crate) fn scan_once<T: Stored>(&self, scan: &Scan) -> Result<Scanned<T>> {
+        let rows = self.reader.scan(scan)?;
+        let after = rows.last().filter(|_| rows.len() == scan.limit).map(|row| Position::of(scan.index, row));
+        let mut records = Vec::with_capacity(rows.len());
+        for row in rows {
+            if self.sees(&row)? {
+                records.extend(T::from_row(row));
+            }
+        }
+        Ok(Scanned { records, after })
+    }
+
     /// Every record of one index; for lists that are bounded by something else.
     pub(crate) fn all<T: Stored>(&self, scan: Scan) -> Result<Vec<T>> {
         self.scan(Scan { limit: usize::MAX, ..scan })
@@ -129,6 +142,14 @@ impl<'a> View<'a> {
         let row = self.reader.get(&Key::bead(id))?;
         Ok(matches!(row, Some(Row::Bead(bead)) if bead.rig.as_ref() == Some(rig)))
     }
+}
+
+/// What one scan gave.
+pub(crate) struct Scanned<T> {
+    /// The records that the scope sees.
+    pub(crate) records: Vec<T>,
+    /// Where it goes on; none where it ended.
+    pub(crate) after: Option<Position>,
 }
 
 /// A value for a scan's prefix.

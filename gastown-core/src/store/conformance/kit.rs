@@ -166,6 +166,8 @@ pub(super) fn issue(words: &str) -> BeadRow {
         rank: 0,
         parts: 0,
         open_parts: 0,
+        last_part: 0,
+        comments: 0,
     }
 }
 

@@ -295,6 +295,8 @@ pub fn bead(draw: &mut Draw) -> BeadRow {
         rank: draw.int(),
         parts: draw.int(),
         open_parts: draw.int(),
+        last_part: draw.int(),
+        comments: draw.int(),
     }
 }
 

@@ -81,6 +81,8 @@ ALTER TABLE bead ADD COLUMN template INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE bead ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE bead ADD COLUMN parts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE bead ADD COLUMN open_parts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE bead ADD COLUMN last_part INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE bead ADD COLUMN comments INTEGER NOT NULL DEFAULT 0;
 DROP INDEX beads_ready;
 CREATE INDEX beads_ready ON bead (town_id, kind, ephemeral, priority, created_at, id)
     WHERE status = 'open' AND blockers = 0 AND pinned = 0 AND template = 0;
@@ -88,10 +90,14 @@ CREATE INDEX beads_ready_by_rig ON bead (town_id, kind, ephemeral, rig, priority
     WHERE status = 'open' AND blockers = 0 AND pinned = 0 AND template = 0 AND rig IS NOT NULL;
 CREATE INDEX beads_ready_by_age ON bead (town_id, kind, ephemeral, created_at, id)
     WHERE status = 'open' AND blockers = 0 AND pinned = 0 AND template = 0;
+CREATE INDEX beads_by_lease ON bead (town_id, kind, lease_until, id)
+    WHERE status = 'in_progress' AND lease_until IS NOT NULL;
 CREATE INDEX beads_by_external_ref ON bead (town_id, external_ref, id)
     WHERE external_ref IS NOT NULL;
 ALTER TABLE dependency ADD COLUMN gate TEXT;
 ALTER TABLE dependency ADD COLUMN extra TEXT;
+DROP INDEX dependents;
+CREATE INDEX dependents ON dependency (town_id, on_bead, kind, bead);
 ALTER TABLE town ADD COLUMN data_schema INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX events_by_subject ON event (town_id, subject, seq);
 

@@ -1,0 +1,288 @@
+//! The counts that are kept: what still blocks each bead, and how many parts it has.
+//!
+//! Each change goes on from bead to bead by a queue, never by the stack, so a chain may have any length.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use serde_json::json;
+
+use super::Pages;
+use super::link::is_idle;
+use crate::model::{
+    BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, DependencyKind, DependencyRow, FailurePolicy, Key, Resolution,
+    Result, WaitGate,
+};
+use crate::work::txn::ScopedTxn;
+use crate::work::view::View;
+
+/// How many counts change before what changed goes to the journal, so that it is never all held at once.
+const CHANGES_HELD_MAX: usize = 1_000;
+
+/// Whether an edge is counted in `blockers` of `waiter`; `on` is none where it is not there.
+pub(crate) fn counts(
+    view: View<'_>,
+    edge: &DependencyRow,
+    waiter: &BeadRow,
+    on: Option<&BeadRow>,
+) -> Result<bool> {
+    let Some(on) = on else { return Ok(false) };
+    if waiter.status.is_terminal() || is_idle(edge) {
+        return Ok(false);
+    }
+    match edge.kind {
+        DependencyKind::Blocks => Ok(!is_resolved(view, waiter, on)?),
+        DependencyKind::ConditionalBlocks => Ok(!on.status.is_terminal()),
+        DependencyKind::WaitsFor => Ok(is_waited_for(edge.gate, on)),
+        DependencyKind::ParentChild => Ok(on.blockers > 0),
+        _ => Ok(false),
+    }
+}
+
+/// Whether the parts of `on` still hold up who waits for them.
+const fn is_waited_for(gate: Option<WaitGate>, on: &BeadRow) -> bool {
+    match gate {
+        Some(WaitGate::AnyChildren) => on.open_parts > 0 && on.open_parts == on.parts,
+        _ => on.open_parts > 0,
+    }
+}
+
+/// Whether the blocker's work is in the branch that the waiter starts from.
+pub(crate) fn is_resolved(view: View<'_>, waiter: &BeadRow, blocker: &BeadRow) -> Result<bool> {
+    match blocker.status {
+        BeadStatus::Closed => {
+            // What is merged into a convoy's branch is there for the convoy's members only, until it lands.
+            let elsewhere = blocker.resolution == Some(Resolution::Merged)
+                && blocker.kind == BeadKind::Issue
+                && blocker.convoy.is_some()
+                && blocker.convoy != waiter.convoy;
+            Ok(!elsewhere)
+        }
+        BeadStatus::Failed => match &blocker.convoy {
+            Some(convoy) if blocker.convoy == waiter.convoy => {
+                let convoy = view.find::<ConvoyRow>(&Key::convoy(convoy))?;
+                Ok(convoy.is_some_and(|row| row.on_failure == FailurePolicy::Continue))
+            }
+            _ => Ok(false),
+        },
+        _ => Ok(false),
+    }
+}
+
+/// Whether it went well, so that what was for the other case is left out.
+pub(crate) const fn went_well(row: &BeadRow) -> bool {
+    matches!(row.status, BeadStatus::Closed)
+        && !matches!(row.resolution, Some(Resolution::Cancelled | Resolution::Abandoned))
+}
+
+/// Whether nobody has begun with it, so that it may be left out.
+pub(crate) fn may_be_skipped(row: &BeadRow) -> bool {
+    row.status == BeadStatus::Open
+        && row.assignee.is_none()
+        && matches!(row.kind, BeadKind::Issue | BeadKind::Molecule | BeadKind::Step | BeadKind::Gate)
+}
+
+/// Writes a bead whose status, resolution or convoy changed, and brings every count up to date that follows from it:
+/// its own, those of whatever waits for it, and its parent's.
+///
+/// Beads that were to run only if it failed are closed as skipped. Answers the beads that became free.
+pub(crate) fn put_moved(txn: &mut ScopedTxn<'_>, before: &BeadRow, row: BeadRow) -> Result<Vec<BeadId>> {
+    // Those that wait may be of another rig, which the caller's scope does not see.
+    let mut spread = Spread::default();
+    txn.as_town(|txn| spread.moved(txn, before, row))?;
+    spread.run(txn)
+}
+
+/// Brings the counts of `row`'s own edges up to date after it changed, without writing it.
+pub(crate) fn recount(txn: &mut ScopedTxn<'_>, row: &mut BeadRow) -> Result<()> {
+    let mut spread = Spread::default();
+    txn.as_town(|txn| {
+        let was = row.blockers;
+        spread.own(txn, row)?;
+        spread.crossed(row, was);
+        if !spread.queue.is_empty() {
+            // Its parts look at the stored row.
+            txn.put(row.clone())?;
+        }
+        Ok(())
+    })?;
+    spread.run(txn).map(drop)
+}
+
+/// What is still to be brought up to date.
+enum Task {
+    /// Beads that wait for this one; `is_done` where it just went well.
+    Dependents { on: BeadId, is_done: bool },
+    /// Parts of this one, which wait with it.
+    Parts(BeadId),
+    /// Beads that wait for this one's parts.
+    Gates(BeadId),
+}
+
+/// A change on its way through the graph.
+#[derive(Default)]
+pub(super) struct Spread {
+    queue: VecDeque<Task>,
+    freed: BTreeSet<BeadId>,
+    changes: usize,
+}
+
+impl Spread {
+    /// Follows the change to its end; answers the beads that became free.
+    pub(super) fn run(mut self, txn: &mut ScopedTxn<'_>) -> Result<Vec<BeadId>> {
+        txn.as_town(|txn| {
+            while let Some(task) = self.queue.pop_front() {
+                match task {
+                    Task::Dependents { on, is_done } => {
+                        self.edges(txn, &on, DependencyKind::Blocks, false)?;
+                        self.edges(txn, &on, DependencyKind::ConditionalBlocks, is_done)?;
+                    }
+                    Task::Parts(on) => self.edges(txn, &on, DependencyKind::ParentChild, false)?,
+                    Task::Gates(on) => self.edges(txn, &on, DependencyKind::WaitsFor, false)?,
+                }
+            }
+            Ok(())
+        })?;
+        Ok(self.freed.into_iter().collect())
+    }
+
+    /// Brings the edges of one kind on one bead up to date.
+    fn edges(&mut self, txn: &mut ScopedTxn<'_>, on: &BeadId, kind: DependencyKind, is_done: bool) -> Result<()> {
+        let Some(on) = txn.find::<BeadRow>(&Key::bead(on))? else { return Ok(()) };
+        let mut pages = Pages::dependents_by(&on.id, kind);
+        while let Some(page) = pages.next(txn.view())? {
+            for edge in page {
+                let Some(waiter) = txn.find::<BeadRow>(&Key::bead(&edge.bead))? else { continue };
+                let counted = counts(txn.view(), &edge, &waiter, Some(&on))?;
+                let skipped = is_done && !is_idle(&edge) && may_be_skipped(&waiter);
+                if skipped {
+                    self.skip(txn, waiter, &on.id)?;
+                } else if counted != edge.counted {
+                    self.count(txn, edge, waiter, counted)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an edge, or does so no longer.
+    pub(super) fn count(
+        &mut self,
+        txn: &mut ScopedTxn<'_>,
+        mut edge: DependencyRow,
+        mut waiter: BeadRow,
+        counted: bool,
+    ) -> Result<()> {
+        let was = waiter.blockers;
+        waiter.blockers += if counted { 1 } else { -1 };
+        edge.counted = counted;
+        self.crossed(&waiter, was);
+        let on = edge.on_bead.clone();
+        txn.put(edge)?;
+        txn.put_bead(waiter)?;
+        self.held(txn, &on)
+    }
+
+    /// Notes that a bead became blocked or free: its parts wait with it.
+    pub(super) fn crossed(&mut self, row: &BeadRow, was: i64) {
+        if (row.blockers > 0) == (was > 0) {
+            return;
+        }
+        if row.blockers > 0 {
+            self.freed.remove(&row.id);
+        } else if !row.status.is_terminal() {
+            self.freed.insert(row.id.clone());
+        }
+        if row.parts > 0 {
+            self.queue.push_back(Task::Parts(row.id.clone()));
+        }
+    }
+
+    /// Writes a bead that moved, and notes who has to hear of it.
+    pub(super) fn moved(&mut self, txn: &mut ScopedTxn<'_>, before: &BeadRow, mut row: BeadRow) -> Result<()> {
+        let was = row.blockers;
+        self.own(txn, &mut row)?;
+        self.crossed(&row, was);
+        txn.put_bead(row.clone())?;
+        self.dependents(&row.id, went_well(&row) && !went_well(before));
+        let (was_open, is_open) = (before.status != BeadStatus::Closed, row.status != BeadStatus::Closed);
+        match &row.parent {
+            Some(parent) if was_open != is_open => self.parts(txn, parent, 0, if is_open { 1 } else { -1 }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that whoever waits for a bead must be looked at.
+    pub(super) fn dependents(&mut self, on: &BeadId, is_done: bool) {
+        self.queue.push_back(Task::Dependents { on: on.clone(), is_done });
+    }
+
+    /// Notes that whoever waits for the parts of a bead must be looked at.
+    pub(super) fn gates(&mut self, on: &BeadId) {
+        self.queue.push_back(Task::Gates(on.clone()));
+    }
+
+    /// Brings the counts of a bead's own edges up to date, without writing the bead.
+    pub(super) fn own(&mut self, txn: &mut ScopedTxn<'_>, row: &mut BeadRow) -> Result<()> {
+        if row.status.is_terminal() && row.blockers == 0 {
+            // No edge is counted, and none of a bead that waits for nothing more can be.
+            return Ok(());
+        }
+        let mut pages = Pages::dependencies(&row.id);
+        while let Some(page) = pages.next(txn.view())? {
+            for mut edge in page {
+                if !edge.kind.is_acyclic() {
+                    continue;
+                }
+                let on = txn.find::<BeadRow>(&Key::bead(&edge.on_bead))?;
+                let counted = counts(txn.view(), &edge, row, on.as_ref())?;
+                if counted != edge.counted {
+                    row.blockers += if counted { 1 } else { -1 };
+                    edge.counted = counted;
+                    txn.put(edge)?;
+                    self.held(txn, &row.id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the number of a bead's parts, and of those that are not closed.
+    pub(super) fn parts(&mut self, txn: &mut ScopedTxn<'_>, of: &BeadId, parts: i64, open: i64) -> Result<()> {
+        let Some(mut row) = txn.find::<BeadRow>(&Key::bead(of))? else { return Ok(()) };
+        let gates = |row: &BeadRow| (row.open_parts > 0, row.parts > row.open_parts);
+        let before = gates(&row);
+        row.parts += parts;
+        row.open_parts += open;
+        if gates(&row) != before {
+            self.gates(of);
+        }
+        txn.put(row)
+    }
+
+    /// Closes a bead that was to run only if another failed, which it did not.
+    pub(super) fn skip(&mut self, txn: &mut ScopedTxn<'_>, mut row: BeadRow, because: &BeadId) -> Result<()> {
+        let before = row.clone();
+        let reason = format!("it was to run only if {because} failed");
+        row.move_to(BeadStatus::Closed, Some(Resolution::Skipped), txn.now())?;
+        row.lease_until = None;
+        row.slung = false;
+        row.wake_at = None;
+        row.close_reason = Some(reason.clone());
+        let (id, convoy) = (row.id.clone(), row.convoy.clone());
+        self.moved(txn, &before, row)?;
+        let data = json!({ "resolution": Resolution::Skipped, "because_of": because, "reason": reason });
+        txn.event_now("bead.closed", &id, data)?;
+        self.changes = 0;
+        convoy.map_or(Ok(()), |convoy| txn.mark_dirty(&convoy))
+    }
+
+    /// Writes what changed to the journal where it became much.
+    fn held(&mut self, txn: &mut ScopedTxn<'_>, on: &BeadId) -> Result<()> {
+        self.changes += 1;
+        if self.changes < CHANGES_HELD_MAX {
+            return Ok(());
+        }
+        let count = std::mem::take(&mut self.changes);
+        txn.event_now("dependents.recounted", on, json!({ "count": count }))
+    }
+}

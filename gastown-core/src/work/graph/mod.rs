@@ -1,0 +1,64 @@
+//! The work graph: edges between beads, what they block, and what can be read from them.
+//!
+//! - [`link`]: edges are added and removed, by commands and by imports.
+//! - [`count`]: `blockers`, `parts` and `open_parts` follow every change.
+//! - [`order`]: the order of waiting, by which circles are refused.
+//! - [`part`]: beads come, go, and move between parents.
+
+pub(crate) mod count;
+pub(crate) mod link;
+pub(crate) mod order;
+pub(crate) mod part;
+
+#[cfg(test)]
+mod tests;
+
+use super::view::{View, text};
+use crate::model::value::Value;
+use crate::model::{BeadId, DependencyKind, DependencyRow, Result};
+use crate::store::{Position, Scan, index};
+
+pub(crate) use count::put_moved;
+pub(crate) use link::{add_edge, edges, link, unlink};
+pub use link::{Changed, Edges, Link};
+pub(crate) use part::{added, forget_part, remove_bead, reparent};
+
+/// How many edges are read at once.
+const PAGE: usize = 64;
+
+/// Edges of one bead, a page at a time; the table may change between two pages.
+struct Pages {
+    scan: Option<Scan>,
+}
+
+impl Pages {
+    /// What the bead depends on.
+    fn dependencies(bead: &BeadId) -> Self {
+        Self { scan: Some(Scan::new(&index::DEPENDENCIES, vec![text(bead)], PAGE)) }
+    }
+
+    /// Whatever depends on the bead.
+    fn dependents(on: &BeadId) -> Self {
+        Self { scan: Some(Scan::new(&index::DEPENDENTS, vec![text(on)], PAGE)) }
+    }
+
+    /// What depends on the bead by edges of one kind.
+    fn dependents_by(on: &BeadId, kind: DependencyKind) -> Self {
+        let before = Position(vec![text(kind.as_str()), Value::Text(String::new())]);
+        let scan = Scan::new(&index::DEPENDENTS, vec![text(on)], PAGE).after(Some(before)).upto(text(kind.as_str()));
+        Self { scan: Some(scan) }
+    }
+
+    /// The next page; none at the end.
+    fn next(&mut self, view: View<'_>) -> Result<Option<Vec<DependencyRow>>> {
+        let Some(scan) = &mut self.scan else { return Ok(None) };
+        let edges: Vec<DependencyRow> = view.scan(scan.clone())?;
+        match edges.last() {
+            Some(last) if edges.len() == scan.limit => {
+                scan.after = Some(Position::of(scan.index, &crate::model::Row::Dependency(last.clone())));
+            }
+            _ => self.scan = None,
+        }
+        Ok((!edges.is_empty()).then_some(edges))
+    }
+}
