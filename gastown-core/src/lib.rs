@@ -22,18 +22,21 @@ pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
 pub use town::{
-    Archive, Archived, Backup, Checked, Clock, Exported, Finding, Follow, Handle, Health, ManualClock, Operation,
-    OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock, Town, TownBuilder, TownOptions, Vacuumed, Watch,
-    WriteTo, operations,
+    Archive, Archived, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Exported, Finding, Follow, Handle, Health,
+    ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock, Town, TownBuilder,
+    TownOptions, Vacuumed, Watch, WriteTo, operations,
 };
 pub use work::{
-    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef,
-    BeadSummary, Changed, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy,
-    ConvoyList, DeleteBead, Deleted, Edges, EventPage, EventsSince, Heartbeat, Lease, Link, ListSort, MoveBead,
-    NewBead, NewBeads, NewId, NewSettings, Patch, PlannedBead, PlannedBeads, PlannedId, PlannedLink, Progress,
-    ReadyFilter, ReadySort, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Review, ReviewFilter,
-    ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter, SessionList, SessionOutput, SessionRef,
-    Setting, Sling, SlingConvoy, Task,
+    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadCounts, BeadFilter, BeadHistory,
+    BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, Changed, Claim, CloseBead, Closed,
+    Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField,
+    DeleteBead, Deleted, Duplicates, Edges, EventPage, EventsSince, FieldChange, FindDuplicates, Heartbeat,
+    HistoryEntry, HistoryOf, LeadTime, Lease, Link, ListSort, MoveBead, NearPair, NewBead, NewBeads, NewId,
+    NewSettings, Overlap, OverlapQuery, Overlaps, Patch, PlannedBead, PlannedBeads, PlannedId, PlannedLink, Progress,
+    QuerySort, ReadyFilter, ReadySort, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation,
+    ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef,
+    SETTINGS, SameBeads, SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling,
+    SlingConvoy, StaleBeads, StatsOf, Task, Unreserve,
 };
 
 /// The README's program, compiled.

@@ -229,7 +229,9 @@ async fn comments_are_kept_paged_and_their_author_s_own() {
     for n in 0..5 {
         clock.advance(Duration::from_secs(1));
         let author = Some(format!("tess{n}"));
-        ids.push(beads.comment(AddComment { author, ..AddComment::new(bead.clone(), format!("no. {n}")) }).await.unwrap().id);
+        ids.push(
+            beads.comment(AddComment { author, ..AddComment::new(bead.clone(), format!("no. {n}")) }).await.unwrap().id,
+        );
     }
     let got = beads.get(&bead).await.unwrap();
     assert_eq!((got.comments, got.version), (5, version), "a remark is no change of the bead");
@@ -307,7 +309,8 @@ async fn a_deleted_bead_leaves_a_tombstone_and_frees_who_waited() {
     let (_dir, town, _) = memory().await;
     let beads = town.operator().beads();
     let (a, b) = (made(&town, "a").await, made(&town, "b").await);
-    let whole = NewBead { parent: Some(a.clone()), labels: vec!["x".into()], notes: "n".into(), ..NewBead::titled("part") };
+    let whole =
+        NewBead { parent: Some(a.clone()), labels: vec!["x".into()], notes: "n".into(), ..NewBead::titled("part") };
     let part = beads.create(whole).await.unwrap().id;
     beads.comment(AddComment::new(part.clone(), "so be it")).await.unwrap();
     beads.link(Link::blocks(b.clone(), part.clone())).await.unwrap();
@@ -331,7 +334,11 @@ async fn a_deleted_bead_leaves_a_tombstone_and_frees_who_waited() {
 async fn a_renamed_bead_takes_everything_along() {
     let (_dir, town, _) = memory().await;
     let beads = town.operator().beads();
-    let old = beads.create(NewBead { labels: vec!["x".into()], notes: "n".into(), ..NewBead::titled("old") }).await.unwrap().id;
+    let old = beads
+        .create(NewBead { labels: vec!["x".into()], notes: "n".into(), ..NewBead::titled("old") })
+        .await
+        .unwrap()
+        .id;
     let part = beads.create(NewBead { parent: Some(old.clone()), ..NewBead::titled("part") }).await.unwrap().id;
     let (waiter, blocker) = (made(&town, "waiter").await, made(&town, "blocker").await);
     beads.link(Link::blocks(waiter.clone(), old.clone())).await.unwrap();
@@ -381,7 +388,10 @@ async fn a_bead_moves_to_another_rig_with_its_parts() {
     let moved = beads.move_to_rig(there()).await.unwrap();
     assert!(moved.bead.id.as_str().starts_with("is-") && moved.bead.rig == Some(rig("island")));
     let part_now = beads.get(&moved.renamed[1].to).await.unwrap();
-    assert_eq!((part_now.id.as_str(), part_now.parent.as_ref()), (format!("{}.1", moved.bead.id).as_str(), Some(&moved.bead.id)));
+    assert_eq!(
+        (part_now.id.as_str(), part_now.parent.as_ref()),
+        (format!("{}.1", moved.bead.id).as_str(), Some(&moved.bead.id))
+    );
     assert_eq!(part_now.rig, Some(rig("island")));
     assert_eq!(town.rig(rig("island")).beads().list(BeadFilter::default()).await.unwrap().beads.len(), 2);
     ends(town).await;
@@ -455,7 +465,8 @@ async fn ready_comes_in_three_orders_and_by_pages() {
             }
             let narrow = ReadyFilter { rig: None, ..filter };
             if only_rig {
-                let page = town.rig(rig.clone()).beads().ready(ReadyFilter { limit: Some(50), ..narrow }).await.unwrap();
+                let page =
+                    town.rig(rig.clone()).beads().ready(ReadyFilter { limit: Some(50), ..narrow }).await.unwrap();
                 let titles: Vec<String> = page.beads.into_iter().map(|bead| bead.title).collect();
                 assert_eq!(titles, wanted, "by the rig's own handle");
             }
@@ -515,7 +526,8 @@ async fn filters_hold_for_lists_ready_and_claims() {
         (json!({ "owner": "olga" }), "disk"),
     ] {
         let page = operator.call("beads.ready", filter.clone()).await.unwrap();
-        let titles: Vec<&str> = page["beads"].as_array().unwrap().iter().map(|bead| bead["title"].as_str().unwrap()).collect();
+        let titles: Vec<&str> =
+            page["beads"].as_array().unwrap().iter().map(|bead| bead["title"].as_str().unwrap()).collect();
         assert_eq!(titles.join(" "), wanted, "{filter}");
         assert!(page["beads"].as_array().unwrap().iter().all(|bead| bead.get("description").is_none()));
         let claimed = operator.call("beads.claim", json!({ "by": "tess", "only": filter })).await;
@@ -559,7 +571,8 @@ async fn lists_sort_and_select_and_lose_nothing_between_pages() {
     let start = beads.create(NewBead::titled("00")).await.unwrap().created_at;
     for n in 1..30_u32 {
         clock.advance(Duration::from_secs(60));
-        let new = NewBead { priority: n % 5, labels: vec![format!("l{}", n % 2)], ..NewBead::titled(format!("{n:02}")) };
+        let new =
+            NewBead { priority: n % 5, labels: vec![format!("l{}", n % 2)], ..NewBead::titled(format!("{n:02}")) };
         let bead = beads.create(new).await.unwrap().id;
         if n % 4 == 0 {
             beads.close(&bead).await.unwrap();
@@ -631,7 +644,8 @@ async fn a_claim_that_ran_out_is_ready_again_and_its_holder_is_too_late() {
 
     clock.advance(Duration::from_secs(120));
     for sort in [ReadySort::Priority, ReadySort::Oldest, ReadySort::Hybrid] {
-        let page = beads.ready(ReadyFilter { sort: Some(sort), unassigned: true, ..ReadyFilter::default() }).await.unwrap();
+        let page =
+            beads.ready(ReadyFilter { sort: Some(sort), unassigned: true, ..ReadyFilter::default() }).await.unwrap();
         assert_eq!(page.beads.iter().map(|bead| &bead.id).collect::<Vec<_>>(), [&bead], "{sort}");
         assert_eq!(page.beads[0].assignee.as_deref(), Some("tess"));
     }

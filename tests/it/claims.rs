@@ -122,7 +122,10 @@ async fn eight_processes_some_killed_and_some_too_slow_finish_every_bead_once() 
     }
     assert_eq!(closes.len(), POOL, "every bead was done");
     assert!(closes.values().all(|count| *count == 1), "and once");
-    let twice = CloseBead { expected_epoch: Some(99), ..CloseBead::from(gastown_core::model::BeadId::new(since_bead(&closes)).unwrap()) };
+    let twice = CloseBead {
+        expected_epoch: Some(99),
+        ..CloseBead::from(gastown_core::model::BeadId::new(since_bead(&closes)).unwrap())
+    };
     assert_eq!(town.operator().beads().close(twice).await.unwrap_err().code(), "epoch_stale");
     assert_eq!(town.replay().await.unwrap().differences, Vec::<String>::new());
     town.close().await.unwrap();

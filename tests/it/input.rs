@@ -8,8 +8,7 @@ use gastown_core::model::{AgentName, BeadId, FailurePolicy, RigName, Role};
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
     AddRig, All, BeadFilter, BeadPatch, CloseBead, Configure, Error, ErrorKind, EventsSince, Handle, Link, NewBead,
-    ReadyFilter,
-    NewSettings, RegisterAgent, SessionRef, Sling, SlingConvoy, Task, Town,
+    NewSettings, ReadyFilter, RegisterAgent, SessionRef, Sling, SlingConvoy, Task, Town,
 };
 use serde_json::{Value as Json, json};
 use tokio::io::AsyncBufReadExt as _;

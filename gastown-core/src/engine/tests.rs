@@ -470,8 +470,7 @@ fn work_that_could_not_be_brought_home_is_queued_again_by_a_sling() {
 fn a_claim_that_ran_out_can_be_claimed_by_somebody_else() {
     let mut bench = Bench::new(1, quick());
     let bead = bench.issue("lay the keel");
-    let claim =
-        |by: &str| crate::work::Claim::of(bead.clone(), by).for_ms(1_000);
+    let claim = |by: &str| crate::work::Claim::of(bead.clone(), by).for_ms(1_000);
     bench.run(|txn| crate::work::ready::claim(txn, &claim("tess"))).unwrap();
     assert_eq!(bench.run(|txn| crate::work::ready::claim(txn, &claim("tom"))).unwrap_err().code(), "bead_held");
     bench.now = bench.now.after(Duration::from_secs(1));

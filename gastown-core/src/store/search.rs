@@ -251,6 +251,11 @@ impl Matcher {
         self.found == self.ends
     }
 
+    /// Whether there are no patterns.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.ends == 0
+    }
+
     /// Whether any pattern was found.
     pub(crate) fn has_any(&self) -> bool {
         self.found != 0
@@ -269,7 +274,8 @@ mod tests {
 
     fn terms(text: &str) -> Vec<SearchTerm> {
         let words = words(text).map(|(at, word)| {
-            let end = at + text[at..].char_indices().find(|(_, c)| !is_word_char(*c)).map_or(text.len() - at, |(n, _)| n);
+            let end =
+                at + text[at..].char_indices().find(|(_, c)| !is_word_char(*c)).map_or(text.len() - at, |(n, _)| n);
             SearchTerm { word, is_prefix: text[end..].starts_with('*') }
         });
         words.collect()
@@ -279,7 +285,10 @@ mod tests {
     fn words_are_runs_of_letters_and_digits_in_lower_case() {
         assert_eq!(of("Lay the-keel, 2nd TIME_now!"), ["lay", "the", "keel", "2nd", "time", "now"]);
         assert_eq!(of("ÜBER “naïve”—café"), ["über", "naïve", "café"]);
-        assert_eq!(of("ΛΌΓΟΣ Привет 日本語 \u{212a}elvin İzmir"), ["λόγοσ", "привет", "日本語", "\u{212a}elvin", "İzmir"]);
+        assert_eq!(
+            of("ΛΌΓΟΣ Привет 日本語 \u{212a}elvin İzmir"),
+            ["λόγοσ", "привет", "日本語", "\u{212a}elvin", "İzmir"]
+        );
         assert_eq!(of("e\u{301}a"), ["e\u{301}a"], "a mark is a part of its word");
         assert_eq!(of(" \0\t\"'*()-:^{}\\"), [""; 0]);
     }

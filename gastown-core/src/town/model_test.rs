@@ -115,10 +115,7 @@ impl Model {
             Step::Claim(at) if at < len => {
                 let answer = beads.claim(crate::Claim::of(id(at), "me").for_ms(600_000)).await;
                 let is_mine = status(at) == Some(BeadStatus::InProgress);
-                assert_eq!(
-                    answer.is_ok(),
-                    is_mine || status(at) == Some(BeadStatus::Open) && self.blockers(at) == 0
-                );
+                assert_eq!(answer.is_ok(), is_mine || status(at) == Some(BeadStatus::Open) && self.blockers(at) == 0);
                 if answer.is_ok() {
                     self.beads[at].1 = BeadStatus::InProgress;
                 }

@@ -89,10 +89,7 @@ const FOUND: &[(Defect, &[&str])] = &[
     (SnapshotsMove, &["what_was_read_is_read_again", "a_row_that_came_meanwhile_is_in_no_scan"]),
     (WriterReadsTheLast, &["a_transaction_sees_its_own_rows", "pages_inside_a_transaction_see_its_changes"]),
     (UnreadableStops, &["a_row_that_cannot_be_read_stops_no_scan"]),
-    (
-        SearchForgetsTexts,
-        &["words_are_found_in_titles_and_texts", "words_are_found_in_hundreds_of_beads_of_any_order"],
-    ),
+    (SearchForgetsTexts, &["words_are_found_in_titles_and_texts", "words_are_found_in_hundreds_of_beads_of_any_order"]),
     (SearchIgnoresItsPlace, &["a_search_goes_on_behind_a_place"]),
     (SearchIsOldestFirst, &["words_are_found_in_titles_and_texts", "a_search_goes_on_behind_a_place"]),
     (SubjectIsAPrefix, &["the_events_of_a_subject_are_its_own_in_order"]),

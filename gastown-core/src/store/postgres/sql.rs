@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use super::text::Parameter;
 use crate::model::value::Value;
 use crate::model::{Key, RowKind};
-use crate::store::{Scan, Search};
 use crate::store::index::Condition;
+use crate::store::{Scan, Search};
 
 /// The statements of one table.
 pub(super) struct Statements {

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use crate::model::value::Value;
 use crate::model::{Key, RowKind};
-use crate::store::{Scan, Search};
 use crate::store::index::{Condition, Index};
+use crate::store::{Scan, Search};
 
 /// The statements of one table.
 pub(super) struct Statements {

@@ -12,6 +12,7 @@ use crate::store::{Scan, index};
 use crate::work::fields::check_reason;
 use crate::work::graph;
 use crate::work::ready::is_ready;
+use crate::work::reservations;
 use crate::work::reviews;
 use crate::work::txn::ScopedTxn;
 use crate::work::view::text;
@@ -182,11 +183,8 @@ fn guard(txn: &ScopedTxn<'_>, row: &BeadRow, resolution: Resolution) -> Result<(
         return Ok(());
     }
     let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENCIES, vec![text(&row.id)], 0))?;
-    let own: Vec<&str> = edges
-        .iter()
-        .filter(|edge| edge.counted && edge.kind.is_blocking())
-        .map(|edge| edge.on_bead.as_str())
-        .collect();
+    let own: Vec<&str> =
+        edges.iter().filter(|edge| edge.counted && edge.kind.is_blocking()).map(|edge| edge.on_bead.as_str()).collect();
     if own.is_empty() {
         return Ok(());
     }
@@ -222,6 +220,7 @@ fn settle_and_free(
     row.slung = false;
     row.wake_at = None;
     let freed = graph::put_moved(txn, &before, row.clone())?;
+    reservations::release_all(txn, &row.id)?;
     let mut data = data;
     if let Some(map) = data.as_object_mut() {
         map.insert("unblocked".to_owned(), json!(freed));

@@ -124,8 +124,7 @@ pub(crate) fn comment(txn: &mut ScopedTxn<'_>, input: &AddComment) -> Result<Com
         }
     };
     let created_at = txn.now();
-    let row =
-        CommentRow { bead: input.bead.clone(), id, author, text: input.text.clone(), created_at, extra: None };
+    let row = CommentRow { bead: input.bead.clone(), id, author, text: input.text.clone(), created_at, extra: None };
     txn.put(row.clone())?;
     bead.comments += 1;
     txn.put(bead)?;

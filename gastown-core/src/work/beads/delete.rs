@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::bead::whole;
-use super::close::refuse_in_session;
 use super::check_version;
+use super::close::refuse_in_session;
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, DependencyRow, Error, Key, LabelRow,
     MergeRequestRow, ReservationRow, Result, SessionRow, Stored, TombstoneRow,
@@ -117,9 +117,12 @@ pub(super) fn with_parts(txn: &ScopedTxn<'_>, root: BeadRow) -> Result<Vec<BeadR
 /// Refuses to delete or rename what somebody works with or what a session, a convoy or a merge request tells of.
 pub(crate) fn refuse_in_use(txn: &ScopedTxn<'_>, row: &BeadRow) -> Result<()> {
     if row.kind != BeadKind::Issue {
-        return Err(Error::invalid("not_an_issue", format!("bead {} is a {}; it has verbs of its own", row.id, row.kind))
-            .with("bead", &row.id)
-            .with("kind", row.kind));
+        return Err(Error::invalid(
+            "not_an_issue",
+            format!("bead {} is a {}; it has verbs of its own", row.id, row.kind),
+        )
+        .with("bead", &row.id)
+        .with("kind", row.kind));
     }
     refuse_in_session(txn, row)?;
     let refused = |code, why: String| Error::conflict(code, format!("bead {} {why}", row.id)).with("bead", &row.id);

@@ -11,19 +11,19 @@ mod plan;
 mod rename;
 
 pub use bead::{Bead, BeadRef, BeadSummary};
-pub(crate) use bead::{assemble, get};
+pub(crate) use bead::{assemble, get, whole};
 pub use close::{CloseBead, Closed, ReopenBead};
 pub(crate) use close::{close, refuse_in_session, reopen, settle};
 pub use comments::{AddComment, Comment, CommentPage, CommentRef, CommentsOf};
 pub(crate) use comments::{comment, comments, delete_comment};
-pub use delete::{DeleteBead, Deleted};
 pub(crate) use delete::delete;
+pub use delete::{DeleteBead, Deleted};
 pub use new::NewBead;
 pub(crate) use new::{TOWN_PREFIX, create, insert};
 pub use patch::{BeadPatch, Patch};
 pub(crate) use patch::{merge_metadata, update};
-pub use plan::{NewBeads, PlannedBead, PlannedBeads, PlannedId, PlannedLink};
 pub(crate) use plan::create_many;
+pub use plan::{NewBeads, PlannedBead, PlannedBeads, PlannedId, PlannedLink};
 pub use rename::{MoveBead, NewId, RenameBead, Renamed};
 pub(crate) use rename::{move_to_rig, rename};
 
@@ -46,14 +46,13 @@ pub(crate) fn check_version(row: &BeadRow, expected: Option<i64>) -> Result<()> 
 /// Refuses where somebody else has claimed the bead since the caller did.
 pub(crate) fn check_epoch(row: &BeadRow, expected: Option<i64>) -> Result<()> {
     match expected {
-        Some(expected) if expected != row.epoch => Err(Error::conflict(
-            "epoch_stale",
-            format!("bead {} is at epoch {}, not {expected}", row.id, row.epoch),
-        )
-        .with("bead", &row.id)
-        .with("expected", expected)
-        .with("epoch", row.epoch)
-        .with("assignee", row.assignee.as_deref().unwrap_or(""))),
+        Some(expected) if expected != row.epoch => {
+            Err(Error::conflict("epoch_stale", format!("bead {} is at epoch {}, not {expected}", row.id, row.epoch))
+                .with("bead", &row.id)
+                .with("expected", expected)
+                .with("epoch", row.epoch)
+                .with("assignee", row.assignee.as_deref().unwrap_or("")))
+        }
         _ => Ok(()),
     }
 }

@@ -5,9 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::bead::{Bead, assemble};
 use super::check_version;
-use crate::model::{
-    BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, Error, Key, LabelRow, Result, Timestamp,
-};
+use crate::model::{BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, Error, Key, LabelRow, Result, Timestamp};
 use crate::work::fields::{
     LABELS_MAX, check_external_ref, check_labels, check_metadata, check_priority, check_reason, check_size,
     check_spec_id, check_text, check_title, check_word, too_many_labels,
@@ -271,8 +269,9 @@ fn set_parked(row: &mut BeadRow, input: &BeadPatch) -> Result<()> {
         return Ok(());
     }
     if input.parked_until.as_set().is_some() {
-        return Err(Error::invalid("parked_without_reason", "what is set aside has a reason")
-            .with("field", "parked_reason"));
+        return Err(
+            Error::invalid("parked_without_reason", "what is set aside has a reason").with("field", "parked_reason")
+        );
     }
     row.parked_until = None;
     Ok(())
@@ -385,9 +384,12 @@ fn set_parent(txn: &mut ScopedTxn<'_>, row: &mut BeadRow, patch: &Patch<BeadId>)
         return Ok(());
     }
     if row.kind != BeadKind::Issue {
-        return Err(Error::invalid("not_an_issue", format!("bead {} is a {} and no part of another", row.id, row.kind))
-            .with("bead", &row.id)
-            .with("kind", row.kind));
+        return Err(Error::invalid(
+            "not_an_issue",
+            format!("bead {} is a {} and no part of another", row.id, row.kind),
+        )
+        .with("bead", &row.id)
+        .with("kind", row.kind));
     }
     graph::reparent(txn, row, patch.as_set()).map(drop)
 }

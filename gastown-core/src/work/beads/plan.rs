@@ -182,8 +182,11 @@ fn check_keys(input: &NewBeads) -> Result<BTreeMap<&str, usize>> {
             return Err(unknown(parent));
         }
         if planned.bead.parent.is_some() {
-            return Err(Error::invalid("parent_twice", format!("{} has a parent and a part_of", excerpt(&planned.key)))
-                .with("key", excerpt(&planned.key)));
+            return Err(Error::invalid(
+                "parent_twice",
+                format!("{} has a parent and a part_of", excerpt(&planned.key)),
+            )
+            .with("key", excerpt(&planned.key)));
         }
     }
     for name in input.links.iter().flat_map(|link| [&link.bead, &link.on_bead]) {
@@ -212,7 +215,6 @@ fn order(input: &NewBeads, places: &BTreeMap<&str, usize>) -> Result<Vec<usize>>
     let circle = groups.iter().find(|group| group.len() > 1 || edges.contains_edge(group[0], group[0]));
     let Some(group) = circle else { return Ok(groups.into_iter().map(|group| edges[group[0]]).collect()) };
     let circle = convoys::walk_circle(&edges, group);
-    let shown =
-        circle.iter().map(|&at| input.beads[at].key.as_str()).collect::<Vec<_>>().join(" -> ");
+    let shown = circle.iter().map(|&at| input.beads[at].key.as_str()).collect::<Vec<_>>().join(" -> ");
     Err(Error::invalid("cycle", format!("the beads wait for each other in a circle: {shown}")).with("cycle", shown))
 }

@@ -19,12 +19,7 @@ use crate::work::view::View;
 const CHANGES_HELD_MAX: usize = 1_000;
 
 /// Whether an edge is counted in `blockers` of `waiter`; `on` is none where it is not there.
-pub(crate) fn counts(
-    view: View<'_>,
-    edge: &DependencyRow,
-    waiter: &BeadRow,
-    on: Option<&BeadRow>,
-) -> Result<bool> {
+pub(crate) fn counts(view: View<'_>, edge: &DependencyRow, waiter: &BeadRow, on: Option<&BeadRow>) -> Result<bool> {
     let Some(on) = on else { return Ok(false) };
     if waiter.status.is_terminal() || is_idle(edge) {
         return Ok(false);

@@ -19,13 +19,9 @@ pub(crate) const IDLE: &str = "gt:idle";
 #[serde(tag = "why", rename_all = "snake_case")]
 pub(crate) enum Idle {
     /// It would close this circle, from a bead to the same.
-    Circle {
-        circle: Vec<BeadId>,
-    },
+    Circle { circle: Vec<BeadId> },
     /// The bead is a part of another one already.
-    SecondParent {
-        parent: BeadId,
-    },
+    SecondParent { parent: BeadId },
     /// The bead that waits is not there.
     NoWaiter,
 }

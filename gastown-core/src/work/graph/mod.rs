@@ -19,8 +19,8 @@ use crate::model::{BeadId, DependencyKind, DependencyRow, Result};
 use crate::store::{Position, Scan, index};
 
 pub(crate) use count::put_moved;
-pub(crate) use link::{add_edge, edges, link, unlink};
 pub use link::{Changed, Edges, Link};
+pub(crate) use link::{add_edge, edges, link, unlink};
 pub(crate) use part::{added, forget_part, remove_bead, reparent};
 
 /// How many edges are read at once.

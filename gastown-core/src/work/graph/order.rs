@@ -43,12 +43,7 @@ pub(super) fn keep(txn: &mut ScopedTxn<'_>, edge: &DependencyRow) -> Result<Opti
 }
 
 /// Gives the waiting end of each edge its place above `bead`, or below.
-fn place_all(
-    txn: &mut ScopedTxn<'_>,
-    mut pages: Pages,
-    side: Direction,
-    bead: &BeadId,
-) -> Result<Option<Vec<BeadId>>> {
+fn place_all(txn: &mut ScopedTxn<'_>, mut pages: Pages, side: Direction, bead: &BeadId) -> Result<Option<Vec<BeadId>>> {
     while let Some(page) = pages.next(txn.view())? {
         for other in page.iter().filter(|edge| !is_idle(edge)) {
             let (above, below) = if side == Direction::Up { (&other.bead, bead) } else { (bead, &other.bead) };

@@ -260,7 +260,18 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let at = || 0..BEADS;
     let maybe = || prop::option::weighted(0.4, 0..BEADS);
-    let kind = || prop::sample::select(vec![Blocks, Blocks, ParentChild, ParentChild, WaitsFor, WaitsFor, ConditionalBlocks, Related]);
+    let kind = || {
+        prop::sample::select(vec![
+            Blocks,
+            Blocks,
+            ParentChild,
+            ParentChild,
+            WaitsFor,
+            WaitsFor,
+            ConditionalBlocks,
+            Related,
+        ])
+    };
     let gate = || prop::option::of(prop::sample::select(vec![WaitGate::AllChildren, WaitGate::AnyChildren]));
     let end = prop::sample::select(vec![
         Resolution::Completed,
@@ -299,7 +310,8 @@ struct History {
 impl History {
     fn new() -> Self {
         let mut bench = Bench::new();
-        let convoys = [FailurePolicy::Continue, FailurePolicy::Block].map(|on_failure| bench.run(|txn| convoy(txn, on_failure)).unwrap());
+        let convoys = [FailurePolicy::Continue, FailurePolicy::Block]
+            .map(|on_failure| bench.run(|txn| convoy(txn, on_failure)).unwrap());
         Self { bench, ids: Vec::new(), convoys: convoys.to_vec() }
     }
 
@@ -419,8 +431,18 @@ fn convoy(txn: &mut ScopedTxn<'_>, on_failure: FailurePolicy) -> Result<BeadId> 
 
 /// What a history may answer to a step that the state does not allow.
 const REFUSALS: &[&str] = &[
-    "bead_missing", "cycle", "edge_to_itself", "parent_there", "bead_transition", "bead_not_terminal", "bead_blocked",
-    "bead_held", "bead_not_open", "bead_parked", "bead_deferred", "bead_not_claimed",
+    "bead_missing",
+    "cycle",
+    "edge_to_itself",
+    "parent_there",
+    "bead_transition",
+    "bead_not_terminal",
+    "bead_blocked",
+    "bead_held",
+    "bead_not_open",
+    "bead_parked",
+    "bead_deferred",
+    "bead_not_claimed",
 ];
 
 fn play(ops: &[Op]) {

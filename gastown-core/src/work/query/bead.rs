@@ -3,23 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::ast::Query;
 use super::parser::parse;
-use super::plan::{candidates, later, micros};
-pub(crate) use super::plan::{Candidates, walk};
-use crate::model::id::excerpt;
+use super::plan::{Candidates, candidates, later, micros, walk};
 use crate::model::text_enum::text_enum;
 use crate::model::value::Value;
-use crate::model::{BeadRow, Error, Result};
+use crate::model::{BeadRow, Result};
 use crate::store::{Position, index};
-use crate::work::find::answered;
-use crate::work::ready::BeadPage;
+use crate::work::beads::BeadSummary;
+use crate::work::ready::{BeadPage, check_limit, decode_position, encode_position};
 use crate::work::view::View;
-
-/// The most beads in one answer.
-pub(crate) const PAGE_MAX: usize = 1_000;
 
 text_enum! {
     /// The order of a query's beads.
@@ -69,15 +63,7 @@ pub(crate) fn query(view: View<'_>, input: &BeadQuery) -> Result<BeadPage> {
     let after = input.cursor.as_deref().map(|cursor| sort.place_of(cursor)).transpose()?;
     let (rows, more) = first_rows(view, &query, sort, after, limit)?;
     let cursor = rows.last().filter(|_| more).map(|last| sort.cursor(last));
-    Ok(BeadPage { beads: answered(view, rows)?, cursor })
-}
-
-pub(crate) fn check_limit(limit: Option<usize>) -> Result<usize> {
-    match limit.unwrap_or(50) {
-        limit @ 1..=PAGE_MAX => Ok(limit),
-        limit => Err(Error::invalid("limit_out_of_range", format!("a page holds 1 to {PAGE_MAX} beads, not {limit}"))
-            .with("found", limit)),
-    }
+    Ok(BeadPage { beads: rows.into_iter().map(BeadSummary::from).collect(), cursor })
 }
 
 /// The first of a query's beads behind a place, and whether there are more; it holds no more than those.
@@ -120,6 +106,12 @@ pub(crate) fn first_rows(
     Ok((first.into_values().collect(), more))
 }
 
+/// Calls `visit` with each of a query's beads, in no order, until it says stop.
+pub(crate) fn each_row(view: View<'_>, query: &Query, mut visit: impl FnMut(BeadRow) -> Result<bool>) -> Result<()> {
+    let candidates = candidates(view, query)?;
+    walk(view, candidates, |row| if query.holds(view, &row)? { visit(row) } else { Ok(true) })
+}
+
 impl QuerySort {
     /// What orders beads, unique.
     fn place(self, row: &BeadRow) -> Vec<Value> {
@@ -138,45 +130,20 @@ impl QuerySort {
         }
     }
 
-    const fn numbers(self) -> usize {
+    const fn shape(self) -> &'static str {
         match self {
-            Self::Created | Self::Newest | Self::Updated => 1,
-            Self::Priority => 2,
-            Self::Due => 3,
-            Self::Id => 0,
+            Self::Created | Self::Newest | Self::Updated => "it",
+            Self::Priority => "iit",
+            Self::Due => "iiit",
+            Self::Id => "t",
         }
     }
 
     fn cursor(self, row: &BeadRow) -> String {
-        encode_place(self.as_str(), &self.place(row))
+        encode_position(&format!("query/{self}"), &self.place(row))
     }
 
     fn place_of(self, cursor: &str) -> Result<Vec<Value>> {
-        decode_place(self.as_str(), self.numbers(), cursor)
+        Ok(decode_position(&format!("query/{self}"), self.shape(), cursor)?.0)
     }
-}
-
-/// A place as text; `order` tells its list from others.
-pub(crate) fn encode_place(order: &str, place: &[Value]) -> String {
-    Json::Array(std::iter::once(Json::from(order)).chain(place.iter().map(Value::to_json)).collect()).to_string()
-}
-
-/// The place that [`encode_place`] wrote: so many numbers and a text.
-pub(crate) fn decode_place(order: &str, numbers: usize, cursor: &str) -> Result<Vec<Value>> {
-    let wrong = || {
-        Error::invalid("cursor_malformed", format!("{} is no cursor of this list", excerpt(cursor))).with("order", order)
-    };
-    let parts: Vec<Json> = serde_json::from_str(cursor).map_err(|source| wrong().because(source))?;
-    let Some((first, place)) = parts.split_first() else { return Err(wrong()) };
-    let values: Vec<Value> =
-        place.iter().map(Value::from_json).collect::<Result<_>>().map_err(|source| wrong().because(source))?;
-    let fits = |(nth, value): (usize, &Value)| match value {
-        Value::Int(_) => nth < numbers,
-        Value::Text(_) => nth == numbers,
-        Value::Null => false,
-    };
-    if first.as_str() != Some(order) || values.len() != numbers + 1 || !values.iter().enumerate().all(fits) {
-        return Err(wrong());
-    }
-    Ok(values)
 }

@@ -33,10 +33,7 @@ impl Comparison {
 /// One piece of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
-    Word {
-        text: String,
-        is_quoted: bool,
-    },
+    Word { text: String, is_quoted: bool },
     Comparison(Comparison),
     Open,
     Close,

@@ -27,7 +27,7 @@ mod plan;
 mod tests;
 mod time;
 
-pub use self::bead::{BeadQuery, QuerySort};
 pub(crate) use self::ast::Query;
-pub(crate) use self::bead::{Candidates, PAGE_MAX, check_limit, first_rows, query, walk};
+pub use self::bead::{BeadQuery, QuerySort};
+pub(crate) use self::bead::{each_row, query};
 pub(crate) use self::parser::parse;

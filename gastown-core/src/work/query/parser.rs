@@ -126,7 +126,8 @@ impl Parser {
 
     /// Takes the next piece where it is this word of the language.
     fn take_word(&mut self, word: &str) -> bool {
-        let is = matches!(&self.token().piece, Piece::Word { text, is_quoted: false } if text.eq_ignore_ascii_case(word));
+        let is =
+            matches!(&self.token().piece, Piece::Word { text, is_quoted: false } if text.eq_ignore_ascii_case(word));
         self.next += usize::from(is);
         is
     }

@@ -15,7 +15,7 @@ const LAST_ID: &str = "\u{10ffff}";
 
 /// Beads among which all of a query's are.
 #[derive(Debug)]
-pub(crate) enum Candidates {
+pub(super) enum Candidates {
     /// These few, in no order.
     Few(Vec<BeadRow>),
     /// These in the order of an index.
@@ -89,9 +89,7 @@ fn scan(query: &Query, needed: &[&Test]) -> Scan {
     let status: Option<BeadStatus> =
         needed.iter().find_map(|test| if let Test::Status(status) = test { Some(*status) } else { None });
     let mut scan = match status {
-        Some(status) => {
-            Scan::new(&index::BEADS_BY_STATUS, vec![text(kind.as_str()), text(status.as_str())], 0)
-        }
+        Some(status) => Scan::new(&index::BEADS_BY_STATUS, vec![text(kind.as_str()), text(status.as_str())], 0),
         None => Scan::new(&index::BEADS_BY_KIND, vec![text(kind.as_str())], 0),
     };
     // Both are in the order of when the beads were made.
@@ -111,7 +109,10 @@ fn scan(query: &Query, needed: &[&Test]) -> Scan {
             Comparison::Unequal | Comparison::More | Comparison::AtLeast => None,
         };
         if let Some(upto) = upto {
-            let known = match scan.upto { Some(Value::Int(known)) => known, _ => i64::MAX };
+            let known = match scan.upto {
+                Some(Value::Int(known)) => known,
+                _ => i64::MAX,
+            };
             scan.upto = Some(Value::Int(known.min(upto)));
         }
     }
@@ -128,7 +129,11 @@ fn before(text: &str) -> Option<String> {
 }
 
 /// Calls `visit` with each candidate until it says stop.
-pub(crate) fn walk(view: View<'_>, candidates: Candidates, mut visit: impl FnMut(BeadRow) -> Result<bool>) -> Result<()> {
+pub(super) fn walk(
+    view: View<'_>,
+    candidates: Candidates,
+    mut visit: impl FnMut(BeadRow) -> Result<bool>,
+) -> Result<()> {
     match candidates {
         Candidates::Few(rows) => {
             for row in rows {

@@ -70,8 +70,7 @@ fn digits(text: &str, count: usize) -> Option<i64> {
 /// The microsecond a day begins with, UTC.
 fn midnight(date: &str) -> Option<i64> {
     let mut parts = date.split('-');
-    let (year, month, day) =
-        (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    let (year, month, day) = (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days_of_month = match month {
         2 => 28 + i64::from(is_leap),
@@ -102,7 +101,8 @@ fn of_day(time: &str) -> Option<i64> {
         None => (0, 0),
         Some(seconds) => {
             let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
-            let is_fraction = !fraction.is_empty() && fraction.len() <= 9 && fraction.bytes().all(|b| b.is_ascii_digit());
+            let is_fraction =
+                !fraction.is_empty() && fraction.len() <= 9 && fraction.bytes().all(|b| b.is_ascii_digit());
             if !is_fraction {
                 return None;
             }
@@ -153,9 +153,27 @@ mod tests {
         assert_eq!(at("1d"), "2023-11-13T22:13:20.000000Z");
         assert_eq!(at("+1h30m"), "2023-11-14T23:43:20.000000Z");
         for wrong in [
-            "", "7", "d", "7x", "2023-02-29", "2024-13-01", "2024-1-1", "24-01-01", "2024-01-01T", "2024-01-01T25:00",
-            "2024-01-01T1:00", "2024-01-01T10:00Zx", "2024-01-01T10:00+2", "2024-01-01T10:00:00.", "99999999999999999999d",
-            "9999999999999999999w", "2024-01-01-01", "+", "-", "é", "2024-01-01T1é:00",
+            "",
+            "7",
+            "d",
+            "7x",
+            "2023-02-29",
+            "2024-13-01",
+            "2024-1-1",
+            "24-01-01",
+            "2024-01-01T",
+            "2024-01-01T25:00",
+            "2024-01-01T1:00",
+            "2024-01-01T10:00Zx",
+            "2024-01-01T10:00+2",
+            "2024-01-01T10:00:00.",
+            "99999999999999999999d",
+            "9999999999999999999w",
+            "2024-01-01-01",
+            "+",
+            "-",
+            "é",
+            "2024-01-01T1é:00",
         ] {
             assert_eq!(at(wrong), "none", "{wrong:?}");
         }

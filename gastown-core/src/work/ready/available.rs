@@ -248,9 +248,7 @@ impl Plan<'_> {
         let mut streams = Vec::new();
         for priority in self.priorities() {
             let begin = match &after {
-                Some(Position(place)) => {
-                    Position([vec![priority.to_value()], place.clone()].concat())
-                }
+                Some(Position(place)) => Position([vec![priority.to_value()], place.clone()].concat()),
                 None => before_all_of(priority, i64::MIN, ""),
             };
             for scan in self.scans() {

@@ -92,9 +92,12 @@ pub(crate) fn claim(txn: &mut ScopedTxn<'_>, input: &Claim) -> Result<Bead> {
     };
     check_version(&row, input.expected_version)?;
     if row.kind != BeadKind::Issue {
-        return Err(Error::invalid("not_an_issue", format!("bead {} is a {}; only issues are claimed", row.id, row.kind))
-            .with("bead", &row.id)
-            .with("kind", row.kind));
+        return Err(Error::invalid(
+            "not_an_issue",
+            format!("bead {} is a {}; only issues are claimed", row.id, row.kind),
+        )
+        .with("bead", &row.id)
+        .with("kind", row.kind));
     }
     let is_held = row.status == BeadStatus::InProgress && !ran_out(&row, now);
     if is_held && row.assignee.as_ref() == Some(&input.by) && row.lease_until.is_some() {

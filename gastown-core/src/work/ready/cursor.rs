@@ -26,9 +26,8 @@ pub(crate) fn decode_position(order: &str, shape: &str, cursor: &str) -> Result<
     }
     let values: Vec<Value> =
         place.iter().map(Value::from_json).collect::<Result<_>>().map_err(|source| wrong().because(source))?;
-    let fits = |(value, letter): (&Value, char)| {
-        matches!((value, letter), (Value::Int(_), 'i') | (Value::Text(_), 't'))
-    };
+    let fits =
+        |(value, letter): (&Value, char)| matches!((value, letter), (Value::Int(_), 'i') | (Value::Text(_), 't'));
     if !values.iter().zip(shape.chars()).all(fits) {
         return Err(wrong());
     }

@@ -218,11 +218,15 @@ impl Conditions<'_> {
                 .with("rule", format!("1 to {LABEL_BYTES_MAX} bytes")));
         }
         if self.metadata.is_some_and(|wanted| wanted.as_object().is_none_or(|map| map.len() > WORDS_MAX)) {
-            return Err(Error::invalid("metadata_malformed", format!("metadata is an object of at most {WORDS_MAX} keys")));
+            return Err(Error::invalid(
+                "metadata_malformed",
+                format!("metadata is an object of at most {WORDS_MAX} keys"),
+            ));
         }
         if self.assignee.is_some() && self.unassigned {
-            return Err(Error::invalid("filter_contradiction", "nobody is assigned and unassigned")
-                .with("field", "unassigned"));
+            return Err(
+                Error::invalid("filter_contradiction", "nobody is assigned and unassigned").with("field", "unassigned")
+            );
         }
         if let Some(parent) = self.parent {
             self.within = Some(parts(view, parent)?);

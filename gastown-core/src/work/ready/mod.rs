@@ -8,11 +8,10 @@ mod list;
 mod page;
 
 pub(crate) use available::{is_ready, ready};
-pub(crate) use claim::{claim, heartbeat, release};
 pub use claim::{Claim, Heartbeat, Lease, ReleaseBead};
+pub(crate) use claim::{claim, heartbeat, release};
 pub(crate) use cursor::{decode_position, encode_position};
 pub use filter::{BeadFilter, ListSort, ReadyFilter, ReadySort};
 pub use list::BeadPage;
 pub(crate) use list::list;
 pub(crate) use page::{PAGE_MAX, check_limit};
-

@@ -6,8 +6,8 @@ use super::cursor::encode_position;
 use super::filter::Conditions;
 use crate::model::value::Value;
 use crate::model::{BeadRow, Error, Key, LabelRow, Result};
-use crate::store::index::{self, Index};
 use crate::store::Scan;
+use crate::store::index::{self, Index};
 use crate::work::beads::BeadSummary;
 use crate::work::view::{View, text};
 
