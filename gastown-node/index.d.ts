@@ -61,12 +61,15 @@ export type DependencyKind =
   | 'tracks'
   | 'reviews'
   | 'related'
+  | 'relates-to'
   | 'discovered-from'
   | 'duplicates'
   | 'supersedes'
   | 'replies-to'
 export type Durability = 'full' | 'normal'
 export type EventFlaw = 'malformed' | 'incomplete'
+export type ListSort = 'created' | 'newest' | 'updated' | 'priority' | 'id'
+export type ReadySort = 'priority' | 'oldest' | 'hybrid'
 export type FailurePolicy = 'block' | 'skip' | 'continue'
 export type OutputStream = 'output' | 'events'
 export type Resolution =
@@ -133,39 +136,93 @@ export interface Bead {
   readonly kind: BeadKind
   readonly status: BeadStatus
   readonly resolution: Resolution | null
+  readonly closeReason: string | null
   readonly title: string
-  readonly description: string
-  readonly design: string
-  readonly acceptance: string
-  readonly notes: string
   readonly priority: number
   readonly issueType: string
   readonly labels: string[]
   readonly metadata: JsonObject
   readonly rig: string | null
   readonly parent: string | null
+  readonly parts: number
+  readonly openParts: number
   readonly convoy: string | null
   readonly assignee: string | null
+  readonly owner: string | null
   readonly createdBy: string
   readonly externalRef: string | null
+  readonly specId: string | null
   readonly deferUntil: Timestamp | null
   readonly dueAt: Timestamp | null
   readonly estimateMinutes: number | null
   readonly parkedReason: string | null
   readonly parkedUntil: Timestamp | null
+  readonly pinned: boolean
+  readonly ephemeral: boolean
+  readonly template: boolean
   readonly slung: boolean
   readonly blockers: number
+  readonly comments: number
   readonly epoch: number
+  readonly leaseUntil: Timestamp | null
   readonly failures: number
   readonly version: number
   readonly createdAt: Timestamp
   readonly updatedAt: Timestamp
+  readonly startedAt: Timestamp | null
+  readonly closedAt: Timestamp | null
+  readonly description: string
+  readonly design: string
+  readonly acceptance: string
+  readonly notes: string
+}
+
+/** A bead without its four texts, as lists answer it. */
+export interface BeadSummary {
+  readonly id: string
+  readonly kind: BeadKind
+  readonly status: BeadStatus
+  readonly resolution: Resolution | null
+  readonly closeReason: string | null
+  readonly title: string
+  readonly priority: number
+  readonly issueType: string
+  readonly labels: string[]
+  readonly metadata: JsonObject
+  readonly rig: string | null
+  readonly parent: string | null
+  readonly parts: number
+  readonly openParts: number
+  readonly convoy: string | null
+  readonly assignee: string | null
+  readonly owner: string | null
+  readonly createdBy: string
+  readonly externalRef: string | null
+  readonly specId: string | null
+  readonly deferUntil: Timestamp | null
+  readonly dueAt: Timestamp | null
+  readonly estimateMinutes: number | null
+  readonly parkedReason: string | null
+  readonly parkedUntil: Timestamp | null
+  readonly pinned: boolean
+  readonly ephemeral: boolean
+  readonly template: boolean
+  readonly slung: boolean
+  readonly blockers: number
+  readonly comments: number
+  readonly epoch: number
+  readonly leaseUntil: Timestamp | null
+  readonly failures: number
+  readonly version: number
+  readonly createdAt: Timestamp
+  readonly updatedAt: Timestamp
+  readonly startedAt: Timestamp | null
   readonly closedAt: Timestamp | null
 }
 
 /** One page of beads; `cursor` is where the next begins, null at the end. */
 export interface BeadPage {
-  readonly beads: Bead[]
+  readonly beads: BeadSummary[]
   readonly cursor: string | null
 }
 
@@ -179,6 +236,64 @@ export interface Change {
 /** Whether a command changed anything; false where it was so already. */
 export interface Changed {
   readonly changed: boolean
+}
+
+/** What closing a bead did: `changed` is false where it was closed so already; `unblocked` became ready by it. */
+export interface Closed {
+  readonly bead: Bead
+  readonly changed: boolean
+  readonly unblocked: string[]
+}
+
+/** A comment on a bead. */
+export interface Comment {
+  readonly bead: string
+  readonly id: string
+  readonly author: string
+  readonly text: string
+  readonly createdAt: Timestamp
+}
+
+/** One page of comments, oldest first; `cursor` is where the next begins, none at the end. */
+export interface CommentPage {
+  readonly comments: Comment[]
+  readonly cursor: string | null
+}
+
+/** What was deleted, parts before what they were parts of; `unblocked` became ready by it. */
+export interface Deleted {
+  readonly deleted: string[]
+  readonly unblocked: string[]
+}
+
+/** Until when a claim holds. */
+export interface Lease {
+  readonly id: string
+  readonly epoch: number
+  readonly leaseUntil: Timestamp
+}
+
+/** An old id and the one that replaced it. */
+export interface NewId {
+  readonly old: string
+  readonly new: string
+}
+
+/** A key of a plan and the bead that was made for it. */
+export interface MadeBead {
+  readonly key: string
+  readonly id: string
+}
+
+/** What a plan became, in its order. */
+export interface MadeBeads {
+  readonly beads: MadeBead[]
+}
+
+/** A bead with its new id, and every id that changed, its own first. */
+export interface Renamed {
+  readonly bead: Bead
+  readonly renamed: NewId[]
 }
 
 /** A convoy and how far it is. */
@@ -203,10 +318,182 @@ export interface ConvoyList {
   readonly convoys: Convoy[]
 }
 
+/** One edge as it is stored. */
+export type Edge = Link & { readonly kind: DependencyKind | (string & {}) }
+
 /** The edges of one bead, in both directions. */
 export interface Edges {
-  readonly dependsOn: Required<Link>[]
-  readonly dependents: Required<Link>[]
+  readonly dependsOn: Edge[]
+  readonly dependents: Edge[]
+}
+
+/** What sort of fact keeps a bead from running. */
+export type ReasonKind =
+  | 'kind'
+  | 'status'
+  | 'held'
+  | 'slung'
+  | 'edge'
+  | 'open_part'
+  | 'parent'
+  | 'deferred'
+  | 'parked'
+  | 'pinned'
+  | 'template'
+  | 'ephemeral'
+
+/** Why an edge counts. */
+export type WaitReason =
+  | 'not_done'
+  | 'failed'
+  | 'not_landed'
+  | 'not_decided'
+  | 'parts_open'
+  | 'no_part_closed'
+  | 'blocked'
+
+/** Why an edge counts for nothing. */
+export type LooseReason =
+  | 'circle'
+  | 'second_parent'
+  | 'no_target'
+  | 'no_waiter'
+
+/** How many of the parts an edge `waits-for` waits for. */
+export type WaitGate =
+  | 'all-children'
+  | 'any-children'
+
+/** A bead as it stands in a graph. */
+export interface BeadNode {
+  readonly id: string
+  readonly title: string
+  readonly status: BeadStatus
+  readonly issueType: string
+  readonly priority: number
+  readonly parent: string | null
+  readonly assignee: string | null
+  readonly blockers: number
+  readonly parts: number
+  readonly openParts: number
+}
+
+/** One page of beads as they stand in the graph; `cursor` is where the next begins, null at the end. */
+export interface NodePage {
+  readonly beads: BeadNode[]
+  readonly cursor: string | null
+}
+
+/** One bead of a tree: so many edges away, found by an edge of the bead `via`; `bead` is null where it is not there. */
+export interface TreeNode {
+  readonly id: string
+  readonly depth: number
+  readonly via: string
+  readonly kind: DependencyKind | (string & {})
+  readonly counted: boolean
+  readonly bead: BeadNode | null
+}
+
+/** Beads by their distance; each once, on a shortest way. */
+export interface Tree {
+  readonly nodes: TreeNode[]
+  readonly more: boolean
+}
+
+/** What a bead waits for. */
+export interface Blocker {
+  readonly id: string
+  readonly kind: DependencyKind | (string & {})
+  readonly status: BeadStatus | null
+}
+
+/** A bead that waits, and the first 20 that it waits for. */
+export interface BlockedBead {
+  readonly bead: BeadNode
+  readonly blockedBy: Blocker[]
+}
+
+/** One page of beads that wait; `cursor` is where the next begins, null at the end. */
+export interface BlockedPage {
+  readonly blocked: BlockedBead[]
+  readonly cursor: string | null
+}
+
+/** One fact that keeps a bead from running; what does not belong to its sort is null. */
+export interface Reason {
+  readonly reason: ReasonKind
+  readonly bead: string
+  readonly other: string | null
+  readonly kind: DependencyKind | (string & {}) | null
+  readonly status: BeadStatus | null
+  readonly why: WaitReason | null
+  readonly by: string | null
+  readonly until: Timestamp | null
+  readonly text: string | null
+}
+
+/** An edge of imported data that is kept and counts for nothing, and the circle that it would close. */
+export interface LooseEdge {
+  readonly bead: string
+  readonly onBead: string
+  readonly kind: DependencyKind | (string & {})
+  readonly why: LooseReason
+  readonly circle: string[]
+}
+
+/** One page of edges that count for nothing; `cursor` is where the next begins, null at the end. */
+export interface LoosePage {
+  readonly edges: LooseEdge[]
+  readonly cursor: string | null
+}
+
+/** Why a bead is ready, or every fact that keeps it. */
+export interface Explanation {
+  readonly bead: string
+  readonly isReady: boolean
+  readonly reasons: Reason[]
+  readonly more: boolean
+  readonly loose: LooseEdge[]
+}
+
+/** One bead of a plan; times are minutes from now, were each begun as soon as it can be. */
+export interface PlannedBead {
+  readonly id: string
+  readonly level: number
+  readonly minutes: number
+  readonly start: number
+  readonly slack: number
+}
+
+/** A bead that others wait for: how many it frees at once, and how many are behind it. */
+export interface Unblocks {
+  readonly id: string
+  readonly frees: number
+  readonly behind: number
+}
+
+/** A plan of open work; `widths` is how many beads are on each level. */
+export interface Plan {
+  readonly count: number
+  readonly widths: number[]
+  readonly minutes: number
+  readonly criticalPath: string[]
+  readonly unblocks: Unblocks[]
+  readonly beads: PlannedBead[]
+  readonly cursor: string | null
+}
+
+/** A bead that has parts or is of the type `epic`; closable where all its parts are closed. */
+export interface Epic {
+  readonly bead: BeadNode
+  readonly closedParts: number
+  readonly isClosable: boolean
+}
+
+/** One page of epics; `cursor` is where the next begins, null at the end. */
+export interface EpicPage {
+  readonly epics: Epic[]
+  readonly cursor: string | null
 }
 
 /** Whether the engine runs in this process. */
@@ -477,53 +764,233 @@ export interface AgentRef {
 /** Asks for everything there is. */
 export type All = Record<string, never>
 
+/** A new comment; `author` is the caller where it is left out. */
+export interface AddComment {
+  bead: string
+  text: string
+  author?: string | null
+}
+
 /** Which beads to list. */
 export interface BeadFilter {
   kind?: BeadKind | null
   status?: BeadStatus | null
+  statuses?: BeadStatus[]
+  pinned?: boolean | null
+  ephemeral?: boolean | null
+  template?: boolean | null
+  createdAfter?: Timestamp | null
+  createdBefore?: Timestamp | null
+  updatedAfter?: Timestamp | null
+  updatedBefore?: Timestamp | null
+  closedAfter?: Timestamp | null
+  closedBefore?: Timestamp | null
+  sort?: ListSort | null
   rig?: string | null
-  label?: string | null
+  priority?: number | null
+  priorityMax?: number | null
+  issueTypes?: string[]
+  excludeTypes?: string[]
   assignee?: string | null
+  unassigned?: boolean
+  owner?: string | null
+  labels?: string[]
+  labelsAny?: string[]
+  labelsNone?: string[]
+  labelGlob?: string | null
+  parent?: string | null
   convoy?: string | null
+  metadata?: JsonObject | null
+  hasMetadata?: string[]
   limit?: number | null
   cursor?: string | null
 }
 
-/** What to change of a bead; what is left out stays. */
+/** What to change of a bead; what is left out stays, null clears. */
 export interface BeadPatch {
   id: string
   expectedVersion?: number | null
-  title?: string | null
+  title?: string
   description?: string | null
   design?: string | null
   acceptance?: string | null
   notes?: string | null
-  priority?: number | null
-  issueType?: string | null
+  appendNotes?: string | null
+  priority?: number
+  issueType?: string
+  assignee?: string | null
+  owner?: string | null
+  externalRef?: string | null
+  specId?: string | null
+  parent?: string | null
+  deferUntil?: Timestamp | null
+  dueAt?: Timestamp | null
+  estimateMinutes?: number | null
+  parkedReason?: string | null
+  parkedUntil?: Timestamp | null
+  pinned?: boolean | null
+  ephemeral?: boolean | null
+  template?: boolean | null
+  labels?: string[] | null
   addLabels?: string[]
   removeLabels?: string[]
-  /** Keys to set; a null takes the key away. */
   metadata?: JsonObject | null
+}
+
+/** Which of the ready issues. */
+export interface ReadyFilter {
+  includeEphemeral?: boolean
+  sort?: ReadySort | null
+  rig?: string | null
+  priority?: number | null
+  priorityMax?: number | null
+  issueTypes?: string[]
+  excludeTypes?: string[]
+  assignee?: string | null
+  unassigned?: boolean
+  owner?: string | null
+  labels?: string[]
+  labelsAny?: string[]
+  labelsNone?: string[]
+  labelGlob?: string | null
+  parent?: string | null
+  convoy?: string | null
+  metadata?: JsonObject | null
+  hasMetadata?: string[]
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Who claims what; the first ready issue of those in `only` where `id` is left out. */
+export interface Claim {
+  by: string
+  id?: string | null
+  leaseMs?: number | null
+  only?: ReadyFilter | null
+  expectedVersion?: number | null
+}
+
+/** A bead to close, why, and what must hold. */
+export interface CloseBead {
+  id: string
+  resolution?: Resolution | null
+  reason?: string | null
+  duplicateOf?: string | null
+  supersededBy?: string | null
+  expectedVersion?: number | null
+  expectedEpoch?: number | null
+  force?: boolean
+}
+
+/** Names one comment. */
+export interface CommentRef {
+  bead: string
+  id: string
+}
+
+/** Which comments to read. */
+export interface CommentsOf {
+  bead: string
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** A bead to take away; with `cascade` its parts as well. */
+export interface DeleteBead {
+  id: string
+  cascade?: boolean
+  reason?: string | null
+  expectedVersion?: number | null
+}
+
+/** A sign of life of the holder of a claim. */
+export interface Heartbeat {
+  id: string
+  by: string
+  epoch: number
+  leaseMs?: number | null
+}
+
+/** A bead to move; to the town itself where `rig` is left out. */
+export interface MoveBead {
+  id: string
+  rig?: string | null
+  expectedVersion?: number | null
+}
+
+/** What a new bead is made of. */
+export interface NewBead {
+  title: string
+  id?: string | null
+  replacesDeleted?: boolean
+  rig?: string | null
+  description?: string
+  design?: string
+  acceptance?: string
+  notes?: string
+  priority?: number
+  issueType?: string
+  labels?: string[]
+  metadata?: JsonObject
+  parent?: string | null
+  dependsOn?: string[]
+  assignee?: string | null
+  owner?: string | null
+  externalRef?: string | null
+  specId?: string | null
+  deferUntil?: Timestamp | null
+  dueAt?: Timestamp | null
+  estimateMinutes?: number | null
+  pinned?: boolean
+  ephemeral?: boolean
+  template?: boolean
+}
+
+/** A plan: new beads, each with a key, and edges between them and beads that are there. */
+export interface NewBeads {
+  beads: KeyedBead[]
+  links?: KeyedLink[]
+}
+
+/** One bead of a plan; `partOf` is the key of the bead that it is a part of. */
+export interface KeyedBead {
+  key: string
+  bead: NewBead
+  partOf?: string | null
+}
+
+/** One edge of a plan; an end is a key of the plan, or else the id of a bead that is there. */
+export interface KeyedLink {
+  bead: string
+  onBead: string
+  kind?: DependencyKind
+}
+
+/** A claimed bead to give back. */
+export interface ReleaseBead {
+  id: string
+  by?: string | null
+  expectedEpoch?: number | null
+}
+
+/** Another id for a bead; with `parts` for those whose ids begin with its own too. */
+export interface RenameBead {
+  id: string
+  to: string
+  parts?: boolean
+  expectedVersion?: number | null
+}
+
+/** A bead to open again, and why. */
+export interface ReopenBead {
+  id: string
+  reason?: string | null
+  expectedVersion?: number | null
 }
 
 /** Names one bead, convoy or merge request. */
 export interface BeadRef {
   id: string
-}
-
-/** Who claims what; the most urgent ready issue where `id` is left out. */
-export interface Claim {
-  by: string
-  id?: string | null
-  rig?: string | null
-  leaseMs?: number | null
-}
-
-/** A bead to close, and why. */
-export interface CloseBead {
-  id: string
-  resolution?: Resolution | null
-  reason?: string | null
 }
 
 /** Settings for a rig, or for the town where `rig` is left out; null takes a setting away. */
@@ -542,27 +1009,42 @@ export interface EventsSince {
 export interface Link {
   bead: string
   onBead: string
-  kind?: DependencyKind
+  kind?: DependencyKind | (string & {})
+  /** Of an edge `waits-for`: how many parts it waits for; all where it is left out. */
+  gate?: WaitGate | null
 }
 
-/** What a new bead is made of. */
-export interface NewBead {
-  title: string
+/** Which parts of a bead to list; `all` of them are to any depth. */
+export interface ChildrenOf {
+  id: string
+  all?: boolean
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Which edges to follow, and how far. */
+export interface TreeOf {
+  id: string
+  depth?: number | null
+  kind?: DependencyKind | (string & {}) | null
+  limit?: number | null
+}
+
+/** Which part of a list over the graph to read. */
+export interface GraphFilter {
   rig?: string | null
-  description?: string
-  design?: string
-  acceptance?: string
-  notes?: string
-  priority?: number
-  issueType?: string
-  labels?: string[]
-  metadata?: JsonObject
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Which work to plan, and what a bead without an estimate is taken for. */
+export interface PlanOf {
+  rig?: string | null
+  convoy?: string | null
   parent?: string | null
-  dependsOn?: string[]
-  externalRef?: string | null
-  deferUntil?: Timestamp | null
-  dueAt?: Timestamp | null
   estimateMinutes?: number | null
+  limit?: number | null
+  cursor?: string | null
 }
 
 /** Which part of a session's output to read. */
@@ -648,28 +1130,60 @@ export interface ChangeOptions extends CallOptions {
 export interface Beads {
   /** Creates an issue. */
   create(bead: string | NewBead, options?: ChangeOptions): Promise<Bead>
+  /** Creates issues with edges between them: all of them or none. */
+  createMany(plan: NewBeads, options?: ChangeOptions): Promise<MadeBeads>
   /** Reads one bead, whole. */
   get(bead: string | BeadRef, options?: CallOptions): Promise<Bead>
   /** Changes what is named of a bead and leaves the rest. */
   update(patch: BeadPatch, options?: ChangeOptions): Promise<Bead>
-  /** Lists beads, oldest first, a page at a time. */
+  /** Lists beads without their texts, oldest first or as the filter says, a page at a time. */
   list(only?: BeadFilter, options?: CallOptions): Promise<BeadPage>
-  /** Lists the issues that could be worked on now, most urgent first, a page at a time. */
-  ready(only?: BeadFilter, options?: CallOptions): Promise<BeadPage>
+  /** Lists the issues that could be worked on now, most urgent first or as the filter says, a page at a time. */
+  ready(only?: ReadyFilter, options?: CallOptions): Promise<BeadPage>
   /** Takes a ready issue for somebody: exactly one of any number of callers gets it. */
   claim(claim: string | Claim, options?: ChangeOptions): Promise<Bead>
+  /** Says that the holder of a claim is at work, so that it holds on; nothing is journaled. */
+  heartbeat(sign: Heartbeat, options?: ChangeOptions): Promise<Lease>
   /** Gives a claimed issue back. */
-  release(bead: string | BeadRef, options?: ChangeOptions): Promise<Bead>
+  release(bead: string | ReleaseBead, options?: ChangeOptions): Promise<Bead>
   /** Closes an issue and frees what waited for it. */
-  close(bead: string | CloseBead, options?: ChangeOptions): Promise<Bead>
+  close(bead: string | CloseBead, options?: ChangeOptions): Promise<Closed>
   /** Opens a closed or failed bead again; what is merged or landed stays closed. */
-  reopen(bead: string | BeadRef, options?: ChangeOptions): Promise<Bead>
+  reopen(bead: string | ReopenBead, options?: ChangeOptions): Promise<Bead>
+  /** Takes an issue away for good and leaves a tombstone; what waited for it is freed. */
+  delete(bead: string | DeleteBead, options?: ChangeOptions): Promise<Deleted>
+  /** Gives an issue another id; every reference to it follows. */
+  rename(rename: RenameBead, options?: ChangeOptions): Promise<Renamed>
+  /** Moves an issue with its parts to another rig, where they get ids of that rig. */
+  moveToRig(move: MoveBead, options?: ChangeOptions): Promise<Renamed>
+  /** Adds a comment to a bead. */
+  comment(comment: AddComment, options?: ChangeOptions): Promise<Comment>
+  /** Reads the comments of one bead, oldest first, a page at a time. */
+  comments(bead: string | CommentsOf, options?: CallOptions): Promise<CommentPage>
+  /** Deletes a comment: one's own, or any for the town's owner. */
+  deleteComment(comment: CommentRef, options?: ChangeOptions): Promise<Changed>
   /** Adds an edge between two beads; a circle is refused and shown. */
   link(link: Link, options?: ChangeOptions): Promise<Changed>
   /** Removes an edge between two beads. */
   unlink(link: Link, options?: ChangeOptions): Promise<Changed>
   /** Reads the edges of one bead, in both directions. */
   edges(bead: string | BeadRef, options?: CallOptions): Promise<Edges>
+  /** Lists the parts of a bead, a page at a time; also those of its parts where they are asked for. */
+  children(of: string | ChildrenOf, options?: CallOptions): Promise<NodePage>
+  /** Follows what a bead waits for, to a depth. */
+  dependencies(of: string | TreeOf, options?: CallOptions): Promise<Tree>
+  /** Follows what waits for a bead, to a depth. */
+  dependents(of: string | TreeOf, options?: CallOptions): Promise<Tree>
+  /** Lists the open issues that wait, each with what it waits for, a page at a time. */
+  blocked(only?: GraphFilter, options?: CallOptions): Promise<BlockedPage>
+  /** Explains why a bead is ready, or names every fact that keeps it from running. */
+  explain(bead: string | BeadRef, options?: CallOptions): Promise<Explanation>
+  /** Plans the open work: its order and levels, the critical path, slack, and what would unblock most. */
+  plan(of?: PlanOf, options?: CallOptions): Promise<Plan>
+  /** Lists the epics and how far each is, a page at a time. */
+  epics(only?: GraphFilter, options?: CallOptions): Promise<EpicPage>
+  /** Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent. */
+  looseEdges(only?: GraphFilter, options?: CallOptions): Promise<LoosePage>
   /** Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is. */
   sling(bead: string | Sling, options?: ChangeOptions): Promise<Bead>
 }

@@ -28,15 +28,17 @@ pub use town::{
 };
 pub use work::{
     AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadCounts, BeadFilter, BeadHistory,
-    BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, Changed, Claim, CloseBead, Closed,
-    Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField,
-    DeleteBead, Deleted, Duplicates, Edges, EventPage, EventsSince, FieldChange, FindDuplicates, Heartbeat,
-    HistoryEntry, HistoryOf, LeadTime, Lease, Link, ListSort, MoveBead, NearPair, NewBead, NewBeads, NewId,
-    NewSettings, Overlap, OverlapQuery, Overlaps, Patch, PlannedBead, PlannedBeads, PlannedId, PlannedLink, Progress,
-    QuerySort, ReadyFilter, ReadySort, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation,
-    ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef,
-    SETTINGS, SameBeads, SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling,
-    SlingConvoy, StaleBeads, StatsOf, Task, Unreserve,
+    BeadNode, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, BlockedBead, BlockedPage,
+    Blocker, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure,
+    Convoy, ConvoyList, CountBeads, CountGroup, CountedField, DeleteBead, Deleted, Duplicates, Edges, Epic, EpicPage,
+    EventPage, EventsSince, Explanation, FieldChange, FindDuplicates, GraphFilter, Heartbeat, HistoryEntry, HistoryOf,
+    KeyedBead, KeyedLink, LeadTime, Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads,
+    MoveBead, NearPair, NewBead, NewBeads, NewId, NewSettings, NodePage, Overlap, OverlapQuery, Overlaps, Patch, Plan,
+    PlanOf, PlannedBead, Progress, QuerySort, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead,
+    RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Review,
+    ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, SameBeads, SearchSort, Session, SessionFilter,
+    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, StaleBeads, StatsOf, Task, Tree, TreeNode,
+    TreeOf, Unblocks, Unreserve, WaitReason,
 };
 
 /// The README's program, compiled.

@@ -21,7 +21,8 @@ test('beads are made, linked, listed and closed, and the journal tells it', asyn
   assert.deepEqual(await town.beads.get({ id: mast.id }), await town.beads.get(mast.id))
 
   const closed = await town.beads.close({ id: keel.id, resolution: 'completed', reason: 'it lies' })
-  assert.deepEqual([closed.status, closed.resolution], ['closed', 'completed'])
+  assert.deepEqual([closed.bead.status, closed.bead.resolution], ['closed', 'completed'])
+  assert.deepEqual([closed.changed, closed.unblocked], [true, [mast.id]])
   assert.deepEqual(ids(await town.beads.ready()), [mast.id])
   assert.deepEqual(await town.beads.edges(mast.id), {
     dependsOn: [{ bead: mast.id, onBead: keel.id, kind: 'blocks' }],
@@ -86,6 +87,63 @@ test('one of many claims a bead and gives it back', async (t) => {
   const released = await town.beads.release(bead.id)
   assert.deepEqual([released.status, released.assignee], ['open', null])
   assert.equal((await town.beads.claim('tess')).id, bead.id)
+})
+
+test('a patch leaves, clears and sets', async (t) => {
+  const { town } = await opened(t)
+  const bead = await town.beads.create({ title: 'x', owner: 'olga', dueAt: 7, labels: ['a'], specId: 'docs/x.md' })
+  const patch = { id: bead.id, owner: null, dueAt: undefined, pinned: true, addLabels: ['b'], appendNotes: 'n' }
+  const patched = await town.beads.update(patch)
+  assert.deepEqual([patched.owner, patched.dueAt, patched.specId, patched.pinned], [null, 7, 'docs/x.md', true])
+  assert.deepEqual([patched.labels, patched.notes], [['a', 'b'], 'n'])
+  await assert.rejects(town.beads.update({ id: bead.id, title: null }), { code: 'field_not_clearable' })
+})
+
+test('a plan is made whole', async (t) => {
+  const { town } = await opened(t)
+  const { beads } = await town.beads.createMany({
+    beads: [
+      { key: 'ship', bead: { title: 'Build a ship', issueType: 'epic' } },
+      { key: 'keel', bead: { title: 'Lay the keel' }, partOf: 'ship' },
+      { key: 'mast_1', bead: { title: 'Raise the mast', metadata: { a_b: 1 } }, partOf: 'ship' },
+    ],
+    links: [{ bead: 'mast_1', onBead: 'keel' }],
+  })
+  const made = new Map(beads.map(({ key, id }) => [key, id]))
+  assert.deepEqual(ids(await town.beads.ready()), [made.get('keel')])
+  const unknown = { beads: [{ key: 'a', bead: { title: 'a' } }], links: [{ bead: 'a', onBead: '!' }] }
+  await assert.rejects(town.beads.createMany(unknown), { code: 'key_unknown' })
+})
+
+test('comments are added, listed and deleted', async (t) => {
+  const { town } = await opened(t)
+  const bead = await town.beads.create('x')
+  const comment = await town.beads.comment({ bead: bead.id, text: 'so be it', author: 'tess' })
+  assert.deepEqual(await town.beads.comments(bead.id), { comments: [comment], cursor: null })
+  assert.deepEqual(await town.beads.deleteComment({ bead: bead.id, id: comment.id }), { changed: true })
+})
+
+test('a bead is renamed, moved and deleted', async (t) => {
+  const { town } = await opened(t)
+  await town.beads.create({ title: 'x', id: 'hq-old' })
+  const { renamed } = await town.beads.rename({ id: 'hq-old', to: 'hq-new' })
+  assert.deepEqual(renamed, [{ old: 'hq-old', new: 'hq-new' }])
+  await assert.rejects(town.beads.moveToRig({ id: 'hq-new', rig: 'none' }), { code: 'rig_missing' })
+  assert.deepEqual(await town.beads.delete('hq-new'), { deleted: ['hq-new'], unblocked: [] })
+  await assert.rejects(town.beads.get('hq-old'), (error) => error.facts.moved_to === 'hq-new')
+})
+
+test('a claim is renewed and filtered', async (t) => {
+  const { town } = await opened(t)
+  await town.beads.create({ title: 'x', labels: ['hot'] })
+  await town.beads.create({ title: 'y', priority: 0, metadata: { tier_a: 1 } })
+  const held = await town.beads.claim({ by: 'tess', leaseMs: 60_000, only: { labels: ['hot'] } })
+  assert.equal(held.title, 'x')
+  const { leaseUntil } = await town.beads.heartbeat({ id: held.id, by: 'tess', epoch: held.epoch, leaseMs: 600_000 })
+  assert.ok(leaseUntil > held.leaseUntil)
+  const page = await town.beads.ready({ sort: 'hybrid', priorityMax: 1, metadata: { tier_a: 1 } })
+  assert.deepEqual(page.beads.map(({ title }) => title), ['y'])
+  await assert.rejects(town.beads.close({ id: held.id, expectedEpoch: held.epoch + 1 }), { code: 'epoch_stale' })
 })
 
 test('a closed bead can be opened again', async (t) => {

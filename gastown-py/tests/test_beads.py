@@ -21,7 +21,8 @@ async def test_beads_are_made_linked_listed_and_closed_and_the_journal_tells_it(
     assert (await town.beads.get(mast.id)).blockers == 1
 
     closed = await town.beads.close(keel.id, resolution="completed", reason="it lies")
-    assert (closed.status, closed.resolution) == ("closed", "completed")
+    assert (closed.bead.status, closed.bead.resolution, closed.bead.close_reason) == ("closed", "completed", "it lies")
+    assert (closed.changed, closed.unblocked) == (True, [mast.id])
     assert [bead.title for bead in (await town.beads.ready()).beads] == ["Raise the mast"]
     edges = await town.beads.edges(mast.id)
     assert edges.depends_on == [gastown.Link(mast.id, keel.id, "blocks")]
@@ -81,6 +82,68 @@ async def test_one_of_many_claims_a_bead_and_gives_it_back(town: gastown.Town) -
     released = await town.beads.release(bead.id)
     assert (released.status, released.assignee) == ("open", None)
     assert (await town.beads.claim("tess")).id == bead.id
+
+
+async def test_a_patch_leaves_clears_and_sets(town: gastown.Town) -> None:
+    bead = await town.beads.create("x", owner="olga", due_at=7, labels=["a"], spec_id="docs/x.md")
+    patched = await town.beads.update(bead.id, owner=None, pinned=True, add_labels=["b"], append_notes="n", parked_reason="tide")
+    assert (patched.owner, patched.due_at, patched.spec_id, patched.pinned) == (None, 7, "docs/x.md", True)
+    assert (patched.labels, patched.notes, patched.parked_reason) == (["a", "b"], "n", "tide")
+    with pytest.raises(gastown.InvalidError) as caught:
+        await town.call("beads.update", {"id": bead.id, "title": None})
+    assert (caught.value.code, caught.value.facts["field"]) == ("field_not_clearable", "title")
+
+
+async def test_a_plan_is_made_whole(town: gastown.Town) -> None:
+    made = await town.beads.create_many(
+        [
+            {"key": "ship", "bead": {"title": "Build a ship", "issue_type": "epic"}},
+            {"key": "keel", "bead": {"title": "Lay the keel"}, "part_of": "ship"},
+            {"key": "mast", "bead": {"title": "Raise the mast"}, "part_of": "ship"},
+        ],
+        links=[{"bead": "mast", "on_bead": "keel"}],
+    )
+    ids = {bead.key: bead.id for bead in made.beads}
+    assert [bead.id for bead in (await town.beads.ready()).beads] == [ids["keel"]]
+    assert (await town.beads.get(ids["ship"])).open_parts == 2
+    with pytest.raises(gastown.InvalidError) as caught:
+        await town.beads.create_many([{"key": "a", "bead": {"title": "a"}}], links=[{"bead": "a", "on_bead": "!"}])
+    assert caught.value.code == "key_unknown"
+
+
+async def test_comments_are_added_listed_and_deleted(town: gastown.Town) -> None:
+    bead = await town.beads.create("x")
+    comment = await town.beads.comment(bead.id, "so be it", author="tess")
+    assert (await town.beads.comments(bead.id)).comments == [comment]
+    assert (await town.beads.delete_comment(bead.id, comment.id)).changed
+    assert (await town.beads.get(bead.id)).comments == 0
+
+
+async def test_a_bead_is_renamed_moved_and_deleted(town: gastown.Town) -> None:
+    bead = await town.beads.create("x", id="hq-old")
+    renamed = await town.beads.rename(bead.id, "hq-new")
+    assert renamed.renamed == [gastown.NewId("hq-old", "hq-new")]
+    assert (await town.beads.move_to_rig("hq-new")).renamed == []
+    with pytest.raises(gastown.NotFoundError) as caught:
+        await town.beads.move_to_rig("hq-new", rig="none")
+    assert caught.value.code == "rig_missing"
+    assert await town.beads.delete("hq-new", reason="no ship") == gastown.Deleted(["hq-new"], [])
+    with pytest.raises(gastown.NotFoundError) as missing:
+        await town.beads.get("hq-old")
+    assert missing.value.facts["moved_to"] == "hq-new"
+
+
+async def test_a_claim_is_renewed_and_filtered(town: gastown.Town) -> None:
+    await town.beads.create("x", labels=["hot"])
+    await town.beads.create("y", priority=0)
+    held = await town.beads.claim("tess", lease_ms=60_000, only={"labels": ["hot"]})
+    assert held.title == "x"
+    lease = await town.beads.heartbeat(held.id, "tess", held.epoch, lease_ms=600_000)
+    assert held.lease_until is not None and lease.lease_until > held.lease_until
+    assert [bead.title for bead in (await town.beads.ready(sort="hybrid", priority_max=1)).beads] == ["y"]
+    with pytest.raises(gastown.ConflictError) as caught:
+        await town.beads.close(held.id, expected_epoch=held.epoch + 1)
+    assert caught.value.code == "epoch_stale"
 
 
 async def test_a_closed_bead_can_be_opened_again(town: gastown.Town) -> None:

@@ -7,7 +7,7 @@ use gastown_core::model::{BeadId, BeadStatus, DependencyKind, Resolution, RigNam
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
     AddComment, AddRig, BeadFilter, BeadPatch, Claim, CloseBead, CommentRef, CommentsOf, DeleteBead, Error, Handle,
-    Heartbeat, Link, ListSort, ManualClock, MoveBead, NewBead, NewBeads, Patch, PlannedBead, PlannedLink, ReadyFilter,
+    Heartbeat, KeyedBead, KeyedLink, Link, ListSort, ManualClock, MoveBead, NewBead, NewBeads, Patch, ReadyFilter,
     ReadySort, ReleaseBead, RenameBead, Town,
 };
 use serde_json::{Value as Json, json};
@@ -170,16 +170,16 @@ async fn a_plan_is_made_whole_or_not_at_all() {
     let operator = town.operator();
     let beads = operator.beads();
     let there = made(&town, "there").await;
-    let planned = |key: &str, part_of: Option<&str>| PlannedBead {
+    let planned = |key: &str, part_of: Option<&str>| KeyedBead {
         part_of: part_of.map(str::to_owned),
-        ..PlannedBead::new(key, NewBead::titled(key))
+        ..KeyedBead::new(key, NewBead::titled(key))
     };
     let plan = NewBeads {
         beads: vec![planned("mast", Some("ship")), planned("ship", None), planned("keel", Some("ship"))],
         links: vec![
-            PlannedLink::blocks("mast", "keel"),
-            PlannedLink::blocks("keel", there.as_str()),
-            PlannedLink { kind: DependencyKind::Related, ..PlannedLink::blocks(there.as_str(), "mast") },
+            KeyedLink::blocks("mast", "keel"),
+            KeyedLink::blocks("keel", there.as_str()),
+            KeyedLink { kind: DependencyKind::Related, ..KeyedLink::blocks(there.as_str(), "mast") },
         ],
     };
     let made = beads.create_many(plan.clone()).await.unwrap().beads;
@@ -212,7 +212,7 @@ async fn a_plan_is_made_whole_or_not_at_all() {
     }
     // A circle over beads that are there.
     beads.reopen(&there).await.unwrap();
-    let links = vec![PlannedLink::blocks("new", there.as_str()), PlannedLink::blocks(there.as_str(), "new")];
+    let links = vec![KeyedLink::blocks("new", there.as_str()), KeyedLink::blocks(there.as_str(), "new")];
     let circle = NewBeads { beads: vec![planned("new", None)], links };
     assert_eq!(beads.create_many(circle).await.unwrap_err().code(), "cycle");
     assert_eq!(beads.list(BeadFilter::default()).await.unwrap().beads.len(), count, "none of them was made");
@@ -348,7 +348,7 @@ async fn a_renamed_bead_takes_everything_along() {
     assert_eq!(beads.rename(RenameBead::new(old.clone(), blocker.clone())).await.unwrap_err().code(), "id_taken");
     assert_eq!(beads.rename(RenameBead::new(old.clone(), id("gt-x"))).await.unwrap_err().code(), "id_prefix");
     let renamed = beads.rename(rename(true)).await.unwrap();
-    assert_eq!(renamed.renamed.iter().map(|new| new.to.as_str()).collect::<Vec<_>>(), ["hq-new", "hq-new.1"]);
+    assert_eq!(renamed.renamed.iter().map(|id| id.new.as_str()).collect::<Vec<_>>(), ["hq-new", "hq-new.1"]);
     assert_eq!((renamed.bead.notes.as_str(), renamed.bead.labels.len(), renamed.bead.comments), ("n", 1, 1));
     assert_eq!(beads.get(id("hq-new.1")).await.unwrap().parent, Some(id("hq-new")));
     assert_eq!(beads.comments(&id("hq-new")).await.unwrap().comments.len(), 1);
@@ -387,7 +387,7 @@ async fn a_bead_moves_to_another_rig_with_its_parts() {
     assert!(narrow.beads().move_to_rig(there()).await.is_err(), "a rig's handle reaches its rig only");
     let moved = beads.move_to_rig(there()).await.unwrap();
     assert!(moved.bead.id.as_str().starts_with("is-") && moved.bead.rig == Some(rig("island")));
-    let part_now = beads.get(&moved.renamed[1].to).await.unwrap();
+    let part_now = beads.get(&moved.renamed[1].new).await.unwrap();
     assert_eq!(
         (part_now.id.as_str(), part_now.parent.as_ref()),
         (format!("{}.1", moved.bead.id).as_str(), Some(&moved.bead.id))
@@ -488,10 +488,11 @@ async fn ready_comes_in_three_orders_and_by_pages() {
 
 #[tokio::test]
 async fn filters_hold_for_lists_ready_and_claims() {
-    let (_dir, town, _) = memory().await;
+    let (_dir, town, clock) = memory().await;
     let operator = town.operator();
     let beads = operator.beads();
     let epic = beads.create(NewBead { issue_type: "epic".into(), ..NewBead::titled("epic") }).await.unwrap().id;
+    clock.advance(Duration::from_secs(1));
     let inner = beads.create(NewBead { parent: Some(epic.clone()), ..NewBead::titled("inner") }).await.unwrap().id;
     let new = [
         NewBead { parent: Some(inner), ..NewBead::titled("deep") },
@@ -506,6 +507,7 @@ async fn filters_hold_for_lists_ready_and_claims() {
         NewBead { defer_until: Some(Timestamp::from_micros(i64::MAX)), ..NewBead::titled("later") },
     ];
     for new in new {
+        clock.advance(Duration::from_secs(1));
         beads.create(new).await.unwrap();
     }
     for (filter, wanted) in [

@@ -36,6 +36,8 @@ pub use memory::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;
 pub use search::{Search, SearchTerm};
+#[cfg(all(test, feature = "sqlite"))]
+pub(crate) use sqlite::make_older;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};
 pub use store::{Store, StoreOptions};

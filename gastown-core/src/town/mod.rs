@@ -18,6 +18,8 @@ mod replay;
 mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
+#[cfg(all(test, feature = "sqlite"))]
+mod upgrade_test;
 mod upkeep;
 mod watch;
 

@@ -10,12 +10,13 @@ use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
     AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadCounts, BeadFilter, BeadHistory,
-    BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, Changed, Claim, CloseBead, Closed, Comment,
-    CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates,
-    Edges, EventPage, EventsSince, FindDuplicates, Heartbeat, HistoryOf, Lease, Link, MoveBead, NewBead, NewBeads,
-    OverlapQuery, Overlaps, PlannedBeads, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead,
-    ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef,
-    Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, Unreserve,
+    BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BlockedPage, Changed, ChildrenOf, Claim, CloseBead,
+    Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead,
+    Deleted, Duplicates, Edges, EpicPage, EventPage, EventsSince, Explanation, FindDuplicates, GraphFilter, Heartbeat,
+    HistoryOf, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, Plan,
+    PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter,
+    ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter,
+    SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, Tree, TreeOf, Unreserve,
 };
 use crate::work::{agents, beads, convoys, events, find, graph, query, ready, reservations, reviews, rigs, sessions};
 
@@ -151,7 +152,7 @@ operations! {
         /// Creates an issue.
         change "beads.create" create(NewBead) -> Bead = beads::create, for [Mayor Polecat Witness Crew];
         /// Creates issues with edges between them: all of them or none.
-        change "beads.create_many" create_many(NewBeads) -> PlannedBeads = beads::create_many, for [Mayor Polecat Witness Crew];
+        change "beads.create_many" create_many(NewBeads) -> MadeBeads = beads::create_many, for [Mayor Polecat Witness Crew];
         /// Reads one bead, whole.
         ask "beads.get" get(BeadRef) -> Bead = beads::get, for [Mayor Polecat Refinery Witness Crew];
         /// Changes what is named of a bead and leaves the rest.
@@ -204,6 +205,22 @@ operations! {
         outside "beads.history" history(HistoryOf) -> BeadHistory = past::history, for [Mayor Polecat Refinery Witness Crew];
         /// Reads beads as they were behind an entry of the journal.
         outside "beads.at" at(BeadsAt) -> BeadsAtPage = past::at, for [];
+        /// Lists the parts of a bead, a page at a time; also those of its parts where they are asked for.
+        ask "beads.children" children(ChildrenOf) -> NodePage = graph::children, for [Mayor Polecat Refinery Witness Crew];
+        /// Follows what a bead waits for, to a depth.
+        ask "beads.dependencies" dependencies(TreeOf) -> Tree = graph::dependencies, for [Mayor Polecat Refinery Witness Crew];
+        /// Follows what waits for a bead, to a depth.
+        ask "beads.dependents" dependents(TreeOf) -> Tree = graph::dependents, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the open issues that wait, each with what it waits for, a page at a time.
+        ask "beads.blocked" blocked(GraphFilter) -> BlockedPage = graph::blocked, for [Mayor Polecat Refinery Witness Crew];
+        /// Explains why a bead is ready, or names every fact that keeps it from running.
+        ask "beads.explain" explain(BeadRef) -> Explanation = graph::explain, for [Mayor Polecat Refinery Witness Crew];
+        /// Plans the open work: its order and levels, the critical path, slack, and what would unblock most.
+        ask "beads.plan" plan(PlanOf) -> Plan = graph::plan, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists the epics and how far each is, a page at a time.
+        ask "beads.epics" epics(GraphFilter) -> EpicPage = graph::epics, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent.
+        ask "beads.loose_edges" loose_edges(GraphFilter) -> LoosePage = graph::loose_edges, for [Mayor Polecat Refinery Witness Crew];
         /// Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is.
         change "beads.sling" sling(Sling) -> Bead = sessions::sling, for [Mayor];
     }

@@ -14,11 +14,13 @@ use super::replay::{self, Replay};
 use super::upkeep::{self, Backup, WriteTo};
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::executor::{Context, Outside, Pump, Retain};
+use crate::failpoint;
 use crate::model::{Error, Key, Result, RigName, Scope, SessionId, TownId, TownRow};
 use crate::store::{Store, Txn};
 use crate::work::ids::Ids;
 use crate::work::sessions;
 use crate::work::txn::Ctx;
+use crate::work::upgrade::{self, Upgrade};
 use crate::work::{All, command};
 
 /// A town: its rigs, agents, beads, journal and settings, and the engine that runs it.
@@ -119,25 +121,41 @@ impl Town {
             pump: tokio::sync::Mutex::new(None),
         };
         let town = Self { shared: Arc::new(shared) };
-        town.found(id).await?;
+        if town.found(id.clone()).await? < upgrade::DATA_SCHEMA {
+            town.upgrade(id).await?;
+        }
         Ok(town)
     }
 
-    /// Records the town where it is new.
-    async fn found(&self, id: TownId) -> Result<()> {
+    /// Records the town where it is new; answers the form of its rows.
+    async fn found(&self, id: TownId) -> Result<i64> {
         let ctx = self.ctx();
         self.shared
             .store
             .write(move |raw: &mut dyn Txn| {
                 command::step(raw, &ctx, "town.found", |txn| {
-                    if txn.find::<TownRow>(&Key::town(&id))?.is_none() {
-                        txn.put(TownRow { id: id.clone(), created_at: ctx.now, data_schema: 0 })?;
-                        txn.event("town.founded", &id, json!({}));
+                    if let Some(town) = txn.find::<TownRow>(&Key::town(&id))? {
+                        return Ok(town.data_schema);
                     }
-                    Ok(())
+                    txn.put(TownRow { id: id.clone(), created_at: ctx.now, data_schema: upgrade::DATA_SCHEMA })?;
+                    txn.event("town.founded", &id, json!({}));
+                    Ok(upgrade::DATA_SCHEMA)
                 })
             })
             .await
+    }
+
+    /// Brings the rows of an older town to the present form.
+    async fn upgrade(&self, id: TownId) -> Result<()> {
+        let mut next = Some(Upgrade::default());
+        while let Some(upgrade) = next {
+            let (ctx, id) = (self.ctx(), id.clone());
+            let step =
+                move |raw: &mut dyn Txn| command::step(raw, &ctx, "town.upgrade", |txn| upgrade.clone().step(txn, &id));
+            next = self.shared.store.write(step).await?;
+            failpoint::pass("upgrade.between_batches");
+        }
+        Ok(())
     }
 
     /// A handle with the scope of the operator: the person or program that owns the town.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -202,7 +202,7 @@ fn check_tasks(tasks: &[Task]) -> Result<Vec<i64>> {
         }
     }
     // Those that others wait for come first.
-    let groups = tarjan_scc(&edges);
+    let groups = kosaraju_scc(&edges);
     let circle = groups
         .iter()
         .find(|group| group.len() > 1 || edges.contains_edge(group[0], group[0]))

@@ -24,12 +24,13 @@ pub(crate) mod rigs;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod txn;
+pub(crate) mod upgrade;
 pub(crate) mod view;
 
 pub use agents::{Agent, AgentFilter, AgentList, AgentRef, RegisterAgent};
 pub use beads::{
     AddComment, Bead, BeadPatch, BeadRef, BeadSummary, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
-    DeleteBead, Deleted, MoveBead, NewBead, NewBeads, NewId, Patch, PlannedBead, PlannedBeads, PlannedId, PlannedLink,
+    DeleteBead, Deleted, KeyedBead, KeyedLink, MadeBead, MadeBeads, MoveBead, NewBead, NewBeads, NewId, Patch,
     RenameBead, Renamed, ReopenBead,
 };
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
@@ -38,7 +39,11 @@ pub use find::{
     BeadCounts, BeadHistory, BeadSearch, BeadStats, CountBeads, CountGroup, CountedField, Duplicates, FieldChange,
     FindDuplicates, HistoryEntry, HistoryOf, LeadTime, NearPair, SameBeads, SearchSort, StaleBeads, StatsOf,
 };
-pub use graph::{Changed, Edges, Link};
+pub use graph::{
+    BeadNode, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Edges, Epic, EpicPage, Explanation, GraphFilter,
+    Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode,
+    TreeOf, Unblocks, WaitReason,
+};
 pub use query::{BeadQuery, QuerySort};
 pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};
 pub use reservations::{

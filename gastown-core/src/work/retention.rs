@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::graph;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
 use crate::model::{
-    BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyRow, DependencyRow, EffectId, EffectRow,
-    EffectState, Error, Key, LabelRow, MergeRequestRow, ReservationRow, Result, Row, SessionRow, SessionState, Stored,
-    Timestamp,
+    BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyRow, DependencyKind, DependencyRow, EffectId,
+    EffectRow, EffectState, Error, Key, LabelRow, MergeRequestRow, ReservationRow, Result, Row, SessionRow,
+    SessionState, Stored, Timestamp,
 };
 use crate::store::{Scan, index};
 
@@ -113,6 +114,12 @@ fn may_leave(view: View<'_>, bead: &BeadRow, before: Timestamp) -> Result<bool> 
             return Ok(false);
         }
     }
+    // Who waits for the parts of its parent may count on this one.
+    if let Some(parent) = &bead.parent
+        && graph::holds_up(view, parent)?
+    {
+        return Ok(false);
+    }
     // Its parts and members go first: whoever of them stays may be opened again and needs it then.
     let none = |_: &BeadRow| false;
     Ok(none_but(view, Scan::new(&index::BEADS_BY_PARENT, vec![text(&bead.id)], 0), none)?
@@ -191,9 +198,10 @@ pub(crate) fn remove_beads(txn: &mut ScopedTxn<'_>, input: &RemoveBeads) -> Resu
         if !rows.iter().all(|row| copied.contains(&mark_of(row))) {
             continue;
         }
-        for row in rows {
-            txn.delete(&row.key())?;
+        for gone in rows {
+            txn.delete(&gone.key())?;
         }
+        graph::forget_part(txn, &row)?;
         txn.event("bead.archived", bead, serde_json::json!({ "file": input.file }));
         removed += 1;
     }
@@ -237,19 +245,62 @@ pub(crate) fn remove_events(txn: &mut ScopedTxn<'_>, input: &RemoveEvents) -> Re
     Ok(())
 }
 
-/// Beads whose stored count of blockers is not that of their edges, at most `limit`: which, stored, counted.
-pub(crate) fn miscounted(view: View<'_>, limit: usize) -> Result<Vec<(BeadId, i64, i64)>> {
+/// A stored count that is not what it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Miscount {
+    pub(crate) bead: BeadId,
+    /// What is wrong, as a sentence about the bead.
+    pub(crate) problem: String,
+}
+
+/// Beads whose stored counts are not those of their edges and parts, or that stand at the wrong place in the order of
+/// waiting; at most `limit`.
+pub(crate) fn miscounted(view: View<'_>, limit: usize) -> Result<Vec<Miscount>> {
     let mut found = Vec::new();
     view.walk::<BeadRow>(Scan::new(&index::BEADS, vec![], 0), |bead| {
-        let edges: Vec<DependencyRow> = view.all(Scan::new(&index::DEPENDENCIES, vec![text(&bead.id)], 0))?;
-        let counted = edges.iter().filter(|edge| edge.counted).count();
-        let counted = i64::try_from(counted).unwrap_or(i64::MAX);
-        if counted != bead.blockers {
-            found.push((bead.id, bead.blockers, counted));
+        if let Some(problem) = miscount(view, &bead)? {
+            found.push(Miscount { bead: bead.id, problem });
         }
         Ok(found.len() < limit)
     })?;
     Ok(found)
+}
+
+fn miscount(view: View<'_>, bead: &BeadRow) -> Result<Option<String>> {
+    let edges: Vec<DependencyRow> = view.all(Scan::new(&index::DEPENDENCIES, vec![text(&bead.id)], 0))?;
+    let (mut counted, mut parents) = (0, 0);
+    for edge in edges.iter().filter(|edge| edge.kind.is_acyclic()) {
+        let on: Option<BeadRow> = view.find(&Key::bead(&edge.on_bead))?;
+        counted += i64::from(edge.counted);
+        if edge.counted != graph::counts(view, edge, bead, on.as_ref())? {
+            let is = if edge.counted { "counts" } else { "does not count" };
+            return Ok(Some(format!("{is} its edge {} on {}", edge.kind, edge.on_bead)));
+        }
+        if graph::is_idle(edge) {
+            continue;
+        }
+        if edge.kind == DependencyKind::ParentChild {
+            parents += 1;
+            if bead.parent.as_ref() != Some(&edge.on_bead) {
+                return Ok(Some(format!("has an edge to the parent {} and another parent", edge.on_bead)));
+            }
+        }
+        if edge.kind != DependencyKind::WaitsFor && on.is_some_and(|on| on.rank >= bead.rank) {
+            return Ok(Some(format!("waits for {} and does not stand above it", edge.on_bead)));
+        }
+    }
+    if counted != bead.blockers {
+        return Ok(Some(format!("has {} blockers, and edges for {counted}", bead.blockers)));
+    }
+    if let Some(parent) = bead.parent.as_ref().filter(|_| parents == 0) {
+        return Ok(Some(format!("has the parent {parent} and no edge to it")));
+    }
+    let (parts, open) = graph::count_parts(view, &bead.id)?;
+    if (parts, open) != (bead.parts, bead.open_parts) {
+        let (has, of) = (bead.parts, bead.open_parts);
+        return Ok(Some(format!("has {has} parts, {of} of them open, and there are {parts}, {open} of them open")));
+    }
+    Ok(None)
 }
 
 /// The last entry of the journal's beginning that is from before a time, and is not the journal's last.

@@ -45,37 +45,71 @@ class Beads(Group):
         """Creates an issue."""
         return await self._call(t.Bead, "beads.create", bead, key, title=title)
 
+    async def create_many(
+        self, beads: t.KeyedBeadList, *, key: Key = None, **plan: Unpack[t.NewBeads]
+    ) -> t.MadeBeads:
+        """Creates issues with edges between them: all of them or none."""
+        return await self._call(t.MadeBeads, "beads.create_many", plan, key, beads=beads)
+
     async def get(self, id: str) -> t.Bead:
         """Reads one bead, whole."""
         return await self._call(t.Bead, "beads.get", {}, id=id)
 
     async def update(self, id: str, *, key: Key = None, **patch: Unpack[t.BeadPatch]) -> t.Bead:
-        """Changes what is named of a bead and leaves the rest; a null in `metadata` takes a key away."""
+        """Changes what is named of a bead and leaves the rest; none clears a field, and in `metadata` a key."""
         return await self._call(t.Bead, "beads.update", patch, key, id=id)
 
     async def list(self, **only: Unpack[t.BeadFilter]) -> t.BeadPage:
-        """Lists beads, oldest first, a page at a time."""
+        """Lists beads without their texts, oldest first or as the filter says, a page at a time."""
         return await self._call(t.BeadPage, "beads.list", only)
 
-    async def ready(self, **only: Unpack[t.BeadFilter]) -> t.BeadPage:
-        """Lists the issues that could be worked on now, most urgent first, a page at a time."""
+    async def ready(self, **only: Unpack[t.ReadyFilter]) -> t.BeadPage:
+        """Lists the issues that could be worked on now, most urgent first or as the filter says, a page at a time."""
         return await self._call(t.BeadPage, "beads.ready", only)
 
     async def claim(self, by: str, *, key: Key = None, **claim: Unpack[t.Claim]) -> t.Bead:
         """Takes a ready issue for somebody: exactly one of any number of callers gets it."""
         return await self._call(t.Bead, "beads.claim", claim, key, by=by)
 
-    async def release(self, id: str, *, key: Key = None) -> t.Bead:
+    async def heartbeat(self, id: str, by: str, epoch: int, *, key: Key = None, **lease: Unpack[t.Heartbeat]) -> t.Lease:
+        """Says that the holder of a claim is at work, so that it holds on; nothing is journaled."""
+        return await self._call(t.Lease, "beads.heartbeat", lease, key, id=id, by=by, epoch=epoch)
+
+    async def release(self, id: str, *, key: Key = None, **claim: Unpack[t.ReleaseBead]) -> t.Bead:
         """Gives a claimed issue back."""
-        return await self._call(t.Bead, "beads.release", {}, key, id=id)
+        return await self._call(t.Bead, "beads.release", claim, key, id=id)
 
-    async def close(self, id: str, *, key: Key = None, **why: Unpack[t.CloseBead]) -> t.Bead:
+    async def close(self, id: str, *, key: Key = None, **why: Unpack[t.CloseBead]) -> t.Closed:
         """Closes an issue and frees what waited for it."""
-        return await self._call(t.Bead, "beads.close", why, key, id=id)
+        return await self._call(t.Closed, "beads.close", why, key, id=id)
 
-    async def reopen(self, id: str, *, key: Key = None) -> t.Bead:
+    async def reopen(self, id: str, *, key: Key = None, **why: Unpack[t.ReopenBead]) -> t.Bead:
         """Opens a closed or failed bead again; what is merged or landed stays closed."""
-        return await self._call(t.Bead, "beads.reopen", {}, key, id=id)
+        return await self._call(t.Bead, "beads.reopen", why, key, id=id)
+
+    async def delete(self, id: str, *, key: Key = None, **how: Unpack[t.DeleteBead]) -> t.Deleted:
+        """Takes an issue away for good and leaves a tombstone; what waited for it is freed."""
+        return await self._call(t.Deleted, "beads.delete", how, key, id=id)
+
+    async def rename(self, id: str, to: str, *, key: Key = None, **how: Unpack[t.RenameBead]) -> t.Renamed:
+        """Gives an issue another id; every reference to it follows."""
+        return await self._call(t.Renamed, "beads.rename", how, key, id=id, to=to)
+
+    async def move_to_rig(self, id: str, *, key: Key = None, **where: Unpack[t.MoveBead]) -> t.Renamed:
+        """Moves an issue with its parts to another rig, where they get ids of that rig."""
+        return await self._call(t.Renamed, "beads.move_to_rig", where, key, id=id)
+
+    async def comment(self, bead: str, text: str, *, key: Key = None, **who: Unpack[t.AddComment]) -> t.Comment:
+        """Adds a comment to a bead."""
+        return await self._call(t.Comment, "beads.comment", who, key, bead=bead, text=text)
+
+    async def comments(self, bead: str, **page: Unpack[t.CommentsOf]) -> t.CommentPage:
+        """Reads the comments of one bead, oldest first, a page at a time."""
+        return await self._call(t.CommentPage, "beads.comments", page, bead=bead)
+
+    async def delete_comment(self, bead: str, id: str, *, key: Key = None) -> t.Changed:
+        """Deletes a comment: one's own, or any for the town's owner."""
+        return await self._call(t.Changed, "beads.delete_comment", {}, key, bead=bead, id=id)
 
     async def link(self, bead: str, on_bead: str, *, key: Key = None, **link: Unpack[t.LinkOptions]) -> t.Changed:
         """Adds an edge between two beads: `bead` waits for `on_bead`; a circle is refused and shown."""
@@ -88,6 +122,38 @@ class Beads(Group):
     async def edges(self, id: str) -> t.Edges:
         """Reads the edges of one bead, in both directions."""
         return await self._call(t.Edges, "beads.edges", {}, id=id)
+
+    async def children(self, id: str, **only: Unpack[t.ChildrenOf]) -> t.NodePage:
+        """Lists the parts of a bead, a page at a time; also those of its parts where they are asked for."""
+        return await self._call(t.NodePage, "beads.children", only, id=id)
+
+    async def dependencies(self, id: str, **only: Unpack[t.TreeOf]) -> t.Tree:
+        """Follows what a bead waits for, to a depth."""
+        return await self._call(t.Tree, "beads.dependencies", only, id=id)
+
+    async def dependents(self, id: str, **only: Unpack[t.TreeOf]) -> t.Tree:
+        """Follows what waits for a bead, to a depth."""
+        return await self._call(t.Tree, "beads.dependents", only, id=id)
+
+    async def blocked(self, **only: Unpack[t.GraphFilter]) -> t.BlockedPage:
+        """Lists the open issues that wait, each with what it waits for, a page at a time."""
+        return await self._call(t.BlockedPage, "beads.blocked", only)
+
+    async def explain(self, id: str) -> t.Explanation:
+        """Explains why a bead is ready, or names every fact that keeps it from running."""
+        return await self._call(t.Explanation, "beads.explain", {}, id=id)
+
+    async def plan(self, **of: Unpack[t.PlanOf]) -> t.Plan:
+        """Plans the open work: its order and levels, the critical path, slack, and what would unblock most."""
+        return await self._call(t.Plan, "beads.plan", of)
+
+    async def epics(self, **only: Unpack[t.GraphFilter]) -> t.EpicPage:
+        """Lists the epics and how far each is, a page at a time."""
+        return await self._call(t.EpicPage, "beads.epics", only)
+
+    async def loose_edges(self, **only: Unpack[t.GraphFilter]) -> t.LoosePage:
+        """Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent."""
+        return await self._call(t.LoosePage, "beads.loose_edges", only)
 
     async def sling(self, bead: str, *, key: Key = None, **sling: Unpack[t.Sling]) -> t.Bead:
         """Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is."""

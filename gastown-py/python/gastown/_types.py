@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import NotRequired
 
 AgentState = Literal["idle", "hooked", "paused"]
 BeadKind = Literal[
@@ -21,6 +24,7 @@ DependencyKind = Literal[
     "tracks",
     "reviews",
     "related",
+    "relates-to",
     "discovered-from",
     "duplicates",
     "supersedes",
@@ -28,6 +32,8 @@ DependencyKind = Literal[
 ]
 Durability = Literal["full", "normal"]
 EventFlaw = Literal["malformed", "incomplete"]
+ListSort = Literal["created", "newest", "updated", "priority", "id"]
+ReadySort = Literal["priority", "oldest", "hybrid"]
 FailurePolicy = Literal["block", "skip", "continue"]
 OutputStream = Literal["output", "events"]
 OperationKind = Literal["change", "ask", "outside"]
@@ -71,6 +77,23 @@ SessionExit = Literal[
     "refused",
 ]
 SessionState = Literal["planned", "starting", "running", "finishing", "ended"]
+ReasonKind = Literal[
+    "kind",
+    "status",
+    "held",
+    "slung",
+    "edge",
+    "open_part",
+    "parent",
+    "deferred",
+    "parked",
+    "pinned",
+    "template",
+    "ephemeral",
+]
+WaitReason = Literal["not_done", "failed", "not_landed", "not_decided", "parts_open", "no_part_closed", "blocked"]
+LooseReason = Literal["circle", "second_parent", "no_target", "no_waiter"]
+WaitGate = Literal["all-children", "any-children"]
 
 
 # ---- what operations answer ----
@@ -106,33 +129,89 @@ class Bead:
     kind: BeadKind
     status: BeadStatus
     resolution: Resolution | None
+    close_reason: str | None
     title: str
-    description: str
-    design: str
-    acceptance: str
-    notes: str
     priority: int
     issue_type: str
     labels: list[str]
     metadata: dict[str, Any]
     rig: str | None
     parent: str | None
+    parts: int
+    open_parts: int
     convoy: str | None
     assignee: str | None
+    owner: str | None
     created_by: str
     external_ref: str | None
+    spec_id: str | None
     defer_until: int | None
     due_at: int | None
     estimate_minutes: int | None
     parked_reason: str | None
     parked_until: int | None
+    pinned: bool
+    ephemeral: bool
+    template: bool
     slung: bool
     blockers: int
+    comments: int
     epoch: int
+    lease_until: int | None
     failures: int
     version: int
     created_at: int
     updated_at: int
+    started_at: int | None
+    closed_at: int | None
+    description: str
+    design: str
+    acceptance: str
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeadSummary:
+    """A bead without its four texts, as lists answer it."""
+
+    id: str
+    kind: BeadKind
+    status: BeadStatus
+    resolution: Resolution | None
+    close_reason: str | None
+    title: str
+    priority: int
+    issue_type: str
+    labels: list[str]
+    metadata: dict[str, Any]
+    rig: str | None
+    parent: str | None
+    parts: int
+    open_parts: int
+    convoy: str | None
+    assignee: str | None
+    owner: str | None
+    created_by: str
+    external_ref: str | None
+    spec_id: str | None
+    defer_until: int | None
+    due_at: int | None
+    estimate_minutes: int | None
+    parked_reason: str | None
+    parked_until: int | None
+    pinned: bool
+    ephemeral: bool
+    template: bool
+    slung: bool
+    blockers: int
+    comments: int
+    epoch: int
+    lease_until: int | None
+    failures: int
+    version: int
+    created_at: int
+    updated_at: int
+    started_at: int | None
     closed_at: int | None
 
 
@@ -140,7 +219,7 @@ class Bead:
 class BeadPage:
     """One page of beads; `cursor` is where the next begins, none at the end."""
 
-    beads: list[Bead]
+    beads: list[BeadSummary]
     cursor: str | None
 
 
@@ -149,6 +228,82 @@ class Changed:
     """Whether a command changed anything; false where it was so already."""
 
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What closing a bead did: `changed` is false where it was closed so already; `unblocked` became ready by it."""
+
+    bead: Bead
+    changed: bool
+    unblocked: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment on a bead."""
+
+    bead: str
+    id: str
+    author: str
+    text: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommentPage:
+    """One page of comments, oldest first; `cursor` is where the next begins, none at the end."""
+
+    comments: list[Comment]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What was deleted, parts before what they were parts of; `unblocked` became ready by it."""
+
+    deleted: list[str]
+    unblocked: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Until when a claim holds."""
+
+    id: str
+    epoch: int
+    lease_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewId:
+    """An old id and the one that replaced it."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBead:
+    """A key of a plan and the bead that was made for it."""
+
+    key: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBeads:
+    """What a plan became, in its order."""
+
+    beads: list[MadeBead]
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A bead with its new id, and every id that changed, its own first."""
+
+    bead: Bead
+    renamed: list[NewId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +350,8 @@ class Link:
 
     bead: str
     on_bead: str
-    kind: DependencyKind
+    kind: str
+    gate: WaitGate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +360,170 @@ class Edges:
 
     depends_on: list[Link]
     dependents: list[Link]
+
+
+@dataclass(frozen=True, slots=True)
+class BeadNode:
+    """A bead as it stands in a graph."""
+
+    id: str
+    title: str
+    status: BeadStatus
+    issue_type: str
+    priority: int
+    parent: str | None
+    assignee: str | None
+    blockers: int
+    parts: int
+    open_parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodePage:
+    """One page of beads as they stand in the graph; `cursor` is where the next begins, none at the end."""
+
+    beads: list[BeadNode]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """One bead of a tree: so many edges away, found by an edge of the bead `via`; `bead` is none where it is not there."""
+
+    id: str
+    depth: int
+    via: str
+    kind: str
+    counted: bool
+    bead: BeadNode | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Beads by their distance; each once, on a shortest way."""
+
+    nodes: list[TreeNode]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """What a bead waits for."""
+
+    id: str
+    kind: str
+    status: BeadStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedBead:
+    """A bead that waits, and the first 20 that it waits for."""
+
+    bead: BeadNode
+    blocked_by: list[Blocker]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedPage:
+    """One page of beads that wait; `cursor` is where the next begins, none at the end."""
+
+    blocked: list[BlockedBead]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One fact that keeps a bead from running; what does not belong to its sort is none."""
+
+    reason: ReasonKind
+    bead: str
+    other: str | None
+    kind: str | None
+    status: BeadStatus | None
+    why: WaitReason | None
+    by: str | None
+    until: int | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LooseEdge:
+    """An edge of imported data that is kept and counts for nothing, and the circle that it would close."""
+
+    bead: str
+    on_bead: str
+    kind: str
+    why: LooseReason
+    circle: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LoosePage:
+    """One page of edges that count for nothing; `cursor` is where the next begins, none at the end."""
+
+    edges: list[LooseEdge]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a bead is ready, or every fact that keeps it."""
+
+    bead: str
+    is_ready: bool
+    reasons: list[Reason]
+    more: bool
+    loose: list[LooseEdge]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBead:
+    """One bead of a plan; times are minutes from now, were each begun as soon as it can be."""
+
+    id: str
+    level: int
+    minutes: int
+    start: int
+    slack: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unblocks:
+    """A bead that others wait for: how many it frees at once, and how many are behind it."""
+
+    id: str
+    frees: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan of open work; `widths` is how many beads are on each level."""
+
+    count: int
+    widths: list[int]
+    minutes: int
+    critical_path: list[str]
+    unblocks: list[Unblocks]
+    beads: list[PlannedBead]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Epic:
+    """A bead that has parts or is of the type `epic`; closable where all its parts are closed."""
+
+    bead: BeadNode
+    closed_parts: int
+    is_closable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EpicPage:
+    """One page of epics; `cursor` is where the next begins, none at the end."""
+
+    epics: list[Epic]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,48 +820,228 @@ class AgentFilter(TypedDict, total=False):
     role: Role | None
 
 
+class AddComment(TypedDict, total=False):
+    """Who says it; the caller where it is left out."""
+
+    author: str | None
+
+
 class BeadFilter(TypedDict, total=False):
     """Which beads to list."""
 
     kind: BeadKind | None
     status: BeadStatus | None
+    statuses: list[BeadStatus]
+    pinned: bool | None
+    ephemeral: bool | None
+    template: bool | None
+    created_after: int | None
+    created_before: int | None
+    updated_after: int | None
+    updated_before: int | None
+    closed_after: int | None
+    closed_before: int | None
+    sort: ListSort | None
     rig: str | None
-    label: str | None
+    priority: int | None
+    priority_max: int | None
+    issue_types: list[str]
+    exclude_types: list[str]
     assignee: str | None
+    unassigned: bool
+    owner: str | None
+    labels: list[str]
+    labels_any: list[str]
+    labels_none: list[str]
+    label_glob: str | None
+    parent: str | None
     convoy: str | None
+    metadata: dict[str, Any] | None
+    has_metadata: list[str]
     limit: int | None
     cursor: str | None
 
 
 class BeadPatch(TypedDict, total=False):
-    """What to change of a bead; what is left out stays."""
+    """What to change of a bead; what is left out stays, none clears."""
 
     expected_version: int | None
-    title: str | None
+    title: str
     description: str | None
     design: str | None
     acceptance: str | None
     notes: str | None
-    priority: int | None
-    issue_type: str | None
+    append_notes: str | None
+    priority: int
+    issue_type: str
+    assignee: str | None
+    owner: str | None
+    external_ref: str | None
+    spec_id: str | None
+    parent: str | None
+    defer_until: int | None
+    due_at: int | None
+    estimate_minutes: int | None
+    parked_reason: str | None
+    parked_until: int | None
+    pinned: bool | None
+    ephemeral: bool | None
+    template: bool | None
+    labels: list[str] | None
     add_labels: list[str]
     remove_labels: list[str]
     metadata: dict[str, Any] | None
 
 
+class ReadyFilter(TypedDict, total=False):
+    """Which of the ready issues."""
+
+    include_ephemeral: bool
+    sort: ReadySort | None
+    rig: str | None
+    priority: int | None
+    priority_max: int | None
+    issue_types: list[str]
+    exclude_types: list[str]
+    assignee: str | None
+    unassigned: bool
+    owner: str | None
+    labels: list[str]
+    labels_any: list[str]
+    labels_none: list[str]
+    label_glob: str | None
+    parent: str | None
+    convoy: str | None
+    metadata: dict[str, Any] | None
+    has_metadata: list[str]
+    limit: int | None
+    cursor: str | None
+
+
 class Claim(TypedDict, total=False):
-    """What to claim: a bead, or the most urgent ready issue, of a rig."""
+    """What to claim: a bead, or the first ready issue of those in `only`."""
 
     id: str | None
-    rig: str | None
     lease_ms: int | None
+    only: ReadyFilter | None
+    expected_version: int | None
 
 
 class CloseBead(TypedDict, total=False):
-    """Why a bead is closed."""
+    """Why a bead is closed, and what must hold."""
 
     resolution: Resolution | None
     reason: str | None
+    duplicate_of: str | None
+    superseded_by: str | None
+    expected_version: int | None
+    expected_epoch: int | None
+    force: bool
+
+
+class CommentsOf(TypedDict, total=False):
+    """Which page of the comments."""
+
+    limit: int | None
+    cursor: str | None
+
+
+class DeleteBead(TypedDict, total=False):
+    """How a bead is taken away."""
+
+    cascade: bool
+    reason: str | None
+    expected_version: int | None
+
+
+class Heartbeat(TypedDict, total=False):
+    """How long the claim holds from now."""
+
+    lease_ms: int | None
+
+
+class MoveBead(TypedDict, total=False):
+    """Where a bead goes; the town where the rig is left out."""
+
+    rig: str | None
+    expected_version: int | None
+
+
+class NewBead(TypedDict, total=False):
+    """More of a new bead."""
+
+    id: str | None
+    replaces_deleted: bool
+    rig: str | None
+    description: str
+    design: str
+    acceptance: str
+    notes: str
+    priority: int
+    issue_type: str
+    labels: list[str]
+    metadata: dict[str, Any]
+    parent: str | None
+    depends_on: list[str]
+    assignee: str | None
+    owner: str | None
+    external_ref: str | None
+    spec_id: str | None
+    defer_until: int | None
+    due_at: int | None
+    estimate_minutes: int | None
+    pinned: bool
+    ephemeral: bool
+    template: bool
+
+
+class NamedBead(NewBead):
+    """A new bead of a plan."""
+
+    title: str
+
+
+class KeyedLink(TypedDict):
+    """One edge of a plan; an end is a key of the plan, or else the id of a bead that is there."""
+
+    bead: str
+    on_bead: str
+    kind: NotRequired[DependencyKind]
+
+
+class KeyedBead(TypedDict):
+    """One bead of a plan; `part_of` is the key of the bead that it is a part of."""
+
+    key: str
+    bead: NamedBead
+    part_of: NotRequired[str | None]
+
+
+class NewBeads(TypedDict, total=False):
+    """More of a plan."""
+
+    links: builtins.list[KeyedLink]
+
+
+class ReleaseBead(TypedDict, total=False):
+    """Who gives a claimed bead back, and of which epoch."""
+
+    by: str | None
+    expected_epoch: int | None
+
+
+class RenameBead(TypedDict, total=False):
+    """Whether the parts follow."""
+
+    parts: bool
+    expected_version: int | None
+
+
+class ReopenBead(TypedDict, total=False):
+    """Why a bead is opened again."""
+
+    reason: str | None
+    expected_version: int | None
 
 
 class Configure(TypedDict, total=False):
@@ -558,29 +1058,45 @@ class EventsSince(TypedDict, total=False):
 
 
 class LinkOptions(TypedDict, total=False):
-    """What an edge means; `blocks` where it is left out."""
+    """What an edge means; `blocks` where it is left out. `gate` is of an edge `waits-for`."""
 
-    kind: DependencyKind
+    kind: DependencyKind | str
+    gate: WaitGate | None
 
 
-class NewBead(TypedDict, total=False):
-    """More of a new bead."""
+class ChildrenOf(TypedDict, total=False):
+    """Which parts of a bead to list; `all` of them are to any depth."""
+
+    all: bool
+    limit: int | None
+    cursor: str | None
+
+
+class TreeOf(TypedDict, total=False):
+    """Which edges to follow, and how far."""
+
+    depth: int | None
+    kind: DependencyKind | str | None
+    limit: int | None
+
+
+class GraphFilter(TypedDict, total=False):
+    """Which part of a list over the graph to read."""
 
     rig: str | None
-    description: str
-    design: str
-    acceptance: str
-    notes: str
-    priority: int
-    issue_type: str
-    labels: list[str]
-    metadata: dict[str, Any]
+    limit: int | None
+    cursor: str | None
+
+
+class PlanOf(TypedDict, total=False):
+    """Which work to plan, and what a bead without an estimate is taken for."""
+
+    rig: str | None
+    convoy: str | None
     parent: str | None
-    depends_on: list[str]
-    external_ref: str | None
-    defer_until: int | None
-    due_at: int | None
     estimate_minutes: int | None
+    limit: int | None
+    cursor: str | None
 
 
 class OutputQuery(TypedDict, total=False):
@@ -642,4 +1158,5 @@ class Task(_Title, total=False):
     depends_on: list[int]
 
 
+KeyedBeadList = list[KeyedBead]
 Tasks = list[Task]

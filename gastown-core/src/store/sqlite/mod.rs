@@ -272,3 +272,11 @@ fn check_version(found: i32) -> Result<()> {
 fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code & 0xff == ffi::SQLITE_BUSY)
 }
+
+/// Makes a file as the build made it whose last step of the schema was this one.
+#[cfg(test)]
+pub(crate) fn make_older(path: &Path, version: usize) -> rusqlite::Connection {
+    let mut db = rusqlite::Connection::open(path).expect("the test's folder is there");
+    schema::migrate_through(&mut db, &schema::MIGRATIONS[..version]).expect("the steps are what they were");
+    db
+}

@@ -37,8 +37,8 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
             }
             match retention::miscounted(View::new(reader, &Scope::Town, now), FINDINGS_MAX) {
                 Ok(beads) => {
-                    for (bead, stored, counted) in beads {
-                        found(format!("bead {bead}"), format!("has {stored} blockers, and edges for {counted}"));
+                    for miscount in beads {
+                        found(format!("bead {}", miscount.bead), miscount.problem);
                     }
                 }
                 Err(error) if is_damage(&error) => found("bead".to_owned(), error.chain()),

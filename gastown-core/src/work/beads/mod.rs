@@ -23,7 +23,7 @@ pub(crate) use new::{TOWN_PREFIX, create, insert};
 pub use patch::{BeadPatch, Patch};
 pub(crate) use patch::{merge_metadata, update};
 pub(crate) use plan::create_many;
-pub use plan::{NewBeads, PlannedBead, PlannedBeads, PlannedId, PlannedLink};
+pub use plan::{KeyedBead, KeyedLink, MadeBead, MadeBeads, NewBeads};
 pub use rename::{MoveBead, NewId, RenameBead, Renamed};
 pub(crate) use rename::{move_to_rig, rename};
 

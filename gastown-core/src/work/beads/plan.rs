@@ -24,10 +24,10 @@ const KEY_BYTES_MAX: usize = 200;
 /// A plan: new beads, each with a key, and edges between them and beads that are there.
 ///
 /// ```
-/// use gastown_core::{NewBead, NewBeads, PlannedBead, PlannedLink};
+/// use gastown_core::{NewBead, NewBeads, KeyedBead, KeyedLink};
 /// let plan = NewBeads {
-///     beads: vec![PlannedBead::new("keel", NewBead::titled("Lay the keel")), PlannedBead::new("mast", NewBead::titled("Raise the mast"))],
-///     links: vec![PlannedLink::blocks("mast", "keel")],
+///     beads: vec![KeyedBead::new("keel", NewBead::titled("Lay the keel")), KeyedBead::new("mast", NewBead::titled("Raise the mast"))],
+///     links: vec![KeyedLink::blocks("mast", "keel")],
 /// };
 /// assert_eq!(plan.beads.len(), 2);
 /// ```
@@ -35,16 +35,16 @@ const KEY_BYTES_MAX: usize = 200;
 #[serde(deny_unknown_fields)]
 pub struct NewBeads {
     /// The beads, 1 to 1,000.
-    pub beads: Vec<PlannedBead>,
+    pub beads: Vec<KeyedBead>,
     /// The edges, at most 10,000.
     #[serde(default)]
-    pub links: Vec<PlannedLink>,
+    pub links: Vec<KeyedLink>,
 }
 
 /// One bead of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlannedBead {
+pub struct KeyedBead {
     /// Its name in the plan, 1 to 200 bytes.
     pub key: String,
     /// The bead.
@@ -54,7 +54,7 @@ pub struct PlannedBead {
     pub part_of: Option<String>,
 }
 
-impl PlannedBead {
+impl KeyedBead {
     /// A bead of this key.
     pub fn new(key: impl Into<String>, bead: NewBead) -> Self {
         Self { key: key.into(), bead, part_of: None }
@@ -64,7 +64,7 @@ impl PlannedBead {
 /// One edge of a plan; an end is a key of the plan, or else the id of a bead that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlannedLink {
+pub struct KeyedLink {
     /// What waits.
     pub bead: String,
     /// What it waits for.
@@ -78,7 +78,7 @@ const fn blocks() -> DependencyKind {
     DependencyKind::Blocks
 }
 
-impl PlannedLink {
+impl KeyedLink {
     /// An edge by which `bead` waits for `on_bead`.
     pub fn blocks(bead: impl Into<String>, on_bead: impl Into<String>) -> Self {
         Self { bead: bead.into(), on_bead: on_bead.into(), kind: DependencyKind::Blocks }
@@ -87,7 +87,7 @@ impl PlannedLink {
 
 /// A key of a plan and the bead that was made for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedId {
+pub struct MadeBead {
     /// The key.
     pub key: String,
     /// The bead.
@@ -96,9 +96,9 @@ pub struct PlannedId {
 
 /// What a plan became.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedBeads {
+pub struct MadeBeads {
     /// The beads, in the order of the plan.
-    pub beads: Vec<PlannedId>,
+    pub beads: Vec<MadeBead>,
 }
 
 /// An end of an edge.
@@ -109,7 +109,7 @@ enum End<'a> {
 }
 
 /// Creates the beads and the edges of a plan.
-pub(crate) fn create_many(txn: &mut ScopedTxn<'_>, input: &NewBeads) -> Result<PlannedBeads> {
+pub(crate) fn create_many(txn: &mut ScopedTxn<'_>, input: &NewBeads) -> Result<MadeBeads> {
     let places = check_keys(input)?;
     let ends = |name: &'_ str| places.get(name).copied();
     let order = order(input, &places)?;
@@ -140,8 +140,8 @@ pub(crate) fn create_many(txn: &mut ScopedTxn<'_>, input: &NewBeads) -> Result<P
             txn.event("dependency.added", &bead, json!({ "on_bead": on, "kind": link.kind }));
         }
     }
-    let beads = input.beads.iter().zip(made).map(|(planned, id)| PlannedId { key: planned.key.clone(), id }).collect();
-    Ok(PlannedBeads { beads })
+    let beads = input.beads.iter().zip(made).map(|(planned, id)| MadeBead { key: planned.key.clone(), id }).collect();
+    Ok(MadeBeads { beads })
 }
 
 fn end<'a>(places: &BTreeMap<&str, usize>, name: &'a str) -> End<'a> {

@@ -65,9 +65,9 @@ impl MoveBead {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewId {
     /// The id it had; its tombstone says where the bead went.
-    pub from: BeadId,
+    pub old: BeadId,
     /// The id it has.
-    pub to: BeadId,
+    pub new: BeadId,
 }
 
 /// Beads that got other ids.
@@ -88,17 +88,17 @@ pub(crate) fn rename(txn: &mut ScopedTxn<'_>, input: &RenameBead) -> Result<Rena
     }
     ids::check_prefix(&input.to, &new::prefix(txn, row.rig.as_ref())?)?;
     let all = if input.parts { with_parts(txn, row)? } else { vec![row] };
-    let mut renamed = vec![NewId { from: input.id.clone(), to: input.to.clone() }];
+    let mut renamed = vec![NewId { old: input.id.clone(), new: input.to.clone() }];
     for part in &all[1..] {
         if let Some(behind) = behind(&part.id, &input.id) {
             let to = BeadId::new(format!("{}{behind}", input.to))?;
-            renamed.push(NewId { from: part.id.clone(), to });
+            renamed.push(NewId { old: part.id.clone(), new: to });
         }
     }
-    for row in all.iter().filter(|row| renamed.iter().any(|new| new.from == row.id)) {
+    for row in all.iter().filter(|row| renamed.iter().any(|id| id.old == row.id)) {
         refuse_in_use(txn, row)?;
     }
-    for NewId { from, to } in &renamed {
+    for NewId { old: from, new: to } in &renamed {
         // Going back to an id that it had is no collision.
         let left = txn.as_town(|txn| txn.find::<TombstoneRow>(&Key::tombstone(to)))?;
         let is_own = left.as_ref().and_then(moved_to).is_some_and(|went| went == from.as_str());
@@ -108,7 +108,7 @@ pub(crate) fn rename(txn: &mut ScopedTxn<'_>, input: &RenameBead) -> Result<Rena
             return Err(Error::conflict("id_taken", format!("there is or was a bead {to} already")).with("bead", to));
         }
     }
-    for NewId { from, to } in &renamed {
+    for NewId { old: from, new: to } in &renamed {
         let rig = txn.bead(from)?.rig;
         change_id(txn, from, to, rig)?;
     }
@@ -136,16 +136,16 @@ pub(crate) fn move_to_rig(txn: &mut ScopedTxn<'_>, input: &MoveBead) -> Result<R
     let mut renamed = Vec::<NewId>::with_capacity(all.len());
     for row in &all {
         // A part whose id begins with its parent's keeps what is behind it; others are counted on.
-        let parent = row.parent.as_ref().and_then(|old| renamed.iter().find(|new| new.from == *old)).cloned();
+        let parent = row.parent.as_ref().and_then(|old| renamed.iter().find(|id| id.old == *old)).cloned();
         let to = match parent {
             None => root.clone(),
-            Some(NewId { from, to }) => match behind(&row.id, &from) {
+            Some(NewId { old: from, new: to }) => match behind(&row.id, &from) {
                 Some(behind) => BeadId::new(format!("{to}{behind}"))?,
                 None => ids::part(txn, &to)?,
             },
         };
         change_id(txn, &row.id, &to, input.rig.clone())?;
-        renamed.push(NewId { from: row.id.clone(), to });
+        renamed.push(NewId { old: row.id.clone(), new: to });
     }
     Ok(Renamed { bead: assemble(txn.view(), txn.bead(&root)?)?, renamed })
 }

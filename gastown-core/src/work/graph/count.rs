@@ -87,20 +87,31 @@ pub(crate) fn put_moved(txn: &mut ScopedTxn<'_>, before: &BeadRow, row: BeadRow)
     spread.run(txn)
 }
 
-/// Brings the counts of `row`'s own edges up to date after it changed, without writing it.
+/// Brings the counts of a bead's own edges up to date, whatever they were, and writes the bead where they were wrong.
 pub(crate) fn recount(txn: &mut ScopedTxn<'_>, row: &mut BeadRow) -> Result<()> {
     let mut spread = Spread::default();
     txn.as_town(|txn| {
         let was = row.blockers;
         spread.own(txn, row)?;
         spread.crossed(row, was);
-        if !spread.queue.is_empty() {
-            // Its parts look at the stored row.
-            txn.put(row.clone())?;
-        }
-        Ok(())
+        if row.blockers == was { Ok(()) } else { txn.put(row.clone()) }
     })?;
     spread.run(txn).map(drop)
+}
+
+/// How many parts a bead has, and how many of those are not closed, counted afresh.
+pub(crate) fn count_parts(view: View<'_>, of: &BeadId) -> Result<(i64, i64)> {
+    let (mut parts, mut open) = (0, 0);
+    let mut pages = Pages::dependents_by(of, DependencyKind::ParentChild);
+    while let Some(page) = pages.next(view)? {
+        for edge in page.into_iter().filter(|edge| !is_idle(edge)) {
+            if let Some(part) = view.find::<BeadRow>(&Key::bead(&edge.bead))? {
+                parts += 1;
+                open += i64::from(part.status != BeadStatus::Closed);
+            }
+        }
+    }
+    Ok((parts, open))
 }
 
 /// What is still to be brought up to date.

@@ -4,12 +4,19 @@
 //! - [`count`]: `blockers`, `parts` and `open_parts` follow every change.
 //! - [`order`]: the order of waiting, by which circles are refused.
 //! - [`part`]: beads come, go, and move between parents.
+//! - [`explain`], [`tree`], [`lists`], [`plan`]: what can be asked.
 
 pub(crate) mod count;
+pub(crate) mod explain;
 pub(crate) mod link;
+pub(crate) mod lists;
 pub(crate) mod order;
 pub(crate) mod part;
+pub(crate) mod plan;
+pub(crate) mod tree;
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;
 
@@ -18,10 +25,20 @@ use crate::model::value::Value;
 use crate::model::{BeadId, DependencyKind, DependencyRow, Result};
 use crate::store::{Position, Scan, index};
 
-pub(crate) use count::put_moved;
+pub(crate) use count::{count_parts, counts, put_moved, recount};
+pub(crate) use explain::explain;
+pub use explain::{Explanation, LooseEdge, LooseReason, Reason, ReasonKind, WaitReason};
 pub use link::{Changed, Edges, Link};
-pub(crate) use link::{add_edge, edges, link, unlink};
-pub(crate) use part::{added, forget_part, remove_bead, reparent};
+pub(crate) use link::{add_edge, edges, heal_parent, is_idle, link, set_aside, unlink};
+pub use lists::{BlockedBead, BlockedPage, Blocker, Epic, EpicPage, GraphFilter, LoosePage};
+pub(crate) use lists::{blocked, epics, loose_edges};
+pub(crate) use part::{added, forget_part, holds_up};
+#[allow(unused_imports, reason = "for the commands that move and delete")]
+pub(crate) use part::{remove_bead, reparent};
+pub(crate) use plan::plan;
+pub use plan::{Plan, PlanOf, PlannedBead, Unblocks};
+pub use tree::{BeadNode, ChildrenOf, NodePage, Tree, TreeNode, TreeOf};
+pub(crate) use tree::{children, dependencies, dependents};
 
 /// How many edges are read at once.
 const PAGE: usize = 64;

@@ -6,7 +6,7 @@ use super::link::{add_edge, detach, is_idle, remove_edge};
 use crate::model::{BeadId, BeadRow, BeadStatus, DependencyKind, Key, Result};
 use crate::store::{Scan, index};
 use crate::work::txn::ScopedTxn;
-use crate::work::view::text;
+use crate::work::view::{View, text};
 
 /// Gives a stored bead what edges that were there before it say: imports leave edges to beads that come later.
 ///
@@ -47,6 +47,7 @@ pub(crate) fn added(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
 ///
 /// # Errors
 /// `bead_missing` for a parent that the scope does not see, `cycle`.
+#[allow(dead_code, reason = "for the commands that move, delete and import")]
 pub(crate) fn reparent(txn: &mut ScopedTxn<'_>, row: &mut BeadRow, parent: Option<&BeadId>) -> Result<bool> {
     if row.parent.as_ref() == parent {
         return Ok(false);
@@ -72,6 +73,7 @@ pub(crate) fn reparent(txn: &mut ScopedTxn<'_>, row: &mut BeadRow, parent: Optio
 /// parent then.
 ///
 /// The caller removes the bead's own rows afterwards, and writes the event. Answers the beads that became free.
+#[allow(dead_code, reason = "for the commands that move, delete and import")]
 pub(crate) fn remove_bead(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<Vec<BeadId>> {
     let mut spread = Spread::default();
     txn.as_town(|txn| {
@@ -95,4 +97,17 @@ pub(crate) fn forget_part(txn: &mut ScopedTxn<'_>, row: &BeadRow) -> Result<()> 
     let open = if row.status == BeadStatus::Closed { 0 } else { -1 };
     txn.as_town(|txn| spread.parts(txn, parent, -1, open))?;
     spread.run(txn).map(drop)
+}
+
+/// Whether somebody who is not done waits for the parts of a bead.
+pub(crate) fn holds_up(view: View<'_>, of: &BeadId) -> Result<bool> {
+    let mut pages = Pages::dependents_by(of, DependencyKind::WaitsFor);
+    while let Some(page) = pages.next(view)? {
+        for edge in page {
+            if view.find::<BeadRow>(&Key::bead(&edge.bead))?.is_some_and(|waiter| !waiter.status.is_terminal()) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }

@@ -1,19 +1,19 @@
 //! Random histories, held after each step against counts that are made from scratch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::count::is_resolved;
-use super::link::{Idle, idle, import_edge, is_idle};
-use super::{Link, added, edges, link, remove_bead, reparent, unlink};
+use super::link::{Idle, import_edge, is_idle};
+use super::{Link, added, link, remove_bead, reparent, unlink};
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, ConvoyMode, ConvoyRow, ConvoyState, DependencyKind, DependencyRow, Error,
     FailurePolicy, Key, Oid, Resolution, Result, Row, Scope, Stored, Timestamp, TownId, WaitGate,
 };
 use crate::store::{Access, Backend, Connection, MemoryBackend, Reader, Scan, index};
-use crate::work::beads::{self, BeadRef, CloseBead, NewBead};
+use crate::work::beads::{self, CloseBead, NewBead};
 use crate::work::txn::{Ctx, ScopedTxn};
 use crate::work::view::View;
 use crate::work::{Claim, command, convoys, ready};
