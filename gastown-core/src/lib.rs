@@ -37,8 +37,8 @@ pub use work::{
     PlanOf, PlannedBead, Progress, QuerySort, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead,
     RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Review,
     ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, SameBeads, SearchSort, Session, SessionFilter,
-    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, StaleBeads, StatsOf, Task, Tree, TreeNode,
-    TreeOf, Unblocks, Unreserve, WaitReason,
+    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, StaleBeads, StatsOf, StatusCount, Task, Tree,
+    TreeNode, TreeOf, Unblocks, Unreserve, WaitReason,
 };
 
 /// The README's program, compiled.

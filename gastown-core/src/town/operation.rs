@@ -394,7 +394,7 @@ operations! {
     /// let reservations = town.operator().reservations();
     /// reservations.add(Reserve { bead: bead.id.clone(), patterns: vec!["hull/**".into()], ttl_ms: None }).await?;
     ///
-    /// let wanted = OverlapQuery { rig, patterns: vec!["**/*.paint".into()], except: None };
+    /// let wanted = OverlapQuery { rig, patterns: vec!["**/*.paint".into()], but: None };
     /// assert_eq!(reservations.overlaps(wanted).await?.overlaps[0].reservation.bead, bead.id);
     /// # town.close().await?;
     /// # Ok::<(), Error>(())

@@ -38,6 +38,7 @@ pub use events::{EventPage, EventsSince};
 pub use find::{
     BeadCounts, BeadHistory, BeadSearch, BeadStats, CountBeads, CountGroup, CountedField, Duplicates, FieldChange,
     FindDuplicates, HistoryEntry, HistoryOf, LeadTime, NearPair, SameBeads, SearchSort, StaleBeads, StatsOf,
+    StatusCount,
 };
 pub use graph::{
     BeadNode, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Edges, Epic, EpicPage, Explanation, GraphFilter,

@@ -129,7 +129,7 @@ pub struct OverlapQuery {
     pub patterns: Vec<String>,
     /// Leave the reservations of this bead out.
     #[serde(default)]
-    pub except: Option<BeadId>,
+    pub but: Option<BeadId>,
 }
 
 /// Who reserved paths that may be the same.
@@ -280,7 +280,7 @@ pub(crate) fn overlaps(view: View<'_>, input: &OverlapQuery) -> Result<Overlaps>
     if view.find::<RigRow>(&Key::rig(&input.rig))?.is_none() {
         return Err(super::rigs::missing(&input.rig));
     }
-    overlaps_of(view, &input.rig, &globs, input.except.as_ref())
+    overlaps_of(view, &input.rig, &globs, input.but.as_ref())
 }
 
 fn overlaps_of(view: View<'_>, rig: &RigName, globs: &[Glob], except: Option<&BeadId>) -> Result<Overlaps> {

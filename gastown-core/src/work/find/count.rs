@@ -174,6 +174,15 @@ pub struct LeadTime {
     pub median_ms: u64,
 }
 
+/// How many issues are in one status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusCount {
+    /// Which.
+    pub status: BeadStatus,
+    /// How many.
+    pub count: u64,
+}
+
 /// The issues of a town in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -181,7 +190,7 @@ pub struct BeadStats {
     /// How many there are.
     pub total: u64,
     /// By status; every status is there.
-    pub by_status: BTreeMap<String, u64>,
+    pub by_status: Vec<StatusCount>,
     /// Open ones that could be worked on now.
     pub ready: u64,
     /// Open ones that wait for others.
@@ -207,7 +216,7 @@ pub(crate) fn stats(view: View<'_>, input: &StatsOf) -> Result<BeadStats> {
     let now = view.now();
     let mut stats = BeadStats::default();
     for status in BeadStatus::ALL {
-        stats.by_status.insert(status.to_string(), 0);
+        stats.by_status.push(StatusCount { status: *status, count: 0 });
     }
     let mut lead = Lead::default();
     view.walk::<BeadRow>(issues(), |row| {
@@ -215,8 +224,8 @@ pub(crate) fn stats(view: View<'_>, input: &StatsOf) -> Result<BeadStats> {
             return Ok(true);
         }
         stats.total += 1;
-        if let Some(count) = stats.by_status.get_mut(row.status.as_str()) {
-            *count += 1;
+        if let Some(known) = stats.by_status.iter_mut().find(|known| known.status == row.status) {
+            known.count += 1;
         }
         let is_open = row.status == BeadStatus::Open;
         stats.ready += u64::from(is_ready(&row, now) && !row.ephemeral);

@@ -10,7 +10,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use self::count::{BeadCounts, BeadStats, CountBeads, CountGroup, CountedField, LeadTime, StatsOf};
+pub use self::count::{BeadCounts, BeadStats, CountBeads, CountGroup, CountedField, LeadTime, StatsOf, StatusCount};
 pub(crate) use self::count::{count, stats};
 pub(crate) use self::duplicates::duplicates;
 pub use self::duplicates::{Duplicates, FindDuplicates, NearPair, SameBeads};
