@@ -28,6 +28,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::index::Index;
+use super::search::{self, Search};
 use crate::model::value::{ColumnType, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
@@ -357,6 +358,39 @@ pub trait Reader {
                 _ => return Ok(count),
             }
         }
+    }
+
+    /// Beads that may hold all the words of a search, the newest first: by when they were made, then by id, both down.
+    ///
+    /// The default looks at every bead; a backend may do better.
+    ///
+    /// # Contract
+    /// - Every bead of this town behind `after` that holds every word ([`search::words`](super::search::words)) is
+    ///   answered in its turn; others may be, as the library looks at the words of each. So an index that is coarser
+    ///   than the words will do, and one that still has words of what was.
+    /// - Texts that cannot be read hold no words. A bead that cannot be read is left out, as in a scan.
+    /// - A limit of 0 gives nothing. Fewer than the limit are answered only where there are no more.
+    /// - [`Search::check`] refuses what is no search: every backend asks it first.
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        search::by_scan(self, search)
+    }
+
+    /// Events about one subject with a `seq` greater than `after`, in order, at most `limit`.
+    ///
+    /// The default looks at every event behind `after`; a backend may do better.
+    ///
+    /// # Contract
+    /// They are those of [`Reader::events`] whose subject is this very text.
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        let (mut after, mut found) = (after, Vec::new());
+        while found.len() < limit {
+            let events = self.events(after, 500)?;
+            let Some(last) = events.last() else { break };
+            after = last.seq;
+            let wanted = limit - found.len();
+            found.extend(events.into_iter().filter(|event| event.subject == subject).take(wanted));
+        }
+        Ok(found)
     }
 }
 

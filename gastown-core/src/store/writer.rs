@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::listener::raise;
 use super::quarantine::Quarantine;
 use super::store::{backend_panicked, give_up, guarded, panicked, words_of};
-use super::{Access, Backend, Connection, Reader, Scan, StoreOptions, Txn, Unreadable};
+use super::{Access, Backend, Connection, Reader, Scan, Search, StoreOptions, Txn, Unreadable};
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
@@ -458,6 +458,12 @@ impl Reader for Watched<'_> {
     }
     fn count(&self, scan: &Scan) -> Result<u64> {
         self.txn.count(scan)
+    }
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        self.txn.search(search)
+    }
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.txn.events_of(subject, after, limit)
     }
 }
 

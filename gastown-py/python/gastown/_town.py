@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
-from gastown._operations import Agents, Beads, Convoys, Events, Reviews, Rigs, Sessions, Upkeep
+from gastown._operations import Agents, Beads, Convoys, Events, Reservations, Reviews, Rigs, Sessions, Upkeep
 from gastown._types import Backup, Durability, Health, Replay
 from gastown.backend import Backend
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Handle:
     """A town through one scope: the operations of every noun."""
 
-    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reviews", "rigs", "sessions", "upkeep")
+    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reservations", "reviews", "rigs", "sessions", "upkeep")
 
     def __init__(self, native: _gastown.Handle) -> None:
         self._native = native
@@ -29,6 +29,7 @@ class Handle:
         self.beads = Beads(native)
         self.convoys = Convoys(native)
         self.events = Events(native)
+        self.reservations = Reservations(native)
         self.reviews = Reviews(native)
         self.rigs = Rigs(native)
         self.sessions = Sessions(native)

@@ -330,6 +330,16 @@ macro_rules! __store_cases {
             the_last_entry_of_a_journal_stays
             a_savepoint_undoes_the_removal_of_entries
             a_dropped_transaction_removes_no_entries
+            words_are_found_in_titles_and_texts
+            words_are_found_as_they_are_now
+            words_are_found_in_hundreds_of_beads_of_any_order
+            a_search_goes_on_behind_a_place
+            words_of_any_script_are_found
+            long_texts_and_long_words_are_found
+            a_transaction_searches_its_own_changes
+            a_search_is_of_one_town_and_one_moment
+            a_bead_that_cannot_be_read_stops_no_search
+            the_events_of_a_subject_are_its_own_in_order
             a_sound_database_has_no_findings
             a_vacuum_changes_nothing
         }

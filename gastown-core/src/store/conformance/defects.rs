@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::{Subject, run_case};
 use crate::model::value::Value;
 use crate::model::{Event, Head, Key, Result, Row, RowKind, TownId};
-use crate::store::{Access, Backend, Changes, Connection, MemoryBackend, Position, Reader, Scan, Txn, Unreadable};
+use crate::store::{
+    Access, Backend, Changes, Connection, MemoryBackend, Position, Reader, Scan, Search, Txn, Unreadable,
+};
 
 /// What is wrong with a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,10 @@ enum Defect {
     TownsAreNotTold,
     GuessesStand,
     UnreadableIsForgotten,
+    SearchForgetsTexts,
+    SearchIgnoresItsPlace,
+    SearchIsOldestFirst,
+    SubjectIsAPrefix,
 }
 
 use Defect::*;
@@ -94,6 +100,10 @@ const FOUND: &[(Defect, &[&str])] = &[
     (TownsAreNotTold, &["a_database_names_its_towns"]),
     (GuessesStand, &["commands_at_once_rest_on_what_is_there"]),
     (UnreadableIsForgotten, &["a_wanted_row_that_cannot_be_read_is_told"]),
+    (SearchForgetsTexts, &["words_are_found_in_titles_and_texts", "words_are_found_in_hundreds_of_beads_of_any_order"]),
+    (SearchIgnoresItsPlace, &["a_search_goes_on_behind_a_place"]),
+    (SearchIsOldestFirst, &["words_are_found_in_titles_and_texts", "a_search_goes_on_behind_a_place"]),
+    (SubjectIsAPrefix, &["the_events_of_a_subject_are_its_own_in_order"]),
 ];
 
 #[test]
@@ -307,6 +317,26 @@ fn events(defect: Defect, reader: &dyn Reader, after: u64, limit: usize) -> Resu
     }
 }
 
+fn search(defect: Defect, reader: &dyn Reader, search: &Search) -> Result<Vec<Row>> {
+    match defect {
+        SearchForgetsTexts => reader.search(&Search { title_only: true, ..search.clone() }),
+        SearchIgnoresItsPlace => {
+            search.check()?;
+            reader.search(&Search { after: None, limit: search.limit.min(10_000), ..search.clone() })
+        }
+        SearchIsOldestFirst => Ok(reader.search(search)?.into_iter().rev().collect()),
+        _ => reader.search(search),
+    }
+}
+
+fn events_of(defect: Defect, reader: &dyn Reader, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+    if defect != SubjectIsAPrefix {
+        return reader.events_of(subject, after, limit);
+    }
+    let events = reader.events(after, usize::MAX)?;
+    Ok(events.into_iter().filter(|event| event.subject.starts_with(subject)).take(limit).collect())
+}
+
 struct View<'c> {
     defect: Defect,
     inner: Box<dyn Reader + 'c>,
@@ -343,6 +373,12 @@ impl Reader for View<'_> {
     fn count(&self, scan: &Scan) -> Result<u64> {
         let count = self.inner.count(scan)?;
         Ok(if self.defect == CountStopsAtTheLimit { count.min(scan.limit as u64) } else { count })
+    }
+    fn search(&self, asked: &Search) -> Result<Vec<Row>> {
+        search(self.defect, &*self.inner, asked)
+    }
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        events_of(self.defect, &*self.inner, subject, after, limit)
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use super::text::Parameter;
 use crate::model::value::{ColumnType, Value};
 use crate::model::{Key, RowKind};
-use crate::store::Scan;
 use crate::store::index::{Condition, Index};
+use crate::store::{Scan, Search};
 
 /// The statements of one table.
 pub(super) struct Statements {
@@ -184,6 +184,10 @@ pub(super) const STATE: &str = "SELECT e.seq, e.hash, m.number FROM (SELECT $1::
      LEFT JOIN commit_mark m ON m.town_id = t.id AND m.writer = '' \
      LEFT JOIN LATERAL (SELECT seq, hash FROM event WHERE town_id = t.id ORDER BY town_id DESC, seq DESC LIMIT 1) e ON true";
 
+/// Entries of the journal behind one, of one subject.
+pub(super) const EVENTS_OF: &str = "SELECT seq, at, actor, session, epoch, kind, subject, data, changes, schema, hash \
+     FROM event WHERE town_id = $1 AND subject = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+
 /// Entries of the journal behind one.
 pub(super) const EVENTS: &str = "SELECT seq, at, actor, session, epoch, kind, subject, data, changes, schema, hash \
      FROM event WHERE town_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
@@ -258,4 +262,43 @@ pub(super) fn columns(
 ) -> Vec<Parameter> {
     let column = |(n, of)| Parameter::column(of, rows.iter().map(move |row| &row.as_ref()[n]));
     std::iter::once(Parameter::text(town)).chain(types.enumerate().map(column)).collect()
+}
+
+/// The longest word of the index; longer ones are in it with their beginnings.
+const WORD_CHARS_MAX: usize = 64;
+
+/// Beads that may hold the words of a search, the newest first; none where the index holds none of those words.
+pub(super) fn search(town: &str, search: &Search) -> Option<(String, Vec<Parameter>)> {
+    let mut parameters = vec![Parameter::text(town)];
+    let mut ids = String::with_capacity(512);
+    for term in search.terms.iter().filter(|term| term.word.is_ascii()) {
+        let (word, star) = match term.word.get(..WORD_CHARS_MAX) {
+            Some(beginning) => (beginning, ":*"),
+            None => (&*term.word, if term.is_prefix { ":*" } else { "" }),
+        };
+        parameters.push(Parameter::text(format!("'{word}'{star} | 'ANY'")));
+        let n = parameters.len();
+        let and = if n == 2 { "" } else { " INTERSECT " };
+        let _ = write!(ids, "{and}(SELECT id FROM bead WHERE town_id = $1 AND words_of(title) @@ ${n}::text::tsquery");
+        if !search.title_only {
+            let _ = write!(
+                ids,
+                " UNION SELECT id FROM bead_text WHERE town_id = $1 AND \
+                 words_of(description || ' ' || design || ' ' || acceptance || ' ' || notes) @@ ${n}::text::tsquery"
+            );
+        }
+        ids.push(')');
+    }
+    if parameters.len() == 1 {
+        return None;
+    }
+    let columns: Vec<String> = RowKind::Bead.columns().iter().map(|column| quoted(column.name)).collect();
+    let mut sql = format!("SELECT {} FROM bead WHERE town_id = $1 AND id IN ({ids})", columns.join(", "));
+    if let Some(after) = &search.after {
+        parameters.extend(after.0.iter().map(Parameter::from));
+        let _ = write!(sql, " AND (created_at, id) < (${}, ${})", parameters.len() - 1, parameters.len());
+    }
+    parameters.push(Parameter::count(search.limit as u64));
+    let _ = write!(sql, " ORDER BY created_at DESC, id DESC LIMIT ${}", parameters.len());
+    Some((sql, parameters))
 }

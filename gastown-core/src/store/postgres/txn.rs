@@ -10,7 +10,7 @@ use super::text::Parameter;
 use super::view::{self, View};
 use crate::model::value::{ColumnType, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
-use crate::store::{Reader, Scan, Txn, Unreadable, check_order, check_truncation, check_values};
+use crate::store::{Reader, Scan, Search, Txn, Unreadable, check_order, check_truncation, check_values};
 
 /// One write transaction, under the town's lock.
 ///
@@ -90,6 +90,12 @@ impl Reader for PostgresTxn<'_> {
     }
     fn count(&self, scan: &Scan) -> Result<u64> {
         self.view.count(scan)
+    }
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        self.view.search(search)
+    }
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.view.events_of(subject, after, limit)
     }
 }
 

@@ -13,7 +13,7 @@ use super::text::{Cell, Parameter};
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId};
 use crate::store::rows::{Known, Rows};
-use crate::store::{Reader, Scan, Unreadable, UnreadableRows};
+use crate::store::{Reader, Scan, Search, Unreadable, UnreadableRows, search};
 
 /// One town in the connection's transaction, which ends with it.
 pub(super) struct View<'c> {
@@ -305,6 +305,43 @@ impl Reader for View<'_> {
     fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
         let parameters = self.parameters([Parameter::count(after), Parameter::count(limit as u64)]);
         self.ask(About::Journal, Step::new(sql::EVENTS, parameters))?.iter().map(event).collect()
+    }
+
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        let parameters =
+            self.parameters([Parameter::text(subject), Parameter::count(after), Parameter::count(limit as u64)]);
+        self.ask(About::Journal, Step::new(sql::EVENTS_OF, parameters))?.iter().map(event).collect()
+    }
+
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        search.check()?;
+        let mut asked = search.clone();
+        loop {
+            let Some((sql, parameters)) = sql::search(self.town.as_str(), &asked) else {
+                return search::by_scan(self, search);
+            };
+            // It looks at the texts as well as at the beads.
+            self.flush()?;
+            let rows = self.ask(About::Rows(RowKind::Bead), Step::new(sql, parameters))?;
+            let (mut found, mut left_out) = (Vec::with_capacity(rows.len().min(search.limit)), 0);
+            for row in &rows {
+                if found.len() == search.limit {
+                    break;
+                }
+                match decode(RowKind::Bead, row, 0) {
+                    Ok(row) => found.push(row),
+                    Err(row) => {
+                        left_out += 1;
+                        self.unreadable.note(row);
+                    }
+                }
+            }
+            if found.len() == search.limit || rows.len() < asked.limit {
+                return Ok(found);
+            }
+            // They take nothing of the limit.
+            asked.limit = search.limit.saturating_add(left_out);
+        }
     }
 
     fn count(&self, scan: &Scan) -> Result<u64> {

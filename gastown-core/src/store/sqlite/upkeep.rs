@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::error::of_sqlite;
-use super::schema;
+use super::{schema, sql};
 use crate::model::{Error, Result, TownId};
 use crate::store::Description;
 use crate::store::draft::Draft;
@@ -43,6 +43,15 @@ pub(super) fn check(db: &Connection) -> Result<Vec<String>> {
     let findings = statement.query_map([], |row| row.get::<_, String>(0)).map_err(of_sqlite)?;
     let findings: Vec<String> = findings.collect::<rusqlite::Result<_>>().map_err(of_sqlite)?;
     Ok(if findings == ["ok"] { Vec::new() } else { findings })
+}
+
+/// Makes the index of words anew, without the words of what was.
+pub(super) fn index_words(db: &Connection) -> Result<()> {
+    let done = db.execute_batch(&format!("BEGIN IMMEDIATE; {}; COMMIT", sql::INDEX_WORDS)).map_err(of_sqlite);
+    if !db.is_autocommit() {
+        db.execute_batch("ROLLBACK").map_err(of_sqlite)?;
+    }
+    done
 }
 
 /// Writes the file anew without its holes, and empties the log into it.
