@@ -61,6 +61,7 @@ macro_rules! __store_cases {
             scans_of_beads_ready
             scans_of_beads_ready_by_rig
             scans_of_beads_ready_by_age
+            scans_of_beads_by_lease
             scans_of_beads_slung
             scans_of_beads_dirty
             scans_of_beads_due
