@@ -95,8 +95,8 @@ fn scan(query: &Query, needed: &[&Test]) -> Scan {
     // Both are in the order of when the beads were made.
     let mut earliest: Option<i64> = None;
     for test in needed {
-        let Test::Time(TimeField::Created, comparison, Some(span)) = test else { continue };
-        let (first, last) = (span.first.as_micros(), span.last.as_micros());
+        let Test::Time(TimeField::Created, comparison, Some(moment)) = test else { continue };
+        let (first, last) = (moment.first.as_micros(), moment.last.as_micros());
         let from = match comparison {
             Comparison::Equal | Comparison::AtLeast => Some(first.saturating_sub(1)),
             Comparison::More => Some(last),
