@@ -9,12 +9,15 @@ const { join } = require('node:path')
 const ALONE = {
   AgentRef: 'name',
   BeadPatch: 'id',
+  BeadQuery: 'query',
+  BeadSearch: 'text',
   BeadRef: 'id',
   ChildrenOf: 'id',
   Claim: 'by',
   CloseBead: 'id',
   CommentsOf: 'bead',
   DeleteBead: 'id',
+  HistoryOf: 'id',
   NewBead: 'title',
   OutputQuery: 'session',
   RegisterAgent: 'name',
@@ -24,6 +27,7 @@ const ALONE = {
   SessionRef: 'id',
   Sling: 'bead',
   TreeOf: 'id',
+  Unreserve: 'bead',
   WriteTo: 'path',
 }
 
