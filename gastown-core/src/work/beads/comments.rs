@@ -1,8 +1,11 @@
 //! Remarks about beads.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::model::value::{ColumnValue as _, Value};
 use crate::model::{BeadId, BeadRow, CommentRow, Error, Key, Result, Scope, Timestamp};
 use crate::store::{Scan, index};
 use crate::work::fields::{check_comment, check_word};
@@ -137,15 +140,22 @@ pub(crate) fn comments(view: View<'_>, input: &CommentsOf) -> Result<CommentPage
     let limit = check_limit(input.limit)?;
     view.bead(&input.bead)?;
     let after = input.cursor.as_deref().map(|cursor| decode_position("comments", "it", cursor)).transpose()?;
-    let scan = Scan::new(&index::COMMENTS, vec![text(&input.bead)], limit + 1).after(after);
-    let mut rows: Vec<CommentRow> = view.scan(scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let cursor = rows.last().filter(|_| more).map(|last| {
-        use crate::model::value::ColumnValue as _;
-        encode_position("comments", &[last.created_at.to_value(), text(&last.id)])
-    });
-    Ok(CommentPage { comments: rows.into_iter().map(Comment::from).collect(), cursor })
+    // They are stored by id, and imported ids say nothing of the time; the first behind the cursor are kept.
+    let mut first = BTreeMap::new();
+    view.walk::<CommentRow>(Scan::new(&index::COMMENTS, vec![text(&input.bead)], 0), |row| {
+        let place = vec![row.created_at.to_value(), text(&row.id)];
+        if after.as_ref().is_none_or(|after| place > after.0) {
+            first.insert(place, row);
+            if first.len() > limit + 1 {
+                first.pop_last();
+            }
+        }
+        Ok(true)
+    })?;
+    let more = first.len() > limit;
+    let page: Vec<(Vec<Value>, CommentRow)> = first.into_iter().take(limit).collect();
+    let cursor = page.last().filter(|_| more).map(|(place, _)| encode_position("comments", place));
+    Ok(CommentPage { comments: page.into_iter().map(|(_, row)| row.into()).collect(), cursor })
 }
 
 /// Deletes a comment: one's own, or any for the town's owner.
