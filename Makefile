@@ -122,8 +122,19 @@ fix: tools-rust ## Rewrite: formatting, and the lints that can mend themselves
 	GASTOWN_FIX=1 cargo test --quiet --features $(FEATURES) -p gastown-tests --test it -- parity::
 
 .PHONY: bench
-bench: tools-rust ## Run the benchmarks (minutes; release build)
+bench: tools-rust bench-queues ## Run the benchmarks (minutes; release build)
 	cargo bench -p gastown-benches
+
+# The bindings in release mode; `make test` puts the quick builds back.
+.PHONY: bench-queues
+bench-queues: $(VENV_READY) tools-node $(NPM_READY) ## Compare with queues that people embed, from Python and Node
+	@$(STEP) "build in release" cargo build --quiet --locked --release -p gastown-benches --bin bench-queue
+	@$(VENV)/bin/pip install --quiet -r benches/queues/requirements.txt
+	@cd gastown-py && $(ROOT)/$(STEP) "maturin develop, release" $(VENV)/bin/maturin develop --quiet --locked --release --target-dir $(PY_TARGET)
+	cd $(CARGO_TARGET_DIR) && $(VENV)/bin/python $(ROOT)/benches/queues/queues.py $(CARGO_TARGET_DIR)/release/bench-queue $(ARGS)
+	@cd benches/queues && $(ROOT)/$(STEP) "npm ci" npm ci --silent --no-audit --no-fund
+	@cd gastown-node && $(ROOT)/$(STEP) "build for node, release" node build.js --quiet --locked --release
+	cd $(CARGO_TARGET_DIR) && node $(ROOT)/benches/queues/queues.mjs $(CARGO_TARGET_DIR)/release/bench-queue $(ARGS)
 
 .PHONY: soak
 soak: tools-rust tools-postgres ## Run the long forms of the seeded tests (GASTOWN_SOAK=1; an hour and more)

@@ -117,7 +117,7 @@ impl View {
 impl Reader for View {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         let columns = self.state.rows.get(key);
-        columns.map(|columns| Self::row(key, columns).map_err(Unreadable::into_error)).transpose()
+        columns.map(|columns| Self::row(key, columns).map_err(|row| self.unreadable.wanted(row))).transpose()
     }
 
     /// Looks at every row of the table, and sorts those that the index holds.

@@ -1094,7 +1094,7 @@ export interface KeyedBead {
 export interface KeyedLink {
   bead: string
   onBead: string
-  kind?: DependencyKind
+  kind?: DependencyKind | (string & {})
 }
 
 /** A claimed bead to give back. */
@@ -1548,6 +1548,11 @@ export interface OpenOptions {
   /** The town's name; `town` where it is left out. */
   id?: string
   /**
+   * Whether the town is made also where the database holds others; without it only the first town of a database is, and a
+   * name that is none of them is `town_missing`.
+   */
+  create?: boolean
+  /**
    * Where the town is kept: `sqlite` (where it is left out) in its folder, `memory` in this process alone, the
    * `postgres://` URL of a database in a schema that any number of processes may share.
    */
@@ -1565,7 +1570,7 @@ export interface OpenOptions {
 /** An open town; its operations are the operator's. The engine runs between `start` and `stop`. */
 export class Town extends Handle {
   private constructor()
-  /** Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`. */
+  /** Opens the town in the folder `dir`, making it where the database holds none. Nothing runs until `start`. */
   static open(dir: string, options?: OpenOptions): Promise<Town>
   /** Opens a town in `dir`, where none is yet, from the folder of a backup or the file of an export. */
   static restore(source: string, dir: string, options?: OpenOptions): Promise<Town>

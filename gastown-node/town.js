@@ -64,8 +64,8 @@ class Town extends Handle {
   }
 
   static async open(dir, { clock, ...options } = {}) {
-    const given = toNative({ beside: join(__dirname, 'bin'), ...options })
-    return new Town(await settle(translating(() => native.open(dir, given, clock))))
+    const beside = join(__dirname, 'bin')
+    return new Town(await settle(translating(() => native.open(dir, toNative(options), clock, beside))))
   }
 
   static restore(source, dir, options = {}) {

@@ -13,6 +13,7 @@ pub(crate) mod executor;
 pub mod failpoint;
 #[cfg(feature = "git")]
 pub mod git;
+pub mod interchange;
 pub mod model;
 pub mod runtime;
 pub mod store;

@@ -20,13 +20,19 @@ pub struct Town {
 
 /// Opens the town in a folder, making it where there is none.
 #[napi]
-pub async fn open(dir: String, options: Value, clock: Option<&ManualClock>) -> napi::Result<Town> {
+pub async fn open(
+    dir: String,
+    options: Value,
+    clock: Option<&ManualClock>,
+    beside: Option<String>,
+) -> napi::Result<Town> {
     let builder = gastown_core::Town::builder(dir).from_env();
     let builder = match clock {
         Some(clock) => builder.clock(Arc::new(clock.0.clone())),
         None => builder,
     };
-    let opened = async { builder.options(TownOptions::from_json(options)?)?.open().await };
+    let beside = beside.map(std::path::PathBuf::from);
+    let opened = async { builder.options(TownOptions { beside, ..TownOptions::from_json(options)? })?.open().await };
     Ok(Town { town: opened.await.map_err(|error| to_rejection(&error))? })
 }
 

@@ -20,6 +20,17 @@ test('a town keeps its beads from one opening to the next', async (t) => {
   await (Symbol.asyncDispose === undefined ? again.close() : again[Symbol.asyncDispose]())
 })
 
+test('a misspelt name is no new town', async (t) => {
+  const path = folder(t)
+  await (await open(path, { id: 'harbour' })).close()
+  for (const options of [{ id: 'harbor' }, {}]) {
+    const missing = { kind: 'not_found', code: 'town_missing', facts: { town: options.id ?? 'town', there: 'harbour' } }
+    await assert.rejects(open(path, options), missing)
+  }
+  await (await open(path, { id: 'mill', create: true })).close()
+  await (await open(path, { id: 'mill' })).close()
+})
+
 test('a closed town answers with a clear error', async (t) => {
   const { town } = await opened(t)
   await town.start()
@@ -45,7 +56,7 @@ test('a file that is no town is refused and left alone', async (t) => {
 test('a folder that cannot be made is refused', async (t) => {
   const path = join(folder(t), 'file')
   writeFileSync(path, '')
-  await assert.rejects(open(join(path, 'town')), { code: 'town_folder', facts: { path: join(path, 'town') } })
+  await assert.rejects(open(join(path, 'town')), { code: 'folder_missing', facts: { path: join(path, 'town') } })
 })
 
 test('a wrong option is a typed error', async (t) => {

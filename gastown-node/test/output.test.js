@@ -38,6 +38,7 @@ test('output is read, followed and removed', async (t) => {
   writeFileSync(join(town.dir, 'work', session.id, 'brief.json.go'), '')
   const rest = []
   for await (const page of follow) rest.push(page)
+  assert.equal(rest.at(-1).isFinal, true)
   assert.deepEqual(Buffer.concat(rest.map(({ bytes }) => bytes)), Buffer.from('done \xff', 'latin1'))
 
   const events = []

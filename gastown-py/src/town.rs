@@ -25,18 +25,20 @@ pub(crate) struct Town {
 
 /// Opens the town in a folder, making it where there is none.
 #[pyfunction]
-#[pyo3(signature = (dir, options, clock=None, backend=None))]
+#[pyo3(signature = (dir, options, clock=None, backend=None, beside=None))]
 pub(crate) fn open<'py>(
     py: Python<'py>,
     dir: PathBuf,
     options: &Bound<'py, PyDict>,
     clock: Option<&ManualClock>,
     backend: Option<Py<PyAny>>,
+    beside: Option<PathBuf>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let options = arguments(options)?;
     let clock = clock.map(|clock| Arc::new(clock.0.clone()));
     async_call(py, async move {
-        let builder = gastown_core::Town::builder(dir).from_env().options(TownOptions::from_json(options)?)?;
+        let builder = gastown_core::Town::builder(dir).from_env();
+        let builder = builder.options(TownOptions { beside, ..TownOptions::from_json(options)? })?;
         let builder = if let Some(clock) = clock { builder.clock(clock) } else { builder };
         let builder = if let Some(backend) = backend { builder.backend(HostBackend::of(backend)) } else { builder };
         Ok(Town { town: Owned::new(builder.open().await?) })

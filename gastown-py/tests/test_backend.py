@@ -112,6 +112,30 @@ async def test_a_town_lives_on_a_python_backend(tmp_path: Path) -> None:
         assert (await again.replay()) == replay or replay is not None
 
 
+async def test_a_town_hears_what_another_commits_to_the_same_backend(tmp_path: Path) -> None:
+    file = tmp_path / "beads.db"
+    waits: list[float] = []
+
+    class Counted(Wrapped):
+        def wait(self, seconds: float) -> bool:
+            waits.append(seconds)
+            return bool(self.inner.wait(seconds))
+
+    kept = SqliteBackend(file)
+    quiet = SqliteBackend(file)
+    quiet.changes = lambda: None
+    heard_by = SqliteBackend(file)
+    heard_by.changes = lambda: Counted(kept.changes())
+    async with gastown.open(tmp_path / "a", backend=heard_by) as town, gastown.open(tmp_path / "b", backend=quiet) as other:
+        watch = town.events.watch(1)
+        for number in range(5):
+            # The slow look comes after 30 seconds.
+            coming = asyncio.ensure_future(anext(watch))
+            await other.beads.create(f"bead {number}")
+            assert (await asyncio.wait_for(coming, 20)).kind == "bead.created"
+    assert waits and max(waits) < 1, "it is asked for short times, so that closing waits no longer"
+
+
 class Trouble:
     """What the transactions of a backend do next, instead of what they should."""
 

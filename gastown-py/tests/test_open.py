@@ -57,10 +57,24 @@ async def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
 
 async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(gastown.UnavailableError) as caught:
+    with pytest.raises(gastown.NotFoundError) as caught:
         await gastown.open(tmp_path / "file" / "town")
-    assert caught.value.code == "town_folder"
+    assert caught.value.code == "folder_missing"
     assert caught.value.facts["path"] == str(tmp_path / "file" / "town")
+    for path in ("", "a\0b"):
+        with pytest.raises(gastown.InvalidError) as malformed:
+            await gastown.open(path)
+        assert malformed.value.code == "path_malformed"
+        with pytest.raises(gastown.InvalidError) as malformed:
+            await gastown.restore(path, tmp_path / "town")
+        assert malformed.value.code == "path_malformed"
+
+
+async def test_an_unknown_option_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(gastown.InvalidError) as caught:
+        await gastown.open(tmp_path, colour="red")  # type: ignore[call-arg]
+    assert caught.value.code == "input_malformed"
+    assert "colour" in str(caught.value) and "durability" in str(caught.value) and "beside" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +143,21 @@ async def test_two_towns_share_a_postgres_database(tmp_path: Path, postgres: str
         bead = await first.beads.create("shared")
         assert await second.beads.get(bead.id) == bead
         assert (await second.upkeep.health()).backend == "postgres"
-        async with gastown.open(tmp_path / "c", store=postgres, id="other") as other:
+        async with gastown.open(tmp_path / "c", store=postgres, id="other", create=True) as other:
             assert (await other.beads.list()).beads == []
+
+
+async def test_a_misspelt_name_is_no_new_town(tmp_path: Path) -> None:
+    async with gastown.open(tmp_path, id="harbour"):
+        pass
+    for wrong in ("harbor", None):
+        with pytest.raises(gastown.NotFoundError) as caught:
+            await gastown.open(tmp_path, id=wrong)
+        assert (caught.value.code, caught.value.facts["there"]) == ("town_missing", "harbour")
+    async with gastown.open(tmp_path, id="mill", create=True) as town:
+        assert town.id == "mill"
+    async with gastown.open(tmp_path, id="mill") as town:
+        assert town.id == "mill"
 
 
 async def test_an_unreachable_database_is_a_typed_error_without_the_password(tmp_path: Path) -> None:

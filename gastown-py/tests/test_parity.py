@@ -71,7 +71,8 @@ async def test_a_task_of_a_convoy_takes_what_the_core_does(town: gastown.Town) -
     [
         ("agents.register", "role", _types.Role),
         ("beads.close", "resolution", _types.Resolution),
-        ("beads.link", "kind", _types.DependencyKind),
+        ("beads.ready", "sort", _types.ReadySort),
+        ("beads.list", "sort", _types.ListSort),
         ("beads.list", "kind", _types.BeadKind),
         ("beads.list", "status", _types.BeadStatus),
         ("convoys.sling", "on_failure", _types.FailurePolicy),

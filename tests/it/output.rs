@@ -44,6 +44,8 @@ async fn followed(yard: &Yard, query: OutputQuery) -> Vec<OutputPage> {
     };
     tokio::time::timeout(HANG, all).await.expect("the session and what it prints end");
     assert_eq!(follow.next().await.unwrap(), None, "over is over");
+    let (last, before) = pages.split_last().expect("there is a last page");
+    assert!(last.is_final && before.iter().all(|page| !page.is_final && page.next_offset > page.offset), "{pages:?}");
     pages
 }
 
@@ -214,6 +216,8 @@ fn size(folder: &Path) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn output_is_removed_by_age_and_by_size_and_never_that_of_a_running_session() {
     let yard = Yard::new("", []).await;
+    // Its next attempt does not print while others are counted.
+    yard.configure("failures.backoff_ms", json!([3_600_000])).await;
     let old = session_of(&yard, "echo old; exit 1").await;
     ended(&yard, &old.id).await;
     happened(&yard.town, &mut 0, "bead.retried", &old.bead).await;
@@ -297,6 +301,8 @@ async fn a_runtime_of_the_hosts_is_read_followed_and_swept_the_same_way() {
     assert!(runtime.print(&session.id, b"two\n"));
     assert_eq!(more.await.unwrap().unwrap().text, "two\n");
     assert!(runtime.finish(&session.id, ExitOutcome::Exited { code: 1 }));
+    let last = follow.next().await.unwrap().unwrap();
+    assert_eq!((last.text.as_str(), last.next_offset, last.is_final), ("", 8, true));
     assert_eq!(follow.next().await.unwrap(), None);
     let events = OutputQuery { stream: OutputStream::Events, ..OutputQuery::of(session.id.clone()) };
     let page = operator.sessions().output(events).await.unwrap();

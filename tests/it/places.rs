@@ -31,10 +31,19 @@ async fn places_that_hold_no_file_are_refused_by_name() {
     assert_eq!((error.kind(), error.code()), (ErrorKind::Corrupt, "not_a_town"));
 
     std::fs::write(dir.path().join("a file"), "words").unwrap();
-    for folder in ["a file", "a file/below"] {
+    let long = "x".repeat(300);
+    for (folder, kind, code) in [
+        ("a file", ErrorKind::Conflict, "path_taken"),
+        ("a file/below", ErrorKind::NotFound, "folder_missing"),
+        (&*long, ErrorKind::Invalid, "path_malformed"),
+        ("a\0b", ErrorKind::Invalid, "path_malformed"),
+    ] {
         let error = refused(&dir.path().join(folder)).await;
-        assert_eq!((error.kind(), error.code()), (ErrorKind::Unavailable, "town_folder"));
+        assert_eq!((error.kind(), error.code()), (kind, code), "{folder:?}");
     }
+    // It is more likely left out than meant as the working folder.
+    let error = Town::builder("").open().await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "path_malformed"));
     assert_eq!(std::fs::read_to_string(dir.path().join("a file")).unwrap(), "words");
 }
 
@@ -140,7 +149,7 @@ async fn places_without_permission_are_refused_by_name_and_nothing_is_changed() 
         assert_eq!(std::fs::read(&file).unwrap(), before, "{what}");
     }
     let error = opened_by_nobody(&dir.path().join("new")).expect("it could be started before");
-    assert!(error.contains("unavailable/town_folder") && error.contains("new"), "{error}");
+    assert!(error.contains("forbidden/path_read_only") && error.contains("new"), "{error}");
     assert!(!dir.path().join("new").exists());
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use gastown_core::model::value::Value;
 use gastown_core::model::{BeadId, RowKind, Stored as _, Timestamp, TownId};
 use gastown_core::store::{Access, Backend, MemoryBackend, SqliteBackend, SqliteOptions};
 use gastown_core::{
-    All, Archive, BeadFilter, CloseBead, Configure, EventsSince, Link, ManualClock, NewBead, NewSettings, OutputQuery,
-    SessionFilter, SlingConvoy, Task, Town,
+    All, Archive, BeadFilter, CloseBead, Configure, ErrorKind, EventsSince, Link, ManualClock, NewBead, NewSettings,
+    OutputQuery, ReadyFilter, SessionFilter, SlingConvoy, Task, Town,
 };
 use serde_json::json;
 
@@ -209,7 +209,18 @@ async fn a_damaged_backup_is_refused_and_leaves_no_town() {
         ];
         assert!(known.contains(&error.code()), "flipped at {flip}: {error:?}");
     }
-    assert_eq!(refused(&at("nothing")).await.code(), "backup_missing");
+    for (path, kind, code) in [
+        (at("nothing"), ErrorKind::NotFound, "backup_missing"),
+        (at("first.jsonl/below"), ErrorKind::NotFound, "backup_missing"),
+        (at("a\0b"), ErrorKind::Invalid, "path_malformed"),
+        (PathBuf::new(), ErrorKind::Invalid, "path_malformed"),
+    ] {
+        let _ = fs::remove_dir_all(at("new"));
+        let error = refused(&path).await;
+        assert_eq!((error.kind(), error.code()), (kind, code), "{path:?}");
+        assert_eq!(error.fact("path"), path.to_str());
+    }
+    assert!(!at("new").exists(), "what is refused makes no folder");
 
     let whole = Town::builder(at("new")).restore(&backup.path).await.unwrap();
     assert_sound(&whole).await;
@@ -670,6 +681,67 @@ fn meddle(backend: &dyn Backend, bead: &BeadId, change: impl FnOnce(&mut Vec<Val
     change(&mut values);
     txn.put_values(RowKind::Bead, &values).unwrap();
     txn.commit().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_with_a_gap_is_neither_exported_nor_archived_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("town");
+    let town = plain(&place, &clock()).await;
+    furnish(&town).await;
+    let db = rusqlite::Connection::open(place.join("town.db")).unwrap();
+    assert_eq!(db.execute("DELETE FROM event WHERE seq = 3", []).unwrap(), 1);
+    let events = || db.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0)).unwrap();
+    let before = events();
+    let upkeep = town.operator().upkeep();
+    let file = dir.path().join("town.jsonl");
+    let error = upkeep.export(file.clone()).await.unwrap_err();
+    assert_eq!((error.kind(), error.code(), error.fact("seq")), (ErrorKind::Corrupt, "journal_broken", Some("4")));
+    assert!(!file.exists(), "it could not be restored");
+    let everything = Archive { events_before: Some(clock_end()), ..Archive::default() };
+    assert_eq!(upkeep.archive(everything).await.unwrap_err().code(), "journal_broken");
+    assert_eq!(events(), before);
+    let mut files =
+        fs::read_dir(place.join("archive")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert!(files.all(|name| !name.contains("events-")), "nothing is half done");
+    // The file itself can be copied as it is.
+    assert!(town.backup(dir.path().join("backup")).await.unwrap().is_complete);
+    town.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_check_finds_an_index_that_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let town = plain(&dir.path().join("town"), &clock()).await;
+    furnish(&town).await;
+    town.close().await.unwrap();
+    let db = rusqlite::Connection::open(dir.path().join("town/town.db")).unwrap();
+    db.execute_batch("DROP INDEX beads_ready").unwrap();
+    let town = plain(&dir.path().join("town"), &clock()).await;
+    assert_eq!(town.operator().beads().ready(ReadyFilter::default()).await.unwrap_err().code(), "schema_altered");
+    let findings = town.operator().upkeep().check(All {}).await.unwrap().findings;
+    let [finding] = &*findings else { panic!("{findings:?}") };
+    assert!(finding.subject == "index beads_ready" && finding.problem.contains("indexes of its schema"), "{finding:?}");
+    town.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_is_told_by_health_once_it_was_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("town");
+    let town = plain(&place, &clock()).await;
+    let known = furnish(&town).await;
+    let file = SqliteBackend::new(place.join("town.db"), SqliteOptions::default());
+    let status = RowKind::Bead.position("status").unwrap();
+    for bead in &known[..2] {
+        meddle(&file, bead, |values| values[status] = Value::Text("wibble".to_owned()));
+    }
+    let beads = town.operator().beads();
+    assert_eq!(beads.get(&known[0]).await.unwrap_err().code(), "row_unreadable");
+    assert_eq!(town.health().await.unwrap().unreadable.len(), 1);
+    assert_eq!(beads.close(known[1].clone()).await.unwrap_err().code(), "row_unreadable");
+    assert_eq!(town.health().await.unwrap().unreadable.len(), 2);
+    town.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

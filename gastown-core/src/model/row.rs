@@ -40,6 +40,7 @@ macro_rules! rows {
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         #[allow(missing_docs, reason = "each variant holds the record of its name")]
+        #[allow(clippy::large_enum_variant, reason = "most rows are beads, and a box for each would cost more")]
         pub enum Row { $($variant($record),)* }
 
         impl RowKind {

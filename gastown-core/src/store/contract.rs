@@ -139,6 +139,17 @@ pub trait Connection: Send {
     /// - A reader's connection refuses it with `store_access` ([`Internal`](crate::ErrorKind::Internal)).
     fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>>;
 
+    /// Names the towns of the database in the order of their names, the first `limit` of them; none where the backend
+    /// cannot tell.
+    ///
+    /// # Contract
+    /// A town is there once its row ([`RowKind::Town`](crate::model::RowKind::Town)) was committed. It waits for no
+    /// writer.
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        let _ = limit;
+        Ok(None)
+    }
+
     /// Says how the database is kept.
     fn describe(&mut self) -> Result<Description> {
         Ok(Description::default())
@@ -294,7 +305,8 @@ pub trait Reader {
     ///
     /// # Contract
     /// None where no such row is in this town. A row that is there and cannot be read as its kind is the error of
-    /// [`Unreadable::into_error`]. Keys are equal by their bytes: case and normal form make two.
+    /// [`Unreadable::into_error`], and is told by [`Reader::unreadable`]. Keys are equal by their bytes: case and normal
+    /// form make two.
     fn get(&self, key: &Key) -> Result<Option<Row>>;
 
     /// Rows of one index, in its order.
@@ -311,7 +323,8 @@ pub trait Reader {
     ///   [`Reader::unreadable`].
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>>;
 
-    /// Tells which rows the scans of this reader left out because they cannot be read, and forgets them.
+    /// Tells which rows this reader met and could not read, those that scans left out and those that were wanted by
+    /// their key, and forgets them.
     ///
     /// # Contract
     /// Each once, at most [`UNREADABLE_MAX`]; [`UnreadableRows`] does that.
@@ -466,6 +479,24 @@ pub trait Txn: Reader {
         Ok(())
     }
 
+    /// From now on a read may be answered by what is likely, where the truth would have to be waited for.
+    ///
+    /// # Contract
+    /// The store asks it at the beginning of a batch, and [`Txn::confirm`] before anything of the batch is answered,
+    /// committed or taken for an error. A backend that guesses nothing, which is the default, has nothing to do.
+    fn guess(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends the guessing, and says whether every answer since [`Txn::guess`] was true.
+    ///
+    /// # Contract
+    /// Where it says no, everything since then is undone, rows and journal, and the store runs the batch again, at last
+    /// without guesses. Each time the backend knows more: it does not guess wrong about the same row again.
+    fn confirm(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
     /// The error that ended the transaction before its time, where one did: it can only be rolled back, whole or to its
     /// savepoint.
     ///
@@ -534,6 +565,12 @@ impl UnreadableRows {
         if rows.len() < UNREADABLE_MAX && !rows.iter().any(|known| known.key == row.key) {
             rows.push(row);
         }
+    }
+
+    /// Remembers one that was wanted by its key; the error of [`Reader::get`].
+    pub fn wanted(&self, row: Unreadable) -> Error {
+        self.note(row.clone());
+        row.into_error()
     }
 
     /// What [`Reader::unreadable`] answers.

@@ -151,6 +151,15 @@ impl Connection for MemoryConnection {
         }))
     }
 
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        let towns: Vec<_> = lock(&self.backend.towns).iter().map(|(id, town)| (id.clone(), Arc::clone(town))).collect();
+        let is_there = |(id, town): (TownId, Arc<Town>)| {
+            let published = Arc::clone(&lock(&town.slot).published);
+            published.rows.contains_key(&Key::town(&id)).then_some(id)
+        };
+        Ok(Some(towns.into_iter().filter_map(is_there).take(limit).collect()))
+    }
+
     fn describe(&mut self) -> Result<Description> {
         Ok(Description::new(0, "none"))
     }
@@ -348,9 +357,9 @@ impl State {
         ))
     }
 
-    fn get(&self, key: &Key) -> Result<Option<Row>> {
+    fn get(&self, key: &Key, unreadable: &UnreadableRows) -> Result<Option<Row>> {
         debug_assert_eq!(key.values.len(), key.kind.key_len(), "a key has a value for each key column");
-        self.rows.get(key).map(|held| held.row().map_err(Unreadable::into_error)).transpose()
+        self.rows.get(key).map(|held| held.row().map_err(|row| unreadable.wanted(row))).transpose()
     }
 
     fn scan(&self, scan: &Scan, unreadable: &UnreadableRows) -> Result<Vec<Row>> {
@@ -382,7 +391,7 @@ macro_rules! reads_state {
     ($name:ident, $self:ident => $state:expr) => {
         impl Reader for $name {
             fn get(&$self, key: &Key) -> Result<Option<Row>> {
-                $state.get(key)
+                $state.get(key, &$self.unreadable)
             }
             fn scan(&$self, scan: &Scan) -> Result<Vec<Row>> {
                 $state.scan(scan, &$self.unreadable)

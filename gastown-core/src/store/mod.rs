@@ -9,6 +9,7 @@
 #[cfg(any(test, feature = "store-kit"))]
 pub mod conformance;
 mod contract;
+pub(crate) mod draft;
 pub mod dump;
 pub mod index;
 mod listener;
@@ -17,6 +18,8 @@ mod memory;
 pub mod postgres;
 mod quarantine;
 mod readers;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod rows;
 pub mod search;
 #[cfg(feature = "sqlite")]
 mod sqlite;

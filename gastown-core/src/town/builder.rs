@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::clock::{Clock, SystemClock};
 use super::town::Town;
-use crate::model::{Error, Result, TownId};
+use crate::model::{Result, TownId};
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::runtime::ContainerRuntime;
 use crate::store::{Backend, StoreOptions};
@@ -18,6 +18,7 @@ use crate::store::{Backend, StoreOptions};
 pub struct TownBuilder {
     pub(super) dir: PathBuf,
     pub(super) id: Result<TownId>,
+    pub(super) create: bool,
     pub(super) backend: Option<Arc<dyn Backend>>,
     pub(super) store: StoreOptions,
     pub(super) clock: Arc<dyn Clock>,
@@ -43,6 +44,7 @@ impl TownBuilder {
             // A relative path that cannot be made absolute is refused where it is first used.
             dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
             id: TownId::new("town"),
+            create: false,
             backend: None,
             store: StoreOptions::default(),
             clock: Arc::new(SystemClock),
@@ -66,6 +68,13 @@ impl TownBuilder {
     /// Names the town; `town` where it is left out. A database may hold several.
     pub fn id(mut self, id: &str) -> Self {
         self.id = TownId::new(id);
+        self
+    }
+
+    /// Makes the town also where the database holds others already. Without it only the first town of a database is made
+    /// by opening it, so that a misspelt name is an error and not an empty town.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
         self
     }
 
@@ -133,13 +142,15 @@ impl TownBuilder {
         self
     }
 
-    /// Opens the town, making it where there is none.
+    /// Opens the town, making it where the database holds none.
     ///
     /// Nothing runs until [`Town::start`].
     ///
     /// # Errors
-    /// `town_folder` where the folder cannot be made, and those of the backend: `schema_newer`, `not_a_town`,
-    /// `store_read_only`, …
+    /// `town_missing` ([`NotFound`](crate::ErrorKind::NotFound)) where the database holds other towns and not this one: the
+    /// facts are `town` and `there`, the first of those it holds; see [`TownBuilder::create`].
+    /// `path_malformed`, `path_read_only`, `path_taken`, `folder_missing`, `path_unwritable` and `disk_full` where the
+    /// folder cannot be made, and those of the backend: `schema_newer`, `not_a_town`, `store_read_only`, …
     pub async fn open(self) -> Result<Town> {
         match self.restore.clone() {
             Some(from) => Town::restore(self, &from).await,
@@ -159,7 +170,7 @@ impl TownBuilder {
     ///
     /// # Errors
     /// `town_not_empty` where there is a town already, `town_mismatch` where the backup is of a town with another name,
-    /// `backup_missing`, `backup_damaged`, `backup_newer`, those of [`dump::read`](crate::store::dump::read), and those
+    /// `backup_missing`, `path_unreadable`, `backup_damaged`, `backup_newer`, those of [`dump::read`](crate::store::dump::read), and those
     /// of [`TownBuilder::open`].
     pub async fn restore(mut self, from: impl AsRef<Path>) -> Result<Town> {
         self.restore = Some(from.as_ref().to_owned());
@@ -167,11 +178,7 @@ impl TownBuilder {
     }
 
     pub(super) fn make_dir(&self) -> Result<()> {
-        std::fs::create_dir_all(&self.dir).map_err(|source| {
-            Error::unavailable("town_folder", format!("the town's folder {} cannot be made", self.dir.display()))
-                .with("path", self.dir.display())
-                .because(source)
-        })
+        super::paths::make_folder(&self.dir)
     }
 
     #[cfg_attr(feature = "sqlite", expect(clippy::unnecessary_wraps, reason = "without a default backend it fails"))]
@@ -182,6 +189,9 @@ impl TownBuilder {
         #[cfg(feature = "sqlite")]
         return Ok(Arc::new(crate::store::SqliteBackend::new(self.dir.join("town.db"), self.sqlite.clone())));
         #[cfg(not(feature = "sqlite"))]
-        Err(Error::unsupported("backend_missing", "this build has no default storage; give the builder a backend"))
+        Err(crate::model::Error::unsupported(
+            "backend_missing",
+            "this build has no default storage; give the builder a backend",
+        ))
     }
 }

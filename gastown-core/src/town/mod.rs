@@ -14,11 +14,12 @@ mod operation;
 mod options;
 mod output;
 mod past;
+mod paths;
 mod replay;
 mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
 mod upgrade_test;
 mod upkeep;
 mod watch;

@@ -17,6 +17,8 @@ use crate::store::MemoryBackend;
 pub struct TownOptions {
     /// The town's name; `town` where it is left out.
     pub id: Option<String>,
+    /// Whether the town is made also where the database holds others already: see [`TownBuilder::create`].
+    pub create: Option<bool>,
     /// Where the town is kept: `sqlite` (where it is left out) for `town.db` in its folder, `memory`, or the `postgres://`
     /// URL of a database (with the feature `postgres`), which may hold a password and is told to nobody.
     pub store: Option<String>,
@@ -29,17 +31,19 @@ pub struct TownOptions {
     pub restore: Option<PathBuf>,
     /// The `gastown` program, which supervises sessions.
     pub program: Option<PathBuf>,
-    /// Where `program` is left out, the folder to look for it in before the `PATH`.
+    /// Where `program` is left out, the folder to look for it in before the `PATH`; not one of the data.
+    #[serde(skip)]
     pub beside: Option<PathBuf>,
 }
 
 impl fmt::Debug for TownOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, store, durability, seed, restore, program, beside } = self;
+        let Self { id, create, store, durability, seed, restore, program, beside } = self;
         // A URL may hold a password.
         let store = store.as_deref().map(|store| store.split(':').next().unwrap_or_default());
         f.debug_struct("TownOptions")
             .field("id", id)
+            .field("create", create)
             .field("store", &store)
             .field("durability", durability)
             .field("seed", seed)
@@ -73,6 +77,9 @@ impl TownBuilder {
     pub fn options(mut self, options: TownOptions) -> Result<Self> {
         if let Some(id) = &options.id {
             self = self.id(id);
+        }
+        if let Some(create) = options.create {
+            self = self.create(create);
         }
         if let Some(seed) = options.seed {
             self = self.seed(seed);
@@ -161,6 +168,11 @@ mod tests {
     fn options_are_read_strictly() {
         let options = TownOptions::from_json(json!({ "id": "harbour", "seed": 7 })).unwrap();
         assert_eq!(options, TownOptions { id: Some("harbour".into()), seed: Some(7), ..TownOptions::default() });
+        let error = TownOptions::from_json(json!({ "beside": "/" })).unwrap_err();
+        assert!(
+            !error.to_string()[20..].contains("one of `beside`") && !error.to_string().contains(", `beside`"),
+            "{error}"
+        );
         for wrong in [json!({ "colour": "red" }), json!({ "seed": -1 }), json!("x")] {
             assert_eq!(TownOptions::from_json(wrong).unwrap_err().code(), "input_malformed");
         }

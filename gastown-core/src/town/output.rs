@@ -348,6 +348,8 @@ impl Follow {
 
     /// The next page; waits for it, and answers none once the session has ended and everything was given.
     ///
+    /// The last page is the only one with [`OutputPage::is_final`]; it is empty where the session ended without a word more.
+    ///
     /// Dropped before it answers, it loses nothing: the next call gives the same page.
     ///
     /// # Errors
@@ -361,9 +363,6 @@ impl Follow {
             if !look.page.is_empty() || look.page.is_final {
                 self.query.after = look.page.next_offset;
                 self.is_over = look.page.is_final;
-                if look.page.is_empty() {
-                    break;
-                }
                 return Ok(Some(look.page));
             }
             #[cfg(all(feature = "git", feature = "process"))]

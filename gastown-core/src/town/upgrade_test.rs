@@ -1,5 +1,7 @@
 //! A town that an earlier build left, opened by this one.
 
+#![cfg(feature = "sqlite")]
+
 use std::path::Path;
 
 use super::Town;

@@ -85,7 +85,7 @@ impl Upgrade {
         &mut self,
         txn: &mut ScopedTxn<'_>,
         next: Stage,
-        mut work: impl FnMut(&mut ScopedTxn<'_>, BeadRow) -> Result<()>,
+        mut work: impl FnMut(&mut ScopedTxn<'_>, &BeadRow) -> Result<()>,
     ) -> Result<()> {
         let scan = Scan::new(&index::BEADS, vec![], BATCH).after(self.after.take());
         let beads: Vec<BeadRow> = txn.scan(scan)?;
@@ -94,11 +94,11 @@ impl Upgrade {
         } else {
             self.stage = next;
         }
-        beads.into_iter().try_for_each(|bead| work(txn, bead))
+        beads.iter().try_for_each(|bead| work(txn, bead))
     }
 }
 
-fn fields(txn: &mut ScopedTxn<'_>, bead: BeadRow) -> Result<()> {
+fn fields(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<()> {
     let labels: Vec<LabelRow> = txn.all(Scan::new(&index::LABELS, vec![text(&bead.id)], 0))?;
     let labels: Vec<String> = labels.into_iter().map(|row| row.label).collect();
     if labels != bead.labels {
@@ -113,7 +113,9 @@ fn order(txn: &mut ScopedTxn<'_>) -> Result<Option<HashMap<BeadId, i64>>> {
     let groups = kosaraju_scc(&graph);
     let mut group_of = vec![0; graph.node_count()];
     for (at, group) in groups.iter().enumerate().filter(|(_, group)| group.len() > 1) {
-        group.iter().for_each(|node| group_of[node.index()] = at + 1);
+        for node in group {
+            group_of[node.index()] = at + 1;
+        }
     }
     let in_circle: Vec<_> = edges
         .into_iter()
@@ -123,7 +125,9 @@ fn order(txn: &mut ScopedTxn<'_>) -> Result<Option<HashMap<BeadId, i64>>> {
         let mut places = vec![0; graph.node_count()];
         // Each group comes behind those that it waits for.
         for (place, group) in (1..).zip(&groups) {
-            group.iter().for_each(|node| places[node.index()] = place);
+            for node in group {
+                places[node.index()] = place;
+            }
         }
         return Ok(Some(nodes.into_iter().map(|(id, node)| (id, places[node.index()])).collect()));
     }
@@ -180,18 +184,18 @@ impl Waits {
     }
 }
 
-fn rank(txn: &mut ScopedTxn<'_>, bead: BeadRow, ranks: &HashMap<BeadId, i64>) -> Result<()> {
+fn rank(txn: &mut ScopedTxn<'_>, bead: &BeadRow, ranks: &HashMap<BeadId, i64>) -> Result<()> {
     let rank = ranks.get(&bead.id).copied().ok_or_else(|| {
         Error::conflict("town_upgrading", "somebody changed the town while it was upgraded").with("bead", &bead.id)
     })?;
     let (parts, open_parts) = graph::count_parts(txn.view(), &bead.id)?;
     if (rank, parts, open_parts) != (bead.rank, bead.parts, bead.open_parts) {
-        txn.put(BeadRow { rank, parts, open_parts, ..bead })?;
+        txn.put(BeadRow { rank, parts, open_parts, ..bead.clone() })?;
     }
     Ok(())
 }
 
-fn blockers(txn: &mut ScopedTxn<'_>, bead: BeadRow) -> Result<()> {
+fn blockers(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<()> {
     // One that came before it in the batch may have changed it.
     let mut row = txn.bead(&bead.id)?;
     if row.status != BeadStatus::Closed {

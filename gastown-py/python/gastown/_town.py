@@ -132,7 +132,9 @@ class Opening:
 class OpenOptions(TypedDict, total=False):
     """How a town is opened.
 
-    - `id`: the town's name.
+    - `id`: the town's name; `town` where it is left out.
+    - `create`: whether it is made also where the database holds other towns; without it only the first town of a
+      database is, and a name that is none of them is `town_missing`.
     - `store`: `sqlite` (also when left out) keeps the town in its folder, `memory` in this process alone, the
       `postgres://` URL of a database in a schema that any number of processes may share.
     - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
@@ -140,10 +142,11 @@ class OpenOptions(TypedDict, total=False):
     - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
       without it sessions end with this process.
     - `backend`: where the town is kept instead of the file `town.db` in its folder. What other stores and processes
-      commit to it is looked for every 30 seconds.
+      commit to it is heard where it has a method `changes`, else looked for every 30 seconds.
     """
 
     id: str | None
+    create: bool | None
     store: str | None
     durability: Durability | None
     seed: int | None
@@ -153,7 +156,7 @@ class OpenOptions(TypedDict, total=False):
 
 
 def open(dir: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> Opening:
-    """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`."""
+    """Opens the town in the folder `dir`, making it where the database holds none. Nothing runs until `start`."""
     return _opening(dir, {}, options)
 
 
@@ -164,12 +167,12 @@ def restore(
 
     All of it is compared with what was written before anything is taken.
     """
-    return _opening(dir, {"restore": os.fspath(source)}, options)
+    return _opening(dir, {"restore": os.fsdecode(source)}, options)
 
 
 def _opening(dir: str | os.PathLike[str], more: dict[str, Any], options: OpenOptions) -> Opening:
-    given: dict[str, Any] = {"beside": str(PROGRAM.parent), **more, **options}
+    given: dict[str, Any] = {**more, **options}
     clock, backend = given.pop("clock", None), given.pop("backend", None)
     if given.get("program") is not None:
-        given["program"] = os.fspath(given["program"])
-    return Opening(dir, given, clock, backend)
+        given["program"] = os.fsdecode(given["program"])
+    return Opening(os.fsdecode(dir), given, clock, backend, PROGRAM.parent)

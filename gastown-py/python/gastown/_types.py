@@ -1171,7 +1171,7 @@ class KeyedLink(TypedDict):
 
     bead: str
     on_bead: str
-    kind: NotRequired[DependencyKind]
+    kind: NotRequired[DependencyKind | str]
 
 
 class KeyedBead(TypedDict):

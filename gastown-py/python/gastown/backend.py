@@ -26,6 +26,7 @@ from gastown._gastown import Scan
 __all__ = [
     "Access",
     "Backend",
+    "Changes",
     "Column",
     "Condition",
     "Connection",
@@ -187,8 +188,27 @@ class Connection(Protocol):
         """Closes the connection; no reader and no transaction of it is open any more."""
 
 
+class Changes(Protocol):
+    """A watch for commits, by whichever connection, store or process."""
+
+    def wait(self, seconds: float, /) -> bool:
+        """Waits until something was committed that appended to the journal, at most so long; true where it was.
+
+        What was committed before the call and since the last one counts: it ends the wait at once. It may be true
+        without a commit. It is called again and again, some tenths of a second each time, so that a store that is
+        closed waits no longer.
+        """
+
+    def close(self) -> None:
+        """Ends the watch."""
+
+
 class Backend(Protocol):
-    """A place where towns are kept."""
+    """A place where towns are kept.
+
+    It may have `changes() -> Changes | None` besides, a watch that hears what is committed from then on. Without one,
+    what other stores and processes commit is looked for every 30 seconds, and seen with the next commit of one's own.
+    """
 
     def connect(self, access: Access, /) -> Connection:
         """Opens one more connection, and makes what must be there first. `write` is not called on a reader's."""

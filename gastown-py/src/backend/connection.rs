@@ -106,7 +106,7 @@ impl Reader for View {
             if answer.is_none() { Ok(None) } else { row(method, &answer).map(Some) }
         })?;
         let decode = |columns: Vec<Value>| {
-            key.kind.decode(&columns).map_err(|error| Unreadable::new(key.clone(), error).into_error())
+            key.kind.decode(&columns).map_err(|error| self.unreadable.wanted(Unreadable::new(key.clone(), error)))
         };
         found.map(decode).transpose()
     }

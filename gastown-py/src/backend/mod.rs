@@ -2,6 +2,7 @@
 //!
 //! What every backend must refuse is refused here, so that a host's class holds rows and nothing else.
 
+mod changes;
 mod connection;
 mod rows;
 mod scan;
@@ -10,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use gastown_core::store::index::{Condition, INDEXES};
-use gastown_core::store::{Access, Backend, Connection};
+use gastown_core::store::{Access, Backend, Changes, Connection};
 use gastown_core::{Error, Result, model};
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -49,6 +50,14 @@ impl Backend for HostBackend {
         };
         let object = self.0.call("connect", (word,), |_, object| Ok(object.unbind()))?;
         Ok(Box::new(connection::HostConnection::new(Host(Some(object)), access)))
+    }
+
+    fn changes(&self) -> Result<Option<Box<dyn Changes>>> {
+        if !self.0.has("changes") {
+            return Ok(None);
+        }
+        let watch = self.0.call("changes", (), |_, object| Ok((!object.is_none()).then(|| object.unbind())))?;
+        Ok(watch.map(|object| Box::new(changes::HostChanges::new(Host(Some(object)))) as Box<dyn Changes>))
     }
 }
 

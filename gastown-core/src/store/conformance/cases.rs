@@ -61,6 +61,7 @@ macro_rules! __store_cases {
             scans_of_beads_ready
             scans_of_beads_ready_by_rig
             scans_of_beads_ready_by_age
+            scans_of_beads_by_lease
             scans_of_beads_slung
             scans_of_beads_dirty
             scans_of_beads_due
@@ -131,6 +132,7 @@ macro_rules! __store_cases {
             a_row_that_cannot_be_read_takes_nothing_of_a_limit
             a_row_that_cannot_be_read_is_told_once
             wanting_a_row_that_cannot_be_read_is_an_error
+            a_wanted_row_that_cannot_be_read_is_told
             a_row_that_cannot_be_read_can_be_replaced
             a_row_that_cannot_be_read_can_be_deleted
             columns_that_make_a_row_are_a_row
@@ -226,6 +228,7 @@ macro_rules! __store_cases {
             a_command_alone_that_fails_leaves_nothing
             what_was_answered_is_there_for_the_next_read
             commands_are_done_in_the_order_they_came
+            commands_at_once_rest_on_what_is_there
             a_command_nobody_waits_for_any_more_is_left_out
             a_command_that_began_is_done_whole_without_its_caller
             a_hundred_callers_at_once_are_all_answered
@@ -255,6 +258,7 @@ macro_rules! __store_cases {
             another_process_is_told_of_a_commit
             a_commit_of_another_process_is_told
             every_watch_hears_a_commit_that_appended
+            a_watch_tells_where_the_journal_of_a_town_ends
             an_interrupted_watch_stays_awake
             a_store_hears_what_another_commits
             an_empty_town_has_nothing
@@ -315,6 +319,7 @@ macro_rules! __store_cases {
             ten_thousand_rows_are_one_transaction
             ten_megabytes_are_one_transaction
             fifty_towns_keep_to_themselves
+            a_database_names_its_towns
             towns_of_like_names_are_apart
             a_count_of_every_part_is_the_count_of_the_whole
             a_thousand_small_transactions_are_all_there

@@ -78,7 +78,7 @@ pub(crate) fn an_edge_of_another_kind_is_another_edge(site: &Site) {
 
 pub(crate) fn edges_of_two_beads_are_ordered_by_kind(site: &Site) {
     let mut bench = Bench::new(site);
-    let mut kinds: Vec<&str> = DependencyKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let mut kinds: Vec<&str> = DependencyKind::ALL.iter().map(DependencyKind::as_str).collect();
     let edges: Vec<Row> =
         DependencyKind::ALL.iter().rev().map(|kind| Row::Dependency(edge("gt-2", "gt-1", *kind))).collect();
     bench.write(|txn| put_all(txn, &edges));

@@ -106,6 +106,21 @@ pub(crate) fn wanting_a_row_that_cannot_be_read_is_an_error(site: &Site) {
     });
 }
 
+pub(crate) fn a_wanted_row_that_cannot_be_read_is_told(site: &Site) {
+    let mut bench = bench(site);
+    bench.read(|reader| {
+        for key in [&odd_keys()[0], &odd_keys()[0], &numbered(2).key()] {
+            let _ = reader.get(key);
+        }
+        assert_eq!(reader.unreadable().iter().map(|row| row.key.clone()).collect::<Vec<_>>(), odd_keys()[..1]);
+        assert!(reader.unreadable().is_empty());
+    });
+    bench.write(|txn| {
+        assert_eq!(code(txn.get(&odd_keys()[1])), "row_unreadable");
+        assert_eq!(txn.unreadable().iter().map(|row| row.key.clone()).collect::<Vec<_>>(), odd_keys()[1..2]);
+    });
+}
+
 pub(crate) fn a_row_that_cannot_be_read_can_be_replaced(site: &Site) {
     let mut bench = bench(site);
     bench.write(|txn| txn.put(&numbered(1)).unwrap());

@@ -26,13 +26,32 @@ pub(crate) use self::read::each_event;
 pub use self::read::{check, read, read_header};
 pub use self::write::write;
 pub(crate) use self::write::{DumpWriter, write_whole};
-use crate::model::{Event, TownId};
+use crate::model::{Error, Event, Head, Result, TownId};
 
 /// The version of this form.
 pub const FORMAT: u32 = 1;
 
 /// The longest line in bytes.
 pub const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// The chain of entries so far. A journal whose beginning was archived starts with an entry whose predecessor is not here.
+#[derive(Default)]
+struct Chain(Option<Head>);
+
+impl Chain {
+    fn follow(&mut self, event: &Event) -> Result<()> {
+        let follows = match &self.0 {
+            Some(head) => event.seq == head.seq + 1 && event.hash == event.hash_after(&head.hash),
+            None => event.seq > 1 || event.hash == event.hash_after(""),
+        };
+        if !follows {
+            return Err(Error::corrupt("journal_broken", format!("the journal's chain breaks at event {}", event.seq))
+                .with("seq", event.seq));
+        }
+        self.0 = Some(event.head());
+        Ok(())
+    }
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

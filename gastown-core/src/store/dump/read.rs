@@ -5,7 +5,7 @@ use std::io::{BufRead, Read as _};
 use serde::de::Error as _;
 use sha2::{Digest as _, Sha256};
 
-use super::{Dumped, DumpedRow, End, FORMAT, Header, LINE_BYTES_MAX, Line};
+use super::{Chain, Dumped, DumpedRow, End, FORMAT, Header, LINE_BYTES_MAX, Line};
 use crate::model::event::hex;
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Result, Row, RowKind};
@@ -139,7 +139,7 @@ fn lines(
     let header = lines.header()?;
     accept(&header)?;
     let mut dumped = Dumped { head: header.head.seq, ..Dumped::default() };
-    let mut head: Option<Head> = None;
+    let mut chain = Chain::default();
     loop {
         let sum = hex(&lines.hasher.clone().finalize());
         let Some(line) = lines.next()? else {
@@ -153,20 +153,7 @@ fn lines(
                 dumped.rows += 1;
             }
             Line::Event(event) => {
-                // A journal whose beginning was archived starts with an entry whose predecessor is not here.
-                let follows = head
-                    .as_ref()
-                    .is_none_or(|head| event.seq == head.seq + 1 && event.hash == event.hash_after(&head.hash));
-                let begins = head.is_some() || event.seq > 1 || event.hash == event.hash_after("");
-                if !follows || !begins {
-                    return Err(Error::corrupt(
-                        "journal_broken",
-                        format!("the journal's chain breaks at event {}", event.seq),
-                    )
-                    .with("seq", event.seq)
-                    .with("line", lines.number));
-                }
-                head = Some(event.head());
+                chain.follow(&event).map_err(|error| error.with("line", lines.number))?;
                 dumped.events += 1;
                 sink.event(event)?;
             }
@@ -179,7 +166,7 @@ fn lines(
                 if lines.next()?.is_some() {
                     return Err(lines.malformed("there is more behind the last line"));
                 }
-                let end = head.unwrap_or_default();
+                let end = chain.0.unwrap_or_default();
                 if (end.seq, &end.hash) != (header.head.seq, &header.head.hash) {
                     return Err(Error::corrupt("dump_damaged", "the journal does not end where the first line says"));
                 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Dumped, DumpedRow, End, FORMAT, Header, Line, Lost, Place};
+use super::{Chain, Dumped, DumpedRow, End, FORMAT, Header, Line, Lost, Place};
 use crate::model::event::hex;
 use crate::model::{Error, Event, Head, Result, Row, RowKind, TownId};
 use crate::store::{Position, Reader, Scan, Unreadable, index};
@@ -15,7 +15,7 @@ const PAGE: usize = 500;
 /// Writes the town that `reader` sees.
 ///
 /// # Errors
-/// What reading answers; `disk_full` or `dump_unwritable` where `out` takes no more.
+/// What reading answers; `journal_broken` where the lines could not be read back; `disk_full` or `dump_unwritable` where `out` takes no more.
 pub fn write(reader: &dyn Reader, town: &TownId, out: &mut dyn Write) -> Result<Dumped> {
     write_whole(reader, town, out, |_| Ok(()))
 }
@@ -56,12 +56,18 @@ pub(crate) struct DumpWriter<'o> {
     out: &'o mut dyn Write,
     hasher: Sha256,
     dumped: Dumped,
+    chain: Chain,
 }
 
 impl<'o> DumpWriter<'o> {
     /// Writes the first line; `head` is where the journal in it will end.
     pub(crate) fn new(out: &'o mut dyn Write, town: &TownId, head: &Head) -> Result<Self> {
-        let mut dump = Self { out, hasher: Sha256::new(), dumped: Dumped { head: head.seq, ..Dumped::default() } };
+        let mut dump = Self {
+            out,
+            hasher: Sha256::new(),
+            dumped: Dumped { head: head.seq, ..Dumped::default() },
+            chain: Chain::default(),
+        };
         let library = env!("CARGO_PKG_VERSION").to_owned();
         let head = Place { seq: head.seq, hash: head.hash.clone() };
         dump.write(&Line::Town(Header { format: FORMAT, library, id: town.clone(), head }))?;
@@ -78,7 +84,9 @@ impl<'o> DumpWriter<'o> {
         self.write(&Line::Unreadable(Lost { row: lost.key.to_string(), problem: lost.error.to_string() }))
     }
 
+    /// Writes an entry; one that does not follow the last is refused, as it could not be read back.
     pub(crate) fn event(&mut self, event: Event) -> Result<()> {
+        self.chain.follow(&event)?;
         self.dumped.events += 1;
         self.write(&Line::Event(event))
     }

@@ -68,8 +68,9 @@ pub(super) fn older(have: usize, rows: &[Row], events: &[Event]) -> (PostgresBac
     let lock = lock_key(backend.schema(), "");
     let line = backend.open_bare().unwrap();
     schema::take_all(&line, backend.schema(), lock, &schema::MIGRATIONS[..have]).unwrap();
-    let (session, head) = connection::lock(&line, &town, lock).unwrap();
-    let view = view::View::new(&line, &town, head);
+    let begun = connection::lock(&line, &town, lock).unwrap();
+    let session = begun.session;
+    let view = view::View::new(&line, &town, begun.head, None);
     let mut txn: Box<dyn crate::store::Txn + '_> = Box::new(txn::PostgresTxn::new(view, &backend, session));
     txn.append(events).unwrap();
     txn.commit().unwrap();
@@ -209,11 +210,11 @@ fn every_scan_uses_its_index_without_sorting() {
                 for select in [sql::Select::Rows, sql::Select::Count] {
                     let (text, parameters) = sql::scan("town", &scan, select);
                     let mut text = format!("EXPLAIN {text}");
-                    for (n, Parameter(value)) in parameters.iter().enumerate().rev() {
-                        let literal = match value {
-                            Value::Int(n) => n.to_string(),
-                            Value::Text(text) => format!("'{text}'"),
-                            Value::Null => unreachable!("a null is written out"),
+                    for (n, parameter) in parameters.iter().enumerate().rev() {
+                        let literal = match parameter {
+                            Parameter::One(Value::Int(n)) => n.to_string(),
+                            Parameter::One(Value::Text(text)) => format!("'{text}'"),
+                            _ => unreachable!("a null is written out"),
                         };
                         text = text.replace(&format!("${}", n + 1), &literal);
                     }

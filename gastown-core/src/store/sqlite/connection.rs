@@ -9,12 +9,12 @@ use rusqlite::types::ValueRef;
 
 use super::changes;
 use super::error::{of_sqlite, of_statement};
-use super::rows::Rows;
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
 use super::upkeep;
 use crate::model::value::{Cell, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
+use crate::store::rows::Rows;
 use crate::store::{
     Access, Connection, Description, Reader, Scan, Search, Txn, Unreadable, UnreadableRows, check_order,
     check_truncation, check_values, search,
@@ -75,6 +75,10 @@ impl Connection for SqliteConnection {
         view.head = RefCell::new(self.rows.borrow_mut().begin(town, version));
         view.rows = Some(&self.rows);
         Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
+    }
+
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        upkeep::towns(&self.db, limit).map(Some)
     }
 
     fn describe(&mut self) -> Result<Description> {
@@ -181,12 +185,12 @@ impl<'c> View<'c> {
     }
 
     /// Looks up a row in the file.
-    fn read(&self, key: &Key) -> Result<Option<Row>> {
+    fn read(&self, key: &Key) -> Result<Option<Result<Row, Unreadable>>> {
         let text = || &sql::statements(key.kind).get;
         let mut statement = self.bound_to(Which::Get(key.kind), text, sql::key_values(key))?;
         let mut rows = statement.raw_query();
         match rows.next().map_err(|source| self.refused(source))? {
-            Some(row) => decode(key.kind, row)?.map(Some).map_err(Unreadable::into_error),
+            Some(row) => decode(key.kind, row).map(Some),
             None => Ok(None),
         }
     }
@@ -207,7 +211,7 @@ impl<'c> View<'c> {
             return known == row;
         }
         // One that cannot be read is another one.
-        self.get(&key).is_ok_and(|found| found.as_ref() == Some(row))
+        matches!(self.read(&key), Ok(Some(Ok(found))) if found == *row)
     }
 
     /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
@@ -286,7 +290,7 @@ impl Reader for View<'_> {
         if let Some(row) = self.rows.and_then(|rows| rows.borrow_mut().get(key).cloned()) {
             return Ok(Some(row));
         }
-        let row = self.read(key)?;
+        let row = self.read(key)?.transpose().map_err(|row| self.unreadable.wanted(row))?;
         if let (Some(row), Some(rows)) = (&row, self.rows) {
             rows.borrow_mut().keep(key, row);
         }

@@ -1,6 +1,7 @@
 //! A look over the whole town: the database, every row, the journal and its archives.
 
 use super::{Checked, Finding, archive, of_whole_town};
+use crate::model::value::Value;
 use crate::model::{Error, ErrorKind, Result, RowKind, Scope};
 use crate::store::{Position, Reader, Scan, index};
 use crate::town::handle::Handle;
@@ -66,6 +67,7 @@ fn rows(reader: &dyn Reader) -> Result<Checked> {
     let mut checked = Checked::default();
     for &kind in RowKind::ALL {
         let mut scan = Scan::new(index::of_key(kind), vec![], 500);
+        let mut is_whole = false;
         loop {
             let rows = match reader.scan(&scan) {
                 Ok(rows) => rows,
@@ -75,10 +77,23 @@ fn rows(reader: &dyn Reader) -> Result<Checked> {
                     break;
                 }
             };
+            is_whole = true;
             checked.rows += rows.len() as u64;
             match rows.last() {
                 Some(last) if rows.len() == scan.limit => scan.after = Some(Position::of(scan.index, last)),
                 _ => break,
+            }
+        }
+        // An index that is gone stops only those scans that need it.
+        let others = index::INDEXES.iter().filter(|index| index.kind == kind && is_whole && !index.is_key());
+        for index in others {
+            match reader.scan(&Scan::new(index, vec![Value::Null; index.prefix.len()], 1)) {
+                Ok(_) => {}
+                Err(error) if !is_damage(&error) => return Err(error),
+                Err(error) => {
+                    let subject = format!("index {}", index.name.to_lowercase());
+                    checked.findings.push(Finding { subject, problem: error.chain() });
+                }
             }
         }
         let unreadable = reader.unreadable().into_iter();

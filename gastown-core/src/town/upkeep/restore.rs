@@ -1,26 +1,23 @@
 //! A town from its backup, or from its lines of JSON.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Seek as _};
+use std::io::{self, BufReader, Seek as _};
 use std::path::Path;
 
 use super::backup::{DATABASE, FORMAT, LINES, MANIFEST, Manifest, OUTPUT};
-#[cfg(feature = "sqlite")]
-use super::durable::Draft;
 use super::durable::{self, unwritable};
 use super::{archive, blocking};
-use crate::model::{Error, Result, TownId};
+use crate::model::{Error, ErrorKind, Result, TownId};
 use crate::store::{Access, Backend, dump};
 use crate::town::builder::TownBuilder;
+use crate::town::paths;
 
 /// Puts a town's records and files where the builder's town will be; nothing may be there yet.
 ///
 /// The records come last and at once, so a restore that was killed can be repeated.
 pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Result<()> {
     let id = builder.id.clone()?;
-    builder.make_dir()?;
-    let from = std::path::absolute(from).map_err(|source| missing(from).because(source))?;
-    let dir = builder.dir.clone();
+    let (from, dir) = (paths::absolute(from)?, paths::absolute(&builder.dir)?);
     let backend = builder.backend_or_default()?;
     let into_file = builder.backend.is_none();
     blocking(move || {
@@ -28,6 +25,7 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
             let manifest = read_manifest(&from)?;
             expect_town(&manifest.town, &id)?;
             expect_empty(&*backend, into_file, &dir, &id)?;
+            paths::make_folder(&dir)?;
             copy_files(&manifest, &from, &dir)?;
             return match manifest.records.as_str() {
                 DATABASE if into_file => durable::copy_file(&from.join(DATABASE), &dir.join(DATABASE)),
@@ -36,20 +34,29 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
             };
         }
         let mut input = open(&from)?;
-        expect_town(&dump::read_header(&mut input)?.id, &id)?;
+        let header = dump::read_header(&mut input).map_err(|error| error.with("path", from.display()))?;
+        expect_town(&header.id, &id)?;
         drop(input);
         expect_empty(&*backend, into_file, &dir, &id)?;
+        paths::make_folder(&dir)?;
         read_lines(&from, &*backend, &id)
     })
     .await
 }
 
-fn missing(path: &Path) -> Error {
-    Error::not_found("backup_missing", format!("there is no backup at {}", path.display())).with("path", path.display())
+fn missing(path: &Path, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            Error::not_found("backup_missing", format!("there is no backup at {}", path.display()))
+                .with("path", path.display())
+                .because(source)
+        }
+        _ => paths::unreadable(path, source),
+    }
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
-    File::open(path).map(|file| BufReader::with_capacity(1 << 18, file)).map_err(|source| missing(path).because(source))
+    File::open(path).map(|file| BufReader::with_capacity(1 << 18, file)).map_err(|source| missing(path, source))
 }
 
 fn expect_town(found: &TownId, wanted: &TownId) -> Result<()> {
@@ -86,7 +93,7 @@ fn read_manifest(from: &Path) -> Result<Manifest> {
             .with("path", from.display())
             .with("file", file.display())
     };
-    let text = fs::read(from.join(MANIFEST)).map_err(|source| missing(from).because(source))?;
+    let text = fs::read(from.join(MANIFEST)).map_err(|source| missing(from, source))?;
     let json: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|source| damaged(Path::new(MANIFEST), "cannot be read").because(source))?;
     if let Some(format) = json["format"].as_u64()
@@ -110,6 +117,7 @@ fn read_manifest(from: &Path) -> Result<Manifest> {
         match durable::sum(&from.join(&file.path)) {
             Ok((bytes, sha256)) if (bytes, &sha256) == (file.bytes, &file.sha256) => {}
             Ok(_) => return Err(damaged(&file.path, "is not as it was written")),
+            Err(error) if error.kind() == ErrorKind::Forbidden => return Err(error),
             Err(error) => return Err(damaged(&file.path, "cannot be read").because(error)),
         }
     }
@@ -153,7 +161,7 @@ fn read_lines(from: &Path, backend: &dyn Backend, town: &TownId) -> Result<()> {
     let mut input = open(from)?;
     // Looked through first: a transaction of that size is not begun for nothing.
     dump::check(&mut input).map_err(|error| error.with("path", from.display()))?;
-    input.rewind().map_err(|source| missing(from).because(source))?;
+    input.rewind().map_err(|source| missing(from, source))?;
     let mut connection = backend.connect(Access::Write)?;
     let mut txn = connection.write(town)?;
     dump::read(&mut input, &mut *txn, town).map_err(|error| error.with("path", from.display()))?;
@@ -165,8 +173,7 @@ fn read_lines(from: &Path, backend: &dyn Backend, town: &TownId) -> Result<()> {
 fn read_database(from: &Path, backend: &dyn Backend, town: &TownId, dir: &Path) -> Result<()> {
     use crate::store::{SqliteBackend, SqliteOptions};
     // A copy of its own: reading a database writes beside it, and an older one is migrated.
-    let folder = Draft::beside(&dir.join("restore"))?;
-    folder.create_folder(dir)?;
+    let folder = durable::draft_folder(&dir.join("restore"))?;
     let (copy, lines) = (folder.path().join(DATABASE), folder.path().join(LINES));
     durable::copy_file(from, &copy)?;
     let mut connection = SqliteBackend::new(copy, SqliteOptions::default()).connect(Access::Read)?;

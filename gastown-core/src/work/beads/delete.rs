@@ -98,8 +98,8 @@ pub(super) fn with_parts(txn: &ScopedTxn<'_>, root: BeadRow) -> Result<Vec<BeadR
     let mut all = vec![root];
     let mut at = 0;
     while at < all.len() {
-        let room = CASCADE_MAX + 1 - all.len().min(CASCADE_MAX);
-        let parts: Vec<BeadRow> = txn.scan(Scan::new(&index::BEADS_BY_PARENT, vec![text(&all[at].id)], room))?;
+        let left = CASCADE_MAX + 1 - all.len().min(CASCADE_MAX);
+        let parts: Vec<BeadRow> = txn.scan(Scan::new(&index::BEADS_BY_PARENT, vec![text(&all[at].id)], left))?;
         all.extend(parts);
         if all.len() > CASCADE_MAX {
             return Err(Error::exhausted(

@@ -49,7 +49,7 @@ fn make_idle(edge: &mut DependencyRow, why: &Idle) {
 pub(crate) fn set_aside(txn: &mut ScopedTxn<'_>, bead: &BeadId, on: &BeadId, kind: DependencyKind) -> Result<()> {
     let Some(mut edge) = txn.find::<DependencyRow>(&Key::dependency(bead, on, kind))? else { return Ok(()) };
     let mut spread = Spread::default();
-    txn.as_town(|txn| detach(txn, &mut spread, edge.clone()))?;
+    txn.as_town(|txn| detach(txn, &mut spread, &edge))?;
     edge.counted = false;
     make_idle(&mut edge, &Idle::Circle { circle: vec![bead.clone(), on.clone(), bead.clone()] });
     txn.put(edge)?;
@@ -160,7 +160,7 @@ pub(crate) fn import_edge(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow) -> R
     let mut spread = Spread::default();
     let idle = txn.as_town(|txn| {
         if let Some(known) = txn.find::<DependencyRow>(&edge.key())? {
-            detach(txn, &mut spread, known)?;
+            detach(txn, &mut spread, &known)?;
         }
         edge.counted = false;
         if let Some(extra) = edge.extra.as_mut().and_then(Json::as_object_mut) {
@@ -251,14 +251,14 @@ fn regate(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow, gate: WaitGate) -> R
 pub(crate) fn remove_edge(txn: &mut ScopedTxn<'_>, bead: &BeadId, on: &BeadId, kind: DependencyKind) -> Result<bool> {
     let Some(edge) = txn.find::<DependencyRow>(&Key::dependency(bead, on, kind))? else { return Ok(false) };
     let mut spread = Spread::default();
-    txn.as_town(|txn| detach(txn, &mut spread, edge))?;
+    txn.as_town(|txn| detach(txn, &mut spread, &edge))?;
     spread.run(txn)?;
     Ok(true)
 }
 
 /// Removes an edge and lets the counts follow. The order stays: what does not wait may stand anywhere.
-pub(super) fn detach(txn: &mut ScopedTxn<'_>, spread: &mut Spread, edge: DependencyRow) -> Result<()> {
-    let is_part = edge.kind == DependencyKind::ParentChild && !is_idle(&edge);
+pub(super) fn detach(txn: &mut ScopedTxn<'_>, spread: &mut Spread, edge: &DependencyRow) -> Result<()> {
+    let is_part = edge.kind == DependencyKind::ParentChild && !is_idle(edge);
     if edge.counted
         && let Some(waiter) = txn.find::<BeadRow>(&Key::bead(&edge.bead))?
     {

@@ -50,17 +50,17 @@ impl Bench {
         self.read(|reader| question(View::new(reader, &Scope::Town, now)))
     }
 
-    pub(super) fn create(&mut self, new: NewBead) -> BeadId {
+    pub(super) fn create(&mut self, new: &NewBead) -> BeadId {
         self.now += 1;
-        self.run(|txn| beads::create(txn, &new)).unwrap().id
+        self.run(|txn| beads::create(txn, new)).unwrap().id
     }
 
     pub(super) fn titled(&mut self, title: &str) -> BeadId {
-        self.create(NewBead::titled(title))
+        self.create(&NewBead::titled(title))
     }
 
     pub(super) fn part(&mut self, of: &BeadId) -> BeadId {
-        self.create(NewBead { parent: Some(of.clone()), ..NewBead::titled("part") })
+        self.create(&NewBead { parent: Some(of.clone()), ..NewBead::titled("part") })
     }
 
     pub(super) fn link(&mut self, bead: &BeadId, on: &BeadId, kind: DependencyKind) -> Result<bool> {
@@ -83,7 +83,7 @@ impl Bench {
     }
 
     pub(super) fn close(&mut self, id: &BeadId, resolution: Resolution) {
-        let input = CloseBead { resolution: Some(resolution), ..id.into() };
+        let input = CloseBead { resolution: Some(resolution), force: true, ..id.into() };
         self.run(|txn| beads::close(txn, &input)).unwrap();
     }
 
@@ -349,7 +349,7 @@ impl History {
                 Ok(())
             }
             Op::Close(at, end) => {
-                let input = CloseBead { resolution: Some(*end), ..id(*at)?.into() };
+                let input = CloseBead { resolution: Some(*end), force: true, ..id(*at)?.into() };
                 bench.run(|txn| beads::close(txn, &input)).map(drop)
             }
             Op::Merge(at) => {
@@ -455,8 +455,13 @@ fn play(ops: &[Op]) {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "how the long forms of tests are asked for")]
+pub(super) fn is_soak() -> bool {
+    std::env::var_os("GASTOWN_SOAK").is_some()
+}
+
 fn cases() -> u32 {
-    if std::env::var_os("GASTOWN_SOAK").is_some() { 50_000 } else { 300 }
+    if is_soak() { 50_000 } else { 200 }
 }
 
 proptest! {

@@ -107,7 +107,7 @@ fn find(
 }
 
 fn is_work(row: &BeadRow) -> bool {
-    !NO_WORK.contains(&row.issue_type.as_str()) && !(row.issue_type == "epic" && row.open_parts > 0)
+    !NO_WORK.contains(&row.issue_type.as_str()) && (row.issue_type != "epic" || row.open_parts == 0)
 }
 
 /// What orders a ready bead; with `hybrid`, the time since which beads are new is a part of it.
@@ -160,11 +160,11 @@ impl Plan<'_> {
         match sort {
             ReadySort::Priority => {
                 let after = self.after.as_ref().map(|place| tail(place, 3));
-                vec![self.by_priority(after, fits)]
+                vec![self.by_priority(after.as_ref(), fits)]
             }
             ReadySort::Oldest => {
                 let after = self.after.as_ref().map(|place| tail(place, 2));
-                vec![self.by_age(after, None, fits)]
+                vec![self.by_age(after.as_ref(), None, fits)]
             }
             ReadySort::Hybrid => {
                 let (is_behind_new, rest) = match &self.after {
@@ -177,7 +177,7 @@ impl Plan<'_> {
                     groups.extend(self.new_by_priority(after.as_ref(), fits));
                 }
                 let after = rest.filter(|_| is_behind_new).map(|place| tail(place, 2));
-                groups.push(self.by_age(after, Some(self.new_since), fits));
+                groups.push(self.by_age(after.as_ref(), Some(self.new_since), fits));
                 groups
             }
         }
@@ -203,12 +203,12 @@ impl Plan<'_> {
         Scan::new(index, prefix, (self.limit + 1).min(256))
     }
 
-    fn by_priority<'s>(&self, after: Option<Position>, fits: &'s dyn Fn(&BeadRow) -> bool) -> Vec<Stream<'s>> {
+    fn by_priority<'s>(&self, after: Option<&Position>, fits: &'s dyn Fn(&BeadRow) -> bool) -> Vec<Stream<'s>> {
         let (exact, max) = (self.conditions.priority, self.conditions.priority_max);
         let from = exact.map(|priority| before_all_of(priority, i64::MIN, ""));
         let upto = exact.or(max).map(|priority| priority.to_value());
         let begin = |scan: Scan| {
-            let scan = Scan { upto: upto.clone(), ..scan.after(after.clone().max(from.clone())) };
+            let scan = Scan { upto: upto.clone(), ..scan.after(after.cloned().max(from.clone())) };
             Stream::new(scan, fits)
         };
         self.scans().into_iter().map(begin).collect()
@@ -230,7 +230,7 @@ impl Plan<'_> {
     /// All, or those up to a time, oldest first.
     fn by_age<'s>(
         &self,
-        after: Option<Position>,
+        after: Option<&Position>,
         upto: Option<Timestamp>,
         fits: &'s dyn Fn(&BeadRow) -> bool,
     ) -> Vec<Stream<'s>> {
@@ -239,7 +239,7 @@ impl Plan<'_> {
             let marks = if self.ephemeral { vec![0, 1] } else { vec![0] };
             let begin = |mark: i64| {
                 let prefix = vec![text(BeadKind::Issue.as_str()), Value::Int(mark)];
-                let scan = self.scan(&index::BEADS_READY_BY_AGE, prefix).after(after.clone());
+                let scan = self.scan(&index::BEADS_READY_BY_AGE, prefix).after(after.cloned());
                 Stream::new(Scan { upto: upto.map(|at| at.to_value()), ..scan }, fits)
             };
             return marks.into_iter().map(begin).collect();
@@ -247,7 +247,7 @@ impl Plan<'_> {
         // Each priority of the rig is in the order of age; they are merged.
         let mut streams = Vec::new();
         for priority in self.priorities() {
-            let begin = match &after {
+            let begin = match after {
                 Some(Position(place)) => Position([vec![priority.to_value()], place.clone()].concat()),
                 None => before_all_of(priority, i64::MIN, ""),
             };

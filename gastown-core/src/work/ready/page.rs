@@ -68,8 +68,10 @@ pub(super) struct Stream<'a> {
     next: Option<(Vec<Value>, BeadRow)>,
     fits: &'a dyn Fn(&BeadRow) -> bool,
     /// Whether nothing behind this row is of use.
-    ends: Option<Box<dyn Fn(&BeadRow) -> bool + 'a>>,
+    ends: Option<Ends<'a>>,
 }
+
+type Ends<'a> = Box<dyn Fn(&BeadRow) -> bool + 'a>;
 
 impl<'a> Stream<'a> {
     pub(super) fn new(scan: Scan, fits: &'a dyn Fn(&BeadRow) -> bool) -> Self {

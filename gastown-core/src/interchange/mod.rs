@@ -1,0 +1,42 @@
+//! Bead interchange with `bd` and `br`: lines of JSON read tolerantly and written exactly.
+//!
+//! A [`Reader`] gives one [`Record`] at a time, reports what it put right ([`Repair`]) and what it could not read ([`Flaw`]), and
+//! goes on. Nothing of a good line is lost: unknown keys are kept, and [`Forms`] keep how known ones were spelled, so that
+//! [`write_issue`] gives the line back, as a JSON value, until somebody changes a field. [`merge3`] brings two files together that
+//! grew apart, and [`Flat`] reads an export whose edges, labels and comments have files of their own.
+//!
+//! Nothing here knows of storage.
+
+mod conflict;
+mod duplicates;
+mod edge;
+mod flat;
+mod flaw;
+mod forms;
+mod issue;
+mod line;
+mod merge;
+mod read;
+mod record;
+mod repair;
+mod residue;
+mod scan;
+mod slot;
+mod status;
+mod time;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use edge::{Comment, CommentId, Edge};
+pub use flat::{Flat, SideLimits, Sides};
+pub use flaw::{Flaw, Repair};
+pub use forms::{Field, Forms};
+pub use issue::Issue;
+pub use line::{Deletion, Event, Labelled, Memory, Record, Setting};
+pub use merge::{Choice, Issues, Merged, collect, merge3};
+pub use read::{Conflicts, Entry, Limits, Line, Rank, Reader, Side};
+pub use status::{Customs, Hold, Standing, bead_kind, dependency_kind, resolution, type_alias};
+pub use time::Time;
+pub use write::{Dialect, Writer, write_issue};

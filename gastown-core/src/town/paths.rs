@@ -1,0 +1,64 @@
+//! What a path that cannot be used is answered with.
+
+use std::io::{Error as IoError, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::model::{Error, Result};
+
+/// A path from the root; one that can name nothing is refused.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    if path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(malformed(path, "the path holds a NUL".to_owned()));
+    }
+    std::path::absolute(path).map_err(|source| match source.kind() {
+        ErrorKind::InvalidInput => malformed(path, "the path is empty".to_owned()).because(source),
+        _ => Error::unavailable("path_unreadable", "the working folder is not there")
+            .with("path", path.display())
+            .because(source),
+    })
+}
+
+/// Why a path cannot be written.
+pub(super) fn unwritable(path: &Path, source: IoError) -> Error {
+    let shown = path.display();
+    let error = match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Error::exhausted("disk_full", format!("the disk of {shown} is full"))
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Error::forbidden("path_read_only", format!("{shown} cannot be written here"))
+        }
+        ErrorKind::InvalidFilename => return malformed(path, format!("{shown} is too long")).because(source),
+        _ => Error::unavailable("path_unwritable", format!("{shown} cannot be written")),
+    };
+    error.with("path", shown).because(source)
+}
+
+/// Why a path that is there cannot be read.
+pub(super) fn unreadable(path: &Path, source: IoError) -> Error {
+    let error = match source.kind() {
+        ErrorKind::PermissionDenied => {
+            Error::forbidden("path_unreadable", format!("{} may not be read", path.display()))
+        }
+        _ => Error::unavailable("file_unreadable", format!("{} cannot be read", path.display())),
+    };
+    error.with("path", path.display()).because(source)
+}
+
+/// Makes a folder where there is none.
+pub(super) fn make_folder(path: &Path) -> Result<()> {
+    let path = absolute(path)?;
+    std::fs::create_dir_all(&path).map_err(|source| {
+        let shown = path.display();
+        let error = match source.kind() {
+            ErrorKind::AlreadyExists => Error::conflict("path_taken", format!("{shown} is there and is no folder")),
+            ErrorKind::NotADirectory => Error::not_found("folder_missing", format!("{shown} is below a file")),
+            _ => return unwritable(&path, source),
+        };
+        error.with("path", shown).because(source)
+    })
+}
+
+fn malformed(path: &Path, sentence: String) -> Error {
+    Error::invalid("path_malformed", sentence).with("path", path.display())
+}
