@@ -13,6 +13,7 @@
 //! A path is one or more names parted by `/`; a name is not empty. Whether two patterns overlap is decided, not tried:
 //! both are automata, and a path of both is a way through their product.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
@@ -144,8 +145,8 @@ impl Glob {
             }
             *steps = steps.checked_sub(1 + next.len()).ok_or_else(too_complex)?;
             for (to, with) in next {
-                if !came.contains_key(&to) {
-                    came.insert(to, Some((at, with)));
+                if let Entry::Vacant(place) = came.entry(to) {
+                    place.insert(Some((at, with)));
                     open.push_back(to);
                 }
             }

@@ -142,14 +142,18 @@ fn values(row: &BeadRow, by: &[CountedField]) -> Vec<Vec<Option<String>>> {
             CountedField::Label => {
                 let with = |label: &String| {
                     let mut all = all.clone();
-                    all.iter_mut().for_each(|values| values.push(Some(label.clone())));
+                    for values in &mut all {
+                        values.push(Some(label.clone()));
+                    }
                     all
                 };
                 all = row.labels.iter().flat_map(with).collect();
                 continue;
             }
         };
-        all.iter_mut().for_each(|values| values.push(value.clone()));
+        for values in &mut all {
+            values.push(value.clone());
+        }
     }
     all
 }

@@ -289,6 +289,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[allow(clippy::cast_precision_loss, reason = "the sets are small")]
         fn near_pairs_are_those_of_a_plain_look(
             titles in prop::collection::vec("[a-f]( [a-f]){0,7}", 0..24), likeness in 0.21..1.0_f64,
         ) {

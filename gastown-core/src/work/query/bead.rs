@@ -61,17 +61,17 @@ pub(crate) fn query(view: View<'_>, input: &BeadQuery) -> Result<BeadPage> {
     let sort = input.sort.unwrap_or(QuerySort::Created);
     let query = parse(&input.query, view.now())?;
     let after = input.cursor.as_deref().map(|cursor| sort.place_of(cursor)).transpose()?;
-    let (rows, more) = first_rows(view, &query, sort, after, limit)?;
+    let (rows, more) = first_rows(view, &query, sort, after.as_deref(), limit)?;
     let cursor = rows.last().filter(|_| more).map(|last| sort.cursor(last));
     Ok(BeadPage { beads: rows.into_iter().map(BeadSummary::from).collect(), cursor })
 }
 
 /// The first of a query's beads behind a place, and whether there are more; it holds no more than those.
-pub(crate) fn first_rows(
+fn first_rows(
     view: View<'_>,
     query: &Query,
     sort: QuerySort,
-    after: Option<Vec<Value>>,
+    after: Option<&[Value]>,
     limit: usize,
 ) -> Result<(Vec<BeadRow>, bool)> {
     let mut candidates = candidates(view, query)?;
@@ -81,7 +81,7 @@ pub(crate) fn first_rows(
             let is_by_age = scan.index.order == index::BEADS_BY_KIND.order;
             let is_in_order = sort == if is_by_age { QuerySort::Created } else { QuerySort::Id };
             if is_in_order {
-                scan.after = later(scan.after.take(), after.clone().map(Position));
+                scan.after = later(scan.after.take(), after.map(|after| Position(after.to_vec())));
             }
             is_in_order
         }
@@ -89,7 +89,7 @@ pub(crate) fn first_rows(
     let mut first: BTreeMap<Vec<Value>, BeadRow> = BTreeMap::new();
     walk(view, candidates, |row| {
         let place = sort.place(&row);
-        let is_behind = after.as_ref().is_none_or(|after| place > *after);
+        let is_behind = after.is_none_or(|after| *place > *after);
         let is_wanted = first.len() <= limit || first.last_key_value().is_some_and(|(last, _)| place < *last);
         if is_behind && is_wanted && query.holds(view, &row)? {
             first.insert(place, row);

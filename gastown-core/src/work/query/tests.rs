@@ -247,7 +247,7 @@ proptest! {
     ) {
         let town = super::super::find::testing::town_of(seed, 40);
         town.read(&Scope::Town, NOW, |view| {
-            let wanted = town.plain(view, &text, sort);
+            let wanted = town.plain(view, text, sort);
             let (mut found, mut cursor) = (Vec::new(), None);
             for page in 0.. {
                 assert!(page < 100, "paging ends");
