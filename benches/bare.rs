@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
@@ -78,9 +78,6 @@ pub struct Rows {
 
 pub(crate) const INSERT_EVENT: &str = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 const INSERT_TEXT: &str = "INSERT INTO bead_text VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const INSERT_BEAD: &str = "INSERT INTO bead VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-     ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, \
-     ?40, ?41, ?42, ?43, ?44, ?45, ?46, ?47)";
 const CHANGED: &str = "SELECT status, resolution, assignee, epoch, lease_until, version, updated_at, closed_at, town_id, \
      id FROM bead WHERE town_id = 'town' AND id = ?1";
 const UPDATE: &str = "UPDATE bead SET status = ?1, resolution = ?2, assignee = ?3, epoch = ?4, lease_until = ?5, \
@@ -114,8 +111,11 @@ impl Rows {
                 ] {
                     set(name, value);
                 }
+                // The number that SQLite gives each bead is its own affair.
+                let number = columns.iter().position(|column| column == "doc").expect("beads are numbered");
+                bead.remove(number);
                 vec![
-                    (INSERT_BEAD, bead),
+                    (insert_bead(&columns), bead),
                     (INSERT_TEXT, one("SELECT * FROM bead_text WHERE town_id = 'town' AND id = ?1")),
                 ]
             }
@@ -171,6 +171,16 @@ impl Journal {
     fn next(&self) -> i64 {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
+}
+
+/// The statement that makes a bead, by the names of its columns.
+fn insert_bead(columns: &[String]) -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let names: Vec<&str> = columns.iter().map(String::as_str).filter(|name| *name != "doc").collect();
+        let places: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
+        format!("INSERT INTO bead ({}) VALUES ({})", names.join(", "), places.join(", "))
+    })
 }
 
 fn columns(db: &Connection, table: &str) -> Vec<String> {

@@ -78,7 +78,7 @@ async fn a_schema_that_somebody_altered_is_damage() {
         ("the journal is gone", "DROP TABLE event"),
         ("an index is gone", "DROP INDEX beads_by_kind"),
         ("a column is gone", "ALTER TABLE bead DROP COLUMN source_status"),
-        ("a column has another name", "ALTER TABLE bead RENAME COLUMN title TO name"),
+        ("a column has another name", "ALTER TABLE bead RENAME COLUMN issue_type TO name"),
         ("the version says that there is nothing", "PRAGMA user_version = 0"),
         ("the version is none", "PRAGMA user_version = -3"),
     ] {

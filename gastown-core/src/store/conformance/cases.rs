@@ -333,6 +333,7 @@ macro_rules! __store_cases {
             a_dropped_transaction_removes_no_entries
             words_are_found_in_titles_and_texts
             words_are_found_as_they_are_now
+            a_bead_that_changes_again_and_again_is_found_by_its_last_words
             words_are_found_in_hundreds_of_beads_of_any_order
             a_search_goes_on_behind_a_place
             words_of_any_script_are_found

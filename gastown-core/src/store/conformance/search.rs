@@ -110,6 +110,28 @@ pub(crate) fn words_are_found_as_they_are_now(site: &Site) {
     finds(&mut bench, &of("one"), &[]);
 }
 
+pub(crate) fn a_bead_that_changes_again_and_again_is_found_by_its_last_words(site: &Site) {
+    let mut bench = Bench::new(site);
+    let many: Vec<Row> = (0..200).map(|n| bead(&format!("gt-x{n:03}"), -n, "filler")).collect();
+    bench.write(|txn| put_all(txn, &many));
+    for n in 0..5 {
+        bench.write(|txn| {
+            let title = format!("title{n}");
+            put_all(txn, &[bead("gt-x003", -3, &title), texts("gt-x003", &format!("text{n}"), "")]);
+            // And back, by parts.
+            txn.replace(&bead("gt-x003", -3, &title), &bead("gt-x003", -3, "between")).unwrap();
+            txn.replace(&bead("gt-x003", -3, "between"), &bead("gt-x003", -3, &title)).unwrap();
+        });
+        finds(&mut bench, &of(&format!("title{n} text{n}")), &["gt-x003"]);
+        finds(&mut bench, &of("between"), &[]);
+        finds(&mut bench, &of(&format!("text{}", n + 1)), &[]);
+        bench.write(|txn| txn.delete(&Key::bead(&id("gt-x003"))).unwrap());
+        finds(&mut bench, &of(&format!("text{n}")), &[]);
+        bench.write(|txn| put_all(txn, &[bead("gt-x003", -3, "filler")]));
+    }
+    assert_eq!(bench.read(|reader| found(reader, &of("filler"))).len(), 200);
+}
+
 pub(crate) fn words_are_found_in_hundreds_of_beads_of_any_order(site: &Site) {
     let mut bench = Bench::new(site);
     // In one transaction, then each in its own, with the texts in front, behind, or of a later transaction.

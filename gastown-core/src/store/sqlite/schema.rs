@@ -81,8 +81,19 @@ fn check_steps(db: &Connection, version: i32) -> Result<()> {
     let taken = statement
         .query_map([], |row| Ok((row.get::<_, i32>(0)?, row.get::<_, String>(1)?)))
         .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-        .map_err(of_sqlite)?;
+        .map_err(|error| match error {
+            rusqlite::Error::SqliteFailure(..) => of_sqlite(error),
+            // What is there is no list of steps.
+            other => altered(1).because(other),
+        })?;
     let known = MIGRATIONS.iter().take_while(|step| step.version <= version);
+    if let Some((further, _)) = taken.iter().find(|(number, _)| *number > version) {
+        // More steps were taken than the file said: by another process meanwhile, or by nobody.
+        let version = db.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).map_err(of_sqlite)?;
+        if version < *further {
+            return Err(altered(*further));
+        }
+    }
     for (place, step) in known.enumerate() {
         if taken.get(place).is_none_or(|(number, sum)| *number != step.version || *sum != sha256(step.sql)) {
             return Err(altered(step.version));

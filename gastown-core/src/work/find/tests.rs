@@ -35,7 +35,7 @@ fn issue(name: &str, title: &str) -> BeadRow {
     }
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "it is what a bead has")]
+#[allow(clippy::unnecessary_wraps, reason = "beads have texts or none")]
 fn texts(name: &str, description: &str) -> Option<BeadTextRow> {
     let [description, design, acceptance, notes] = [description, "", "", ""].map(str::to_owned);
     Some(BeadTextRow { id: id(name), description, design, acceptance, notes })

@@ -67,7 +67,7 @@ pub(crate) fn query(view: View<'_>, input: &BeadQuery) -> Result<BeadPage> {
 }
 
 /// The first of a query's beads behind a place, and whether there are more; it holds no more than those.
-pub(crate) fn first_rows(
+fn first_rows(
     view: View<'_>,
     query: &Query,
     sort: QuerySort,

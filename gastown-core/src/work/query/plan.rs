@@ -94,9 +94,9 @@ fn scan(query: &Query, needed: &[&Test]) -> Scan {
     };
     // Both are in the order of when the beads were made.
     let mut earliest: Option<i64> = None;
-    for test in needed {
-        let Test::Time(TimeField::Created, comparison, Some(moment)) = test else { continue };
-        let (first, last) = (moment.first.as_micros(), moment.last.as_micros());
+    for time in needed {
+        let Test::Time(TimeField::Created, comparison, Some(wanted)) = time else { continue };
+        let (first, last) = (wanted.first.as_micros(), wanted.last.as_micros());
         let from = match comparison {
             Comparison::Equal | Comparison::AtLeast => Some(first.saturating_sub(1)),
             Comparison::More => Some(last),
