@@ -29,14 +29,14 @@ pub use town::{
 };
 pub use work::{
     AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadNode, BeadPage, BeadPatch,
-    BeadRef, BeadSummary, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment,
-    CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, DeleteBead, Deleted, Edges, Epic, EpicPage,
-    EventPage, EventsSince, Explanation, GraphFilter, Heartbeat, KeyedBead, KeyedLink, Lease, Link, ListSort,
-    LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads, MoveBead, NewBead, NewBeads, NewId, NewSettings, NodePage,
-    Patch, Plan, PlanOf, PlannedBead, Progress, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead,
-    RenameBead, Renamed, ReopenBead, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session,
-    SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, Task, Tree, TreeNode, TreeOf,
-    Unblocks, WaitReason,
+    BeadRef, BeadSummary, BeadsExported, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead,
+    Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, DeleteBead, Deleted, Edges,
+    Epic, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, GraphFilter, Heartbeat, ImportBeads,
+    ImportConflict, ImportFlaw, ImportReport, KeyedBead, KeyedLink, Lease, Link, ListSort, LooseEdge, LoosePage,
+    LooseReason, MadeBead, MadeBeads, MoveBead, NewBead, NewBeads, NewId, NewSettings, NodePage, Patch, Plan, PlanOf,
+    PlannedBead, Progress, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed,
+    ReopenBead, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, Session, SessionFilter, SessionList,
+    SessionOutput, SessionRef, Setting, Sling, SlingConvoy, Task, Tree, TreeNode, TreeOf, Unblocks, WaitReason,
 };
 
 /// The README's program, compiled.

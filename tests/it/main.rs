@@ -28,4 +28,5 @@ mod refinery;
 mod runtime;
 mod support;
 mod town;
+mod trade;
 mod upkeep;

@@ -9,11 +9,12 @@ use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
     AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef,
-    BlockedPage, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
-    Configure, Convoy, ConvoyList, DeleteBead, Deleted, Edges, EpicPage, EventPage, EventsSince, Explanation,
-    GraphFilter, Heartbeat, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead, NewBeads, NodePage, Plan, PlanOf,
-    ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Review, ReviewFilter, ReviewList, Rig,
-    RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, Tree, TreeOf,
+    BeadsExported, BlockedPage, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef,
+    CommentsOf, Configure, Convoy, ConvoyList, DeleteBead, Deleted, Edges, EpicPage, EventPage, EventsSince,
+    Explanation, ExportBeads, GraphFilter, Heartbeat, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads,
+    MoveBead, NewBead, NewBeads, NodePage, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed,
+    ReopenBead, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList,
+    SessionRef, Sling, SlingConvoy, Tree, TreeOf,
 };
 use crate::work::{agents, beads, convoys, events, graph, ready, reviews, rigs, sessions};
 
@@ -204,6 +205,10 @@ operations! {
         ask "beads.loose_edges" loose_edges(GraphFilter) -> LoosePage = graph::loose_edges, for [Mayor Polecat Refinery Witness Crew];
         /// Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is.
         change "beads.sling" sling(Sling) -> Bead = sessions::sling, for [Mayor];
+        /// Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported.
+        outside "beads.import_from" import_from(ImportBeads) -> ImportReport = upkeep::import_beads, for [];
+        /// Writes the beads into a file as `bd` and `br` know them, or as they were imported.
+        outside "beads.export_to" export_to(ExportBeads) -> BeadsExported = upkeep::export_beads, for [];
     }
     /// Operations on convoys.
     ///

@@ -37,6 +37,18 @@ pub(super) fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> R
     Ok(value)
 }
 
+/// Writes a file that takes the place of one that may be there, once it is whole and on disk.
+pub(super) fn replace_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    let draft = Draft::beside(path)?;
+    let mut out = BufWriter::with_capacity(1 << 18, draft.create_file(path)?);
+    let value = write(&mut out).map_err(|error| error.with("path", path.display()))?;
+    let file = out.into_inner().map_err(|error| unwritable(path, error.into_error()))?;
+    file.sync_all().map_err(|source| unwritable(path, source))?;
+    fs::rename(draft.path(), path).map_err(|source| unwritable(path, source))?;
+    path.parent().map_or(Ok(()), sync)?;
+    Ok(value)
+}
+
 /// Copies a file as it is now, durably, to a path where nothing is; it is the owner's to read and write.
 pub(super) fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let mut source = open_file(from)?;
