@@ -15,6 +15,8 @@ const ALONE = {
   CloseBead: 'id',
   CommentsOf: 'bead',
   DeleteBead: 'id',
+  ExportBeads: 'path',
+  ImportBeads: 'path',
   NewBead: 'title',
   OutputQuery: 'session',
   RegisterAgent: 'name',

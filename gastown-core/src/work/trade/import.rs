@@ -120,7 +120,9 @@ pub(crate) fn look_again(view: View<'_>, loose: &HashSet<Link>, report: &mut Imp
         }
     }
     left.sort_unstable_by(|a, b| (&a.bead, &a.on_bead, a.kind).cmp(&(&b.bead, &b.on_bead, b.kind)));
-    left.into_iter().for_each(|edge| report.dangles(edge));
+    for edge in left {
+        report.dangles(edge);
+    }
     Ok(())
 }
 
@@ -152,11 +154,10 @@ impl Rows {
     }
 }
 
-/// What an issue says, in the form in which equal ones are equal texts.
+/// What an issue says besides its comments, in the form in which equal ones are equal texts.
 fn said(mut issue: crate::interchange::Issue) -> Result<String> {
-    // Whatever time is its own, it was compared before.
     issue.forms = crate::interchange::Forms::default();
-    issue.comments.iter_mut().for_each(|comment| comment.id = crate::interchange::CommentId::None);
+    issue.comments.clear();
     line(&Record::Issue(Box::new(issue)), Dialect::Br)
 }
 
@@ -188,7 +189,8 @@ fn take_bead(
     let stored = Stored::of(txn.view(), bead)?;
     let (here, there) = (said(stored.issue())?, said(rows.issue())?);
     if here == there {
-        report.unchanged += 1;
+        let count = if add_comments(txn, &stored, rows)? { &mut report.updated } else { &mut report.unchanged };
+        *count += 1;
         return Ok(false);
     }
     if is_in_use(txn, &stored.bead) {
@@ -199,6 +201,8 @@ fn take_bead(
         let taken = there > here;
         report.conflict(id, "equal_time", taken);
         if !taken {
+            // What was said about it is lost in neither case.
+            add_comments(txn, &stored, rows)?;
             return Ok(false);
         }
     }
@@ -242,6 +246,43 @@ fn has_text(texts: &BeadTextRow) -> bool {
     [&texts.description, &texts.design, &texts.acceptance, &texts.notes].into_iter().any(|text| !text.is_empty())
 }
 
+/// What a comment is known by in every town.
+fn key(comment: &CommentRow) -> (Timestamp, &str, &str) {
+    (comment.created_at, &comment.author, &comment.text)
+}
+
+/// Writes comments, those under another identity whose own one is taken.
+fn put_comments<'a>(
+    txn: &mut ScopedTxn<'_>,
+    comments: impl Iterator<Item = &'a CommentRow>,
+    taken: &HashSet<&str>,
+) -> Result<()> {
+    for comment in comments {
+        let mut comment = comment.clone();
+        while taken.contains(comment.id.as_str()) {
+            comment.id.push_str("-in");
+        }
+        txn.put(comment)?;
+    }
+    Ok(())
+}
+
+/// Adds the comments of a record that are not here; answers whether there are any.
+fn add_comments(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<bool> {
+    let known: HashSet<_> = stored.comments.iter().map(key).collect();
+    let new: Vec<&CommentRow> = rows.comments.iter().filter(|comment| !known.contains(&key(comment))).collect();
+    if new.is_empty() {
+        return Ok(false);
+    }
+    let ids = stored.comments.iter().map(|comment| comment.id.as_str()).collect();
+    let mut bead = txn.bead(&stored.bead.id)?;
+    bead.comments += i64::try_from(new.len()).unwrap_or(i64::MAX);
+    put_comments(txn, new.iter().copied(), &ids)?;
+    txn.put(bead)?;
+    txn.event("bead.commented", &stored.bead.id, json!({ "imported": new.len() }));
+    Ok(true)
+}
+
 /// Whether a kind is one that has nothing besides the bead.
 const fn is_simple(kind: BeadKind) -> bool {
     matches!(kind, BeadKind::Issue | BeadKind::Molecule | BeadKind::Step | BeadKind::Gate)
@@ -250,25 +291,17 @@ const fn is_simple(kind: BeadKind) -> bool {
 /// Has a bead say what a newer record says; what was said about it here stays.
 fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<()> {
     let (was, id) = (&stored.bead, &stored.bead.id);
-    let key = |comment: &CommentRow| (comment.created_at, comment.author.clone(), comment.text.clone());
     let known: HashSet<_> = rows.comments.iter().map(key).collect();
     let mut ids: HashSet<&str> = HashSet::new();
-    let mut own = 0;
     for comment in &stored.comments {
         if known.contains(&key(comment)) {
             txn.delete(&Key::comment(id, &comment.id))?;
         } else {
             ids.insert(&comment.id);
-            own += 1;
         }
     }
-    for comment in &rows.comments {
-        let mut comment = comment.clone();
-        while ids.contains(comment.id.as_str()) {
-            comment.id.push_str("-in");
-        }
-        txn.put(comment)?;
-    }
+    let own = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    put_comments(txn, rows.comments.iter(), &ids)?;
     for label in was.labels.iter().filter(|label| !rows.bead.labels.contains(label)) {
         txn.delete(&Key::label(id, label))?;
     }

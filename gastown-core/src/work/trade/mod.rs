@@ -20,6 +20,12 @@ use crate::model::Result;
 /// The key of stored records of other tools, and of tombstones, under which their line is.
 const LINE: &str = "line";
 
+/// Cuts a text to at most so many bytes, between two characters.
+fn shorten(text: &mut String, bytes_max: usize) {
+    let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or(0));
+}
+
 /// A record as its line, without the end.
 fn line(record: &Record, dialect: Dialect) -> Result<String> {
     let mut writer = Writer::new(Vec::new(), dialect);

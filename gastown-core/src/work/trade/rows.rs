@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json, json};
 
 use crate::interchange::{
-    Comment, CommentId, Customs, Dialect, Edge, Field, Issue, Standing, Time, bead_kind, resolution,
+    Comment, CommentId, Customs, Dialect, Edge, Field, Hold, Issue, Standing, Time, bead_kind, resolution,
 };
 use crate::model::{
     BeadId, BeadRow, BeadStatus, BeadTextRow, CommentRow, DependencyKind, DependencyRow, Resolution, Timestamp,
@@ -100,14 +100,14 @@ fn title(given: &str) -> String {
         return given.to_owned();
     }
     let mut line: String = given.split(['\n', '\r', '\0']).map(str::trim).collect::<Vec<_>>().join(" ");
-    line.truncate(line.floor_char_boundary(TITLE_BYTES_MAX));
+    super::shorten(&mut line, TITLE_BYTES_MAX);
     if line.trim().is_empty() { UNTITLED.to_owned() } else { line }
 }
 
 /// The columns of an issue.
 fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
     let standing = Standing::of(&issue.status, &Customs::default());
-    let is_kept_back = standing.status == BeadStatus::Open && standing.hold.is_some_and(|hold| hold.keeps_back());
+    let is_kept_back = standing.status == BeadStatus::Open && standing.hold.is_some_and(Hold::keeps_back);
     let labels: BTreeSet<&String> = issue.labels.iter().filter(|label| check_word("label", label).is_ok()).collect();
     let created_at = at(issue.created_at.as_ref()).unwrap_or_default();
     let resolution = match standing.status {
@@ -279,12 +279,11 @@ fn edges(id: &BeadId, issue: &Issue, bead: &BeadRow) -> (Vec<DependencyRow>, Vec
         let is_here = edge.issue_id.is_empty() || edge.issue_id == issue.id;
         let on = BeadId::new(edge.depends_on_id.as_str()).ok().filter(|on| on != id && is_here);
         let row = on.zip(kind(&edge.kind)).filter(|key| seen.insert(key.clone()));
-        match row {
-            Some((on, kind)) => rows.push((nth, edge_row(bead, on, kind, edge))),
-            None => {
-                loose.push(edge.clone());
-                loose_at.push(nth);
-            }
+        if let Some((on, kind)) = row {
+            rows.push((nth, edge_row(bead, on, kind, edge)));
+        } else {
+            loose.push(edge.clone());
+            loose_at.push(nth);
         }
     }
     let is_sorted = loose.is_empty()
@@ -345,7 +344,7 @@ fn edge(row: &DependencyRow) -> Edge {
         }
         edge.restore(extra);
     }
-    let gate = row.gate.map(|gate| gate.as_str());
+    let gate = row.gate.map(WaitGate::as_str);
     let said = |edge: &Edge| edge.metadata.as_ref().and_then(|facts| facts.get("gate")?.as_str().map(str::to_owned));
     if row.kind == DependencyKind::WaitsFor && gate.is_some() && said(&edge).as_deref() != gate {
         edge.metadata = Some(json!({ "gate": gate }));

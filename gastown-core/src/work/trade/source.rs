@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::import::{Batch, Grave, Incoming};
 use super::report::{ImportFlaw, ImportReport};
-use super::{LINE, line, rows};
+use super::{LINE, line, rows, shorten};
 use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Rank, Reader, Record, SideLimits, Time};
 use crate::model::event::hex;
 use crate::model::{BeadId, Error, ForeignRow, Result};
@@ -72,7 +72,7 @@ impl Source {
                     report.read += 1;
                     line.repairs.iter().for_each(|repair| report.repaired(repair.code));
                     let number = line.number;
-                    match incoming(*line, &file) {
+                    match incoming(&line, &file) {
                         Ok(Some((record, size))) => {
                             bytes += size;
                             records.push(record);
@@ -133,11 +133,11 @@ fn unreadable(path: &Path, source: std::io::Error) -> Error {
 type Refused = (String, String);
 
 /// What a line brings, and about how many bytes it is; nothing where another line of the file takes its place.
-fn incoming(read: Line, file: &str) -> std::result::Result<Option<(Incoming, usize)>, Refused> {
+fn incoming(read: &Line, file: &str) -> std::result::Result<Option<(Incoming, usize)>, Refused> {
     if matches!(read.rank, Rank::Yields(_)) {
         return Ok(None);
     }
-    let text = line(&read.record, Dialect::Native).map_err(refused)?;
+    let text = line(&read.record, Dialect::Native).map_err(|error| refused(&error))?;
     let size = text.len();
     let incoming = match &read.record {
         Record::Issue(issue) => Incoming::Issue(Box::new(rows::rows(issue)?)),
@@ -145,7 +145,7 @@ fn incoming(read: Line, file: &str) -> std::result::Result<Option<(Incoming, usi
             let times = [&issue.deleted_at, &issue.updated_at, &issue.created_at];
             let at = times.into_iter().flatten().map(|time: &Time| time.at).next().unwrap_or_default();
             Incoming::Grave(Box::new(Grave {
-                id: BeadId::new(issue.id.as_str()).map_err(refused)?,
+                id: BeadId::new(issue.id.as_str()).map_err(|error| refused(&error))?,
                 deleted_at: at,
                 deleted_by: issue.deleted_by.clone(),
                 reason: Some(issue.delete_reason.clone()).filter(|reason| !reason.is_empty()),
@@ -153,32 +153,32 @@ fn incoming(read: Line, file: &str) -> std::result::Result<Option<(Incoming, usi
             }))
         }
         Record::Deletion(one) => Incoming::Grave(Box::new(Grave {
-            id: BeadId::new(one.id.as_str()).map_err(refused)?,
+            id: BeadId::new(one.id.as_str()).map_err(|error| refused(&error))?,
             deleted_at: one.ts.as_ref().map(|time| time.at).unwrap_or_default(),
             deleted_by: one.by.clone(),
             reason: Some(one.reason.clone()).filter(|reason| !reason.is_empty()),
             line: text,
         })),
-        Record::Memory(one) => foreign("memory", &one.key, text),
-        Record::Setting(one) => foreign("config", &one.key, text),
-        Record::Event(_) => foreign("event", "", text),
-        Record::Edge(_) => foreign("edge", "", text),
-        Record::Label(_) => foreign("label", "", text),
-        Record::Comment(_) => foreign("comment", "", text),
-        _ => foreign(if file.is_empty() { "other" } else { file }, "", text),
+        Record::Memory(one) => foreign("memory", &one.key, &text),
+        Record::Setting(one) => foreign("config", &one.key, &text),
+        Record::Event(_) => foreign("event", "", &text),
+        Record::Edge(_) => foreign("edge", "", &text),
+        Record::Label(_) => foreign("label", "", &text),
+        Record::Comment(_) => foreign("comment", "", &text),
+        _ => foreign(if file.is_empty() { "other" } else { file }, "", &text),
     };
     Ok(Some((incoming, size)))
 }
 
-fn refused(error: Error) -> Refused {
+fn refused(error: &Error) -> Refused {
     (error.code().to_owned(), error.to_string())
 }
 
 /// A record of another tool; one without a name of its own is named by what it says.
-fn foreign(source: &str, name: &str, line: String) -> Incoming {
+fn foreign(source: &str, name: &str, line: &str) -> Incoming {
     let is_name = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control);
     let name = if is_name { name.to_owned() } else { hex(&Sha256::digest(line.as_bytes())) };
     let mut source = source.to_owned();
-    source.truncate(source.floor_char_boundary(NAME_BYTES_MAX));
+    shorten(&mut source, NAME_BYTES_MAX);
     Incoming::Foreign(Box::new(ForeignRow { source, name, data: json!({ LINE: line }) }))
 }
