@@ -221,8 +221,18 @@ async fn ready_and_blocked_are_those_of_other_tools_with_known_differences() {
             let only = |a: &[String], b: &[String]| a.iter().filter(|id| !b.contains(id)).cloned().collect();
             (only(ours, theirs), only(theirs, ours))
         };
-        eprintln!("{name}: ready {:?}", differ(&ready, &ids(&golden["bd"]["ready"])));
-        eprintln!("{name}: blocked {:?}", differ(&blocked, &ids(&golden["bd"]["blocked"])));
+        let (only_ours, only_theirs) = differ(&ready, &ids(&golden["bd"]["ready"]));
+        if name == "beads_conflictmarkers_00" {
+            // Of the two sides of the merge the newer record of each bead counts here, and the later line there.
+            eprintln!("{name}: {} ready here only, {} there only", only_ours.len(), only_theirs.len());
+        } else {
+            assert_eq!(differ(&blocked, &ids(&golden["bd"]["blocked"])), (vec![], vec![]), "{name}");
+            assert_eq!(only_ours, Vec::<String>::new(), "{name}");
+            for id in only_theirs {
+                let bead = beads.get(BeadId::new(id).unwrap()).await.unwrap();
+                assert!(bead.open_parts > 0, "{name}: what has open parts is no work of its own here, {}", bead.id);
+            }
+        }
         assert!(!ready.is_empty());
         ends(town).await;
     }
