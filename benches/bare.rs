@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::measure::{Turn, drive};
 
 /// The most commands of one transaction, as in the store.
-const BATCH: usize = 128;
+pub(crate) const BATCH: usize = 128;
 
 /// What is done to a bead: each command is one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +76,11 @@ pub struct Rows {
     statements: Vec<(&'static str, Vec<Value>)>,
 }
 
-const INSERT_EVENT: &str = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+pub(crate) const INSERT_EVENT: &str = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 const INSERT_TEXT: &str = "INSERT INTO bead_text VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const INSERT_BEAD: &str = "INSERT INTO bead VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-     ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36)";
+const INSERT_BEAD: &str = "INSERT INTO bead VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+     ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, \
+     ?40, ?41, ?42, ?43, ?44, ?45, ?46, ?47)";
 const CHANGED: &str = "SELECT status, resolution, assignee, epoch, lease_until, version, updated_at, closed_at, town_id, \
      id FROM bead WHERE town_id = 'town' AND id = ?1";
 const UPDATE: &str = "UPDATE bead SET status = ?1, resolution = ?2, assignee = ?3, epoch = ?4, lease_until = ?5, \
@@ -133,6 +134,10 @@ impl Rows {
         };
         statements.push((INSERT_EVENT, event));
         Self { statements }
+    }
+
+    pub(crate) fn statements(&self) -> &[(&'static str, Vec<Value>)] {
+        &self.statements
     }
 
     /// Writes them in the present transaction, the journal entry behind the last one.

@@ -7,6 +7,7 @@
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with two digits")]
 
 pub mod bare;
+pub mod bare_pg;
 mod cpu;
 mod disk;
 mod measure;

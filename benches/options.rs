@@ -5,6 +5,7 @@ use std::path::PathBuf;
 /// How a benchmark is run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Options {
     /// A few turns of a few operations: shows that it works, measures nothing.
     pub quick: bool,
@@ -14,6 +15,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// Only ours, for a look with a profiler.
     pub is_alone: bool,
+    /// Starts a private server of Postgres where none is named.
+    pub has_server: bool,
     /// A run within a run: under conditions that a whole process must have.
     pub is_inner: bool,
     /// The folder for towns and repositories; on the disk that is to be measured.
@@ -23,16 +26,31 @@ pub struct Options {
 impl Options {
     /// A brief run with its files in `dir`.
     pub fn quick(dir: impl Into<PathBuf>) -> Self {
-        Self { quick: true, json: None, filter: None, is_alone: false, is_inner: false, dir: dir.into() }
+        Self {
+            quick: true,
+            json: None,
+            filter: None,
+            is_alone: false,
+            has_server: false,
+            is_inner: false,
+            dir: dir.into(),
+        }
     }
 
-    /// What the command line asks for: `[--quick] [--alone] [--json FILE] [FILTER]`; files go to `dir`.
+    /// What the command line asks for: `[--quick] [--alone] [--postgres] [--json FILE] [FILTER]`; files go to `dir`.
     ///
     /// # Errors
     /// A sentence about what is wrong with the arguments.
     pub fn from_args(args: impl IntoIterator<Item = String>, dir: impl Into<PathBuf>) -> Result<Self, String> {
-        let mut options =
-            Self { quick: false, json: None, filter: None, is_alone: false, is_inner: false, dir: dir.into() };
+        let mut options = Self {
+            quick: false,
+            json: None,
+            filter: None,
+            is_alone: false,
+            has_server: false,
+            is_inner: false,
+            dir: dir.into(),
+        };
         let mut args = args.into_iter().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
@@ -40,11 +58,12 @@ impl Options {
                 "--bench" => {}
                 "--quick" => options.quick = true,
                 "--alone" => options.is_alone = true,
+                "--postgres" => options.has_server = true,
                 "--inner" => options.is_inner = true,
                 "--json" => options.json = Some(args.next().ok_or("--json wants a file")?.into()),
                 flag if flag.starts_with('-') => {
                     return Err(format!(
-                        "there is no option {flag}; usage: [--quick] [--alone] [--json FILE] [FILTER]"
+                        "there is no option {flag}; usage: [--quick] [--alone] [--postgres] [--json FILE] [FILTER]"
                     ));
                 }
                 _ => options.filter = Some(arg),

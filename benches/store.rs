@@ -2,6 +2,8 @@
 //!
 //! The limit is measured in the same run: how fast the disk flushes, a bare loop of commits, a bare writer that
 //! groups, one bulk transaction, and a connection for each caller. They write the same rows and do nothing else.
+//!
+//! On Postgres as well, where `GASTOWN_BENCH_PG` names a database or `--postgres` asks for a private server.
 
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -11,10 +13,11 @@ use std::time::Duration;
 
 use gastown_benches::bare::{Bare, Group, Script, Verb};
 use gastown_benches::{
-    Contender, Figures, Goal, Options, Report, Threads, Turn, Wanted, drive, flushes, interleave, opening, reading,
-    slow_flush,
+    Contender, Figures, Goal, Options, Report, Threads, Turn, Wanted, bare_pg, drive, flushes, interleave, opening,
+    reading, slow_flush,
 };
 use gastown_core::model::BeadId;
+use gastown_core::store::postgres::testing::TestServer;
 use gastown_core::store::{Durability, MemoryBackend, PostgresBackend, SqliteOptions};
 use gastown_core::{Claim, NewBead, Town};
 use tokio::runtime::Runtime;
@@ -42,7 +45,10 @@ pub fn run(options: &Options) -> Result<(), String> {
         report.case("the disk", Goal::Time, &[Figures { name: "write and flush of 4 KiB", turns: vec![turn] }]);
     }
     let mut script = None;
-    for place in Place::there() {
+    let named = std::env::var(DATABASE).ok();
+    let server = (named.is_none() && options.has_server).then(|| TestServer::durable(&options.dir));
+    let database = named.or_else(|| server.as_ref().map(|server| format!("{}&sslmode=disable", server.url())));
+    for place in Place::there(database.as_deref()) {
         for callers in [1, 32, 64, 256] {
             let case = Case::new(options, place, callers, false);
             if options.wants(&case.name) {
@@ -51,8 +57,10 @@ pub fn run(options: &Options) -> Result<(), String> {
         }
     }
     drop(script);
-    if std::env::var_os(DATABASE).is_none() {
-        println!("\n{DATABASE} names no database of Postgres, so there are no figures of one");
+    if database.is_none() {
+        println!(
+            "\n{DATABASE} names no database of Postgres and --postgres was not given, so there are no figures of one"
+        );
     }
     let slow = Case::new(options, Place::Full, 64, true).name;
     if options.wants(slow.split(' ').next_back().unwrap_or_default()) || options.wants(&slow) {
@@ -110,21 +118,20 @@ fn slow_disk(options: &Options) -> Result<(), String> {
 
 /// Where the town is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Place<'u> {
     Full,
     Normal,
     Memory,
-    /// A new schema of the database that GASTOWN_BENCH_PG names.
-    Postgres,
+    /// A new schema of the database at this URL.
+    Postgres(&'u str),
 }
 
-impl Place {
+impl<'u> Place<'u> {
     const ALL: [Self; 3] = [Self::Full, Self::Normal, Self::Memory];
 
     /// Those that can be had here.
-    fn there() -> Vec<Self> {
-        let database = std::env::var_os(DATABASE).map(|_| Self::Postgres);
-        Self::ALL.into_iter().chain(database).collect()
+    fn there(database: Option<&'u str>) -> Vec<Self> {
+        Self::ALL.into_iter().chain(database.map(Self::Postgres)).collect()
     }
 
     /// What SQLite calls its mode; none where it is not SQLite.
@@ -132,7 +139,7 @@ impl Place {
         match self {
             Self::Full => Some("FULL"),
             Self::Normal => Some("NORMAL"),
-            Self::Memory | Self::Postgres => None,
+            Self::Memory | Self::Postgres(_) => None,
         }
     }
 
@@ -146,12 +153,9 @@ impl Place {
                 builder.sqlite_options(sqlite)
             }
             Self::Memory => builder.backend(Arc::new(MemoryBackend::new())),
-            Self::Postgres => {
-                let url = std::env::var(DATABASE).expect("it names a database");
+            Self::Postgres(url) => {
                 let sign = if url.contains('?') { '&' } else { '?' };
-                let name = dir.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-                let schema: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-                let url = format!("{url}{sign}schema=bench_{}", schema.to_lowercase());
+                let url = format!("{url}{sign}schema={}", schema(dir));
                 builder.backend(Arc::new(PostgresBackend::new(&url).expect("it is a URL")))
             }
         };
@@ -159,9 +163,17 @@ impl Place {
     }
 }
 
-struct Case {
+/// The schema of a town in this folder.
+fn schema(dir: &Path) -> String {
+    let last = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = format!("{}{}", dir.parent().map(last).unwrap_or_default(), last(dir));
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("bench_{}", name.to_lowercase())
+}
+
+struct Case<'u> {
     name: String,
-    place: Place,
+    place: Place<'u>,
     callers: usize,
     turns: usize,
     /// Commands of a turn.
@@ -170,13 +182,13 @@ struct Case {
     few: usize,
 }
 
-impl Case {
-    fn new(options: &Options, place: Place, callers: usize, is_slow: bool) -> Self {
+impl<'u> Case<'u> {
+    fn new(options: &Options, place: Place<'u>, callers: usize, is_slow: bool) -> Self {
         let mode = match place {
             Place::Full => "sqlite full",
             Place::Normal => "sqlite normal",
             Place::Memory => "memory",
-            Place::Postgres => "postgres",
+            Place::Postgres(_) => "postgres",
         };
         let name = format!("{mode}, {callers} callers{}", if is_slow { ", slow flush" } else { "" });
         let (turns, count, few) = match (callers, is_slow) {
@@ -238,21 +250,80 @@ impl Case {
                 contenders.push(contender.at_most(3));
             }
         }
+        if let Place::Postgres(url) = self.place
+            && !options.is_alone
+        {
+            let script = script.get_or_insert_with(|| Arc::new(record(options, tokio, &path("script"))));
+            self.on_server(options, tokio, (url, dir.path()), script, report, &mut contenders);
+        }
         let figures = interleave(turns * 3, contenders);
         let goal = if callers == 1 { Goal::Time } else { Goal::Rate };
         for (step, verb) in Verb::ALL.iter().enumerate() {
             let of_verb: Vec<Figures> = figures.iter().map(|all| all.every(3, step)).collect();
             report.case(&format!("{}, {}", verb.name(), self.name), goal, &of_verb);
-            if self.place == Place::Full && callers == 1 {
+            let is_flushed = matches!(self.place, Place::Full | Place::Postgres(_));
+            if is_flushed && callers == 1 {
                 report.goal("bare loop, one commit each", Wanted::AtMost(1.5));
-            } else if self.place == Place::Full && callers > 32 {
+            } else if is_flushed && callers > 32 {
                 report.goal("bare writer that groups", Wanted::AtLeast(0.8));
-                if self.name.ends_with("slow flush") {
+                if self.name.ends_with("slow flush") || matches!(self.place, Place::Postgres(_)) {
                     report.goal("one connection for each caller", Wanted::AtLeast(10.0));
                 }
             }
         }
         tokio.block_on(town.close()).expect("a town closes");
+    }
+
+    /// Those that a town on Postgres is compared with.
+    fn on_server<'c>(
+        &self,
+        options: &Options,
+        tokio: &'c Runtime,
+        (url, dir): (&str, &Path),
+        script: &Arc<Script>,
+        report: &mut Report,
+        contenders: &mut Vec<Contender<'c>>,
+    ) {
+        let Self { callers, count, few, .. } = *self;
+        let bare = |name: &str| {
+            let dir = dir.join(name);
+            tokio.block_on(async { Place::Postgres(url).open(&dir).await.close().await }).expect("a town closes");
+            bare_pg::Bare::new(url, &schema(&dir))
+        };
+        let (single, whole, each) = (bare("single").connect(), bare("whole").connect(), bare("each"));
+        let trips =
+            Figures { name: "a question and its answer", turns: vec![single.round_trips(options.pick(500, 4))] };
+        let disk = flushes(&options.dir, options.pick(300, 4));
+        let disk = Figures { name: "write and flush of 4 KiB on this disk", turns: vec![disk] };
+        report.case("the server and the disk", Goal::Time, &[trips, disk]);
+        let group = bare_pg::Group::start(bare("group"), Arc::clone(script));
+        let writer = Threads::named("bare-writer", &[]);
+        contenders.push(Contender::new("bare writer that groups", move |turn| {
+            let before = writer.ran();
+            let turn = group.drive(callers, count, Verb::ALL[turn % 3], turn / 3 * count);
+            tokio.block_on(turn).with_writer(&writer, before)
+        }));
+        let known = Arc::clone(script);
+        contenders.push(Contender::new("bare loop, one commit each", move |turn| {
+            single.one_by_one(&known, Verb::ALL[turn % 3], turn / 3 * few, few)
+        }));
+        let known = Arc::clone(script);
+        contenders.push(Contender::new("one bulk transaction", move |turn| {
+            whole.bulk(&known, Verb::ALL[turn % 3], turn / 3 * count, count)
+        }));
+        if callers > 1 {
+            let (mut made, how_long) = (count, Duration::from_millis(options.pick(2_000, 50) as u64));
+            let known = Arc::clone(script);
+            let contender = Contender::new("one connection for each caller", move |turn| {
+                let (verb, first) = (Verb::ALL[turn % 3], turn / 3 * count);
+                let count = if verb == Verb::Create { count } else { made };
+                let turn = each.one_each(callers, &known, verb, first, count, how_long);
+                // What was not made is not claimed, and what was not claimed is not closed.
+                made = turn.each.len();
+                turn
+            });
+            contenders.push(contender.at_most(3));
+        }
     }
 }
 

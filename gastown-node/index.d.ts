@@ -43,6 +43,9 @@ export type BeadKind =
   | 'step'
   | 'gate'
   | 'agent'
+export type CountedField = 'status' | 'type' | 'priority' | 'assignee' | 'label' | 'rig' | 'kind' | 'resolution'
+export type QuerySort = 'created' | 'newest' | 'updated' | 'priority' | 'due' | 'id'
+export type SearchSort = 'best' | 'newest'
 export type BeadStatus = 'open' | 'in_progress' | 'in_review' | 'closed' | 'failed'
 export type ConvoyMode = 'review-then-land'
 export type ConvoyState =
@@ -488,6 +491,134 @@ export interface Epic {
   readonly bead: BeadNode
   readonly closedParts: number
   readonly isClosable: boolean
+}
+
+/** Beads, counted; the groups come largest first. */
+export interface BeadCounts {
+  readonly total: number
+  readonly groups: CountGroup[]
+}
+
+/** A part of a bead's history; entries before `missing_before` may be missing. */
+export interface BeadHistory {
+  readonly entries: HistoryEntry[]
+  readonly cursor: string | null
+  readonly missingBefore: number | null
+}
+
+/** The issues of a town in numbers. */
+export interface BeadStats {
+  readonly total: number
+  readonly byStatus: StatusCount[]
+  readonly ready: number
+  readonly blocked: number
+  readonly deferred: number
+  readonly parked: number
+  readonly pinned: number
+  readonly templates: number
+  readonly ephemeral: number
+  readonly overdue: number
+  readonly lead: LeadTime
+}
+
+/** Beads as they were; there may be more although there are few, see `cursor`. */
+export interface BeadsAtPage {
+  readonly at: Timestamp
+  readonly beads: Bead[]
+  readonly cursor: string | null
+}
+
+/** One group of beads: the values of the fields asked for, and how many have them. */
+export interface CountGroup {
+  readonly values: (string | null)[]
+  readonly count: number
+}
+
+/** What says the same, or nearly, among issues that are not closed. */
+export interface Duplicates {
+  readonly same: SameBeads[]
+  readonly near: NearPair[]
+  readonly lookedAt: number
+  readonly isComplete: boolean
+}
+
+/** One field that an entry changed. */
+export interface FieldChange {
+  readonly field: string
+  readonly before: Json
+  readonly after: Json
+}
+
+/** One thing that happened to a bead. */
+export interface HistoryEntry {
+  readonly seq: number
+  readonly at: Timestamp
+  readonly actor: string
+  readonly session: string | null
+  readonly kind: string
+  readonly data: Json
+  readonly changes: FieldChange[]
+}
+
+/** How long closed issues took, from when they were made. */
+export interface LeadTime {
+  readonly issues: number
+  readonly meanMs: number
+  readonly medianMs: number
+}
+
+/** Two issues that are nearly the same. */
+export interface NearPair {
+  readonly one: string
+  readonly other: string
+  readonly likeness: number
+}
+
+/** A reservation that may mean the same path as a pattern, and a path that both mean. */
+export interface Overlap {
+  readonly pattern: string
+  readonly reservation: Reservation
+  readonly example: string
+}
+
+/** Who reserved paths that may be the same. */
+export interface Overlaps {
+  readonly overlaps: Overlap[]
+  readonly isComplete: boolean
+}
+
+/** One pattern of paths that the work on one bead means to touch. */
+export interface Reservation {
+  readonly bead: string
+  readonly pattern: string
+  readonly rig: string
+  readonly createdBy: string
+  readonly createdAt: Timestamp
+  readonly expiresAt: Timestamp
+}
+
+/** One page of reservations that hold; `cursor` is where the next begins. */
+export interface ReservationPage {
+  readonly reservations: Reservation[]
+  readonly cursor: string | null
+}
+
+/** What was reserved, and who else has the like. */
+export interface Reserved {
+  readonly reservations: Reservation[]
+  readonly overlaps: Overlap[]
+}
+
+/** Issues that say the same, in front the one to keep. */
+export interface SameBeads {
+  readonly beads: string[]
+  readonly title: string
+}
+
+/** How many issues are in one status. */
+export interface StatusCount {
+  readonly status: BeadStatus
+  readonly count: number
 }
 
 /** One page of epics; `cursor` is where the next begins, null at the end. */
@@ -1026,7 +1157,7 @@ export interface KeyedBead {
 export interface KeyedLink {
   bead: string
   onBead: string
-  kind?: DependencyKind
+  kind?: DependencyKind | (string & {})
 }
 
 /** A claimed bead to give back. */
@@ -1091,6 +1222,96 @@ export interface TreeOf {
   depth?: number | null
   kind?: DependencyKind | (string & {}) | null
   limit?: number | null
+}
+
+/** Which beads a query finds, and how. */
+export interface BeadQuery {
+  query: string
+  sort?: QuerySort | null
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Which beads with some words to find, and how. */
+export interface BeadSearch {
+  text: string
+  kind?: BeadKind | null
+  status?: BeadStatus | null
+  rig?: string | null
+  query?: string | null
+  sort?: SearchSort | null
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Which beads to read as they were. */
+export interface BeadsAt {
+  seq: number
+  id?: string | null
+  query?: string | null
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** By what to count which beads. */
+export interface CountBeads {
+  by?: CountedField[]
+  query?: string | null
+}
+
+/** How alike issues must be. */
+export interface FindDuplicates {
+  likeness?: number | null
+  rig?: string | null
+  limit?: number | null
+}
+
+/** How much of a history to read. */
+export interface HistoryOf {
+  id: string
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Whose reservations to leave out. */
+export interface OverlapQuery {
+  rig: string
+  patterns: string[]
+  but?: string | null
+}
+
+/** Whose reservations to list: of a rig or of a bead. */
+export interface ReservationFilter {
+  rig?: string | null
+  bead?: string | null
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** For how long to reserve paths. */
+export interface Reserve {
+  bead: string
+  patterns: string[]
+  ttlMs?: number | null
+}
+
+/** Which issues were not touched for how long. */
+export interface StaleBeads {
+  days?: number | null
+  rig?: string | null
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Which issues to look over. */
+export interface StatsOf {
+  rig?: string | null
+}
+
+/** Which reservations to give up; all where none are named. */
+export interface Unreserve {
+  bead: string
+  patterns?: string[] | null
 }
 
 /** Which part of a list over the graph to read. */
@@ -1247,6 +1468,22 @@ export interface Beads {
   epics(only?: GraphFilter, options?: CallOptions): Promise<EpicPage>
   /** Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent. */
   looseEdges(only?: GraphFilter, options?: CallOptions): Promise<LoosePage>
+  /** Finds beads by a query in words, a page at a time. */
+  query(query: string | BeadQuery, options?: CallOptions): Promise<BeadPage>
+  /** Finds beads by the words in their titles and texts, a page at a time. */
+  search(search: string | BeadSearch, options?: CallOptions): Promise<BeadPage>
+  /** Counts beads by the values of fields. */
+  count(what?: CountBeads, options?: CallOptions): Promise<BeadCounts>
+  /** Says how many issues there are of what, and how long the closed ones took. */
+  stats(of?: StatsOf, options?: CallOptions): Promise<BeadStats>
+  /** Lists issues that nobody has changed for long, those that were left the longest first. */
+  stale(only?: StaleBeads, options?: CallOptions): Promise<BeadPage>
+  /** Finds issues that say the same, or nearly. */
+  duplicates(how?: FindDuplicates, options?: CallOptions): Promise<Duplicates>
+  /** Reads what happened to a bead, field by field, a page at a time. */
+  history(bead: string | HistoryOf, options?: CallOptions): Promise<BeadHistory>
+  /** Reads beads as they were behind an entry of the journal. */
+  at(moment: BeadsAt, options?: CallOptions): Promise<BeadsAtPage>
   /** Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is. */
   sling(bead: string | Sling, options?: ChangeOptions): Promise<Bead>
   /** Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported. */
@@ -1321,6 +1558,18 @@ export interface Events {
   watch(options?: { since?: number } & CallOptions): AsyncGenerator<Event, void, undefined>
 }
 
+/** Operations on reservations of paths. */
+export interface Reservations {
+  /** Reserves paths for the work on a bead, and says who else has the like; it keeps nobody from them. */
+  add(paths: Reserve, options?: ChangeOptions): Promise<Reserved>
+  /** Gives reservations of a bead up. */
+  remove(bead: string | Unreserve, options?: ChangeOptions): Promise<Changed>
+  /** Lists the reservations of a rig or a bead that hold, a page at a time. */
+  list(only?: ReservationFilter, options?: CallOptions): Promise<ReservationPage>
+  /** Says who has reserved paths that may be the same as these. */
+  overlaps(paths: OverlapQuery, options?: CallOptions): Promise<Overlaps>
+}
+
 /** What a town's owner does with the whole of it. */
 export interface Upkeep {
   /** Says how the town is: its engine, its queue, its database, what waits and what was given up. */
@@ -1347,6 +1596,7 @@ export class Handle {
   readonly reviews: Reviews
   readonly rigs: Rigs
   readonly sessions: Sessions
+  readonly reservations: Reservations
   readonly upkeep: Upkeep
   /** Runs an operation by its name: for protocols; programs use the typed methods. */
   call(name: string, input: { [key: string]: unknown }, options?: ChangeOptions): Promise<unknown>
@@ -1365,6 +1615,11 @@ export interface OpenOptions {
   /** The town's name; `town` where it is left out. */
   id?: string
   /**
+   * Whether the town is made also where the database holds others; without it only the first town of a database is, and a
+   * name that is none of them is `town_missing`.
+   */
+  create?: boolean
+  /**
    * Where the town is kept: `sqlite` (where it is left out) in its folder, `memory` in this process alone, the
    * `postgres://` URL of a database in a schema that any number of processes may share.
    */
@@ -1382,7 +1637,7 @@ export interface OpenOptions {
 /** An open town; its operations are the operator's. The engine runs between `start` and `stop`. */
 export class Town extends Handle {
   private constructor()
-  /** Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`. */
+  /** Opens the town in the folder `dir`, making it where the database holds none. Nothing runs until `start`. */
   static open(dir: string, options?: OpenOptions): Promise<Town>
   /** Opens a town in `dir`, where none is yet, from the folder of a backup or the file of an export. */
   static restore(source: string, dir: string, options?: OpenOptions): Promise<Town>

@@ -9,6 +9,8 @@ const { join } = require('node:path')
 const ALONE = {
   AgentRef: 'name',
   BeadPatch: 'id',
+  BeadQuery: 'query',
+  BeadSearch: 'text',
   BeadRef: 'id',
   ChildrenOf: 'id',
   Claim: 'by',
@@ -16,6 +18,7 @@ const ALONE = {
   CommentsOf: 'bead',
   DeleteBead: 'id',
   ExportBeads: 'path',
+  HistoryOf: 'id',
   ImportBeads: 'path',
   NewBead: 'title',
   OutputQuery: 'session',
@@ -26,6 +29,7 @@ const ALONE = {
   SessionRef: 'id',
   Sling: 'bead',
   TreeOf: 'id',
+  Unreserve: 'bead',
   WriteTo: 'path',
 }
 

@@ -2,9 +2,12 @@
 //!
 //! What the comparisons in other languages hold their figures against.
 
+#![allow(clippy::disallowed_methods, reason = "it measures")]
+
 use std::time::Instant;
 
-use gastown_core::{BeadFilter, Claim, Durability, NewBead, SqliteOptions, Town};
+use gastown_core::store::{Durability, SqliteOptions};
+use gastown_core::{Claim, NewBead, ReadyFilter, Town};
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -31,14 +34,13 @@ fn main() {
         }
         for _ in 0..count {
             let begun = Instant::now();
-            let bead =
-                beads.claim(Claim { id: None, rig: None, by: "worker".into(), lease_ms: None }).await.expect("a bead");
+            let bead = beads.claim(Claim::next("worker")).await.expect("a bead");
             claim.push(begun.elapsed().as_nanos());
             let begun = Instant::now();
             beads.close(&bead.id).await.expect("it is closed");
             done.push(begun.elapsed().as_nanos());
         }
-        let left = beads.ready(BeadFilter::default()).await.expect("a page").beads.len();
+        let left = beads.ready(ReadyFilter::default()).await.expect("a page").beads.len();
         assert_eq!(left, 0, "every job was done");
         println!("{}", serde_json::json!({ "put": put, "claim": claim, "done": done }));
         town.close().await.expect("it closes");

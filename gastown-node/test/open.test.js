@@ -20,6 +20,17 @@ test('a town keeps its beads from one opening to the next', async (t) => {
   await (Symbol.asyncDispose === undefined ? again.close() : again[Symbol.asyncDispose]())
 })
 
+test('a misspelt name is no new town', async (t) => {
+  const path = folder(t)
+  await (await open(path, { id: 'harbour' })).close()
+  for (const options of [{ id: 'harbor' }, {}]) {
+    const missing = { kind: 'not_found', code: 'town_missing', facts: { town: options.id ?? 'town', there: 'harbour' } }
+    await assert.rejects(open(path, options), missing)
+  }
+  await (await open(path, { id: 'mill', create: true })).close()
+  await (await open(path, { id: 'mill' })).close()
+})
+
 test('a closed town answers with a clear error', async (t) => {
   const { town } = await opened(t)
   await town.start()

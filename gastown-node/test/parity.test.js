@@ -7,7 +7,7 @@ const { operationsTable } = require('../native.js')
 const { town: opened } = require('./parts.js')
 const { members, words } = require('./shape.js')
 
-const GROUPS = ['agents', 'beads', 'convoys', 'events', 'reviews', 'rigs', 'sessions', 'upkeep']
+const GROUPS = ['agents', 'beads', 'convoys', 'events', 'reservations', 'reviews', 'rigs', 'sessions', 'upkeep']
 
 /** The fields that the core takes, by what it says to one that it does not. */
 async function fields(town, name, input) {
@@ -21,7 +21,7 @@ test('every operation is a method and every method an operation', async (t) => {
   const { town } = await opened(t)
   for (const handle of [town, town.rig('harbour')]) {
     const methods = GROUPS.flatMap((group) => Object.keys(handle[group]).map((method) => `${group}.${method}`))
-    const table = operationsTable().map(({ name }) => name)
+    const table = operationsTable().map(({ name }) => name.split('.').map(toCamel).join('.'))
     assert.deepEqual(methods.sort(), [...table, 'events.watch', 'sessions.follow'].sort())
   }
 })
@@ -29,7 +29,7 @@ test('every operation is a method and every method an operation', async (t) => {
 for (const { name, kind, input, output } of operationsTable()) {
   test(`${name} is declared as the core has it`, async (t) => {
     const { town } = await opened(t)
-    const [group, method] = name.split('.')
+    const [group, method] = name.split('.').map(toCamel)
     const declared = members(group[0].toUpperCase() + group.slice(1)).get(method)
     assert.ok(declared !== undefined, `index.d.ts has no ${name}`)
     assert.equal(declared.type.getText(), `Promise<${output}>`)
@@ -54,7 +54,8 @@ test("closed sets of words are the core's", async (t) => {
   for (const [name, field, union, needed] of [
     ['agents.register', 'role', 'Role', { name: 'x' }],
     ['beads.close', 'resolution', 'Resolution', { id: 'x-1' }],
-    ['beads.link', 'kind', 'DependencyKind', { bead: 'x-1', onBead: 'x-2' }],
+    ['beads.ready', 'sort', 'ReadySort', {}],
+    ['beads.list', 'sort', 'ListSort', {}],
     ['beads.list', 'kind', 'BeadKind', {}],
     ['beads.list', 'status', 'BeadStatus', {}],
     ['convoys.sling', 'onFailure', 'FailurePolicy', { title: 'x', rig: 'x', tasks: [] }],

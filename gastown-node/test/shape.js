@@ -5,6 +5,7 @@ const assert = require('node:assert/strict')
 const { readFileSync } = require('node:fs')
 const { join } = require('node:path')
 const ts = require('typescript')
+const { toCamel } = require('../convert.js')
 
 const file = join(__dirname, '..', 'index.d.ts')
 const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.ES2022, true)
@@ -86,7 +87,7 @@ function fits(value, type, place) {
 function checked(handle, operations, called = new Set()) {
   const strict = {}
   for (const { name, output } of operations) {
-    const [noun, verb] = name.split('.')
+    const [noun, verb] = name.split('.').map(toCamel)
     strict[noun] ??= {}
     strict[noun][verb] = async (...args) => {
       const answer = await handle[noun][verb](...args)

@@ -143,8 +143,21 @@ async def test_two_towns_share_a_postgres_database(tmp_path: Path, postgres: str
         bead = await first.beads.create("shared")
         assert await second.beads.get(bead.id) == bead
         assert (await second.upkeep.health()).backend == "postgres"
-        async with gastown.open(tmp_path / "c", store=postgres, id="other") as other:
+        async with gastown.open(tmp_path / "c", store=postgres, id="other", create=True) as other:
             assert (await other.beads.list()).beads == []
+
+
+async def test_a_misspelt_name_is_no_new_town(tmp_path: Path) -> None:
+    async with gastown.open(tmp_path, id="harbour"):
+        pass
+    for wrong in ("harbor", None):
+        with pytest.raises(gastown.NotFoundError) as caught:
+            await gastown.open(tmp_path, id=wrong)
+        assert (caught.value.code, caught.value.facts["there"]) == ("town_missing", "harbour")
+    async with gastown.open(tmp_path, id="mill", create=True) as town:
+        assert town.id == "mill"
+    async with gastown.open(tmp_path, id="mill") as town:
+        assert town.id == "mill"
 
 
 async def test_an_unreachable_database_is_a_typed_error_without_the_password(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ async def test_every_operation_is_a_method_and_every_method_an_operation(town: g
     for handle in (town, town.rig("harbour")):
         methods = {
             f"{group}.{name}"
-            for group in ("agents", "beads", "convoys", "events", "reviews", "rigs", "sessions", "upkeep")
+            for group in ("agents", "beads", "convoys", "events", "reservations", "reviews", "rigs", "sessions", "upkeep")
             for name, _ in inspect.getmembers(getattr(handle, group), inspect.ismethod)
             if not name.startswith("_")
         }
@@ -71,7 +71,8 @@ async def test_a_task_of_a_convoy_takes_what_the_core_does(town: gastown.Town) -
     [
         ("agents.register", "role", _types.Role),
         ("beads.close", "resolution", _types.Resolution),
-        ("beads.link", "kind", _types.DependencyKind),
+        ("beads.ready", "sort", _types.ReadySort),
+        ("beads.list", "sort", _types.ListSort),
         ("beads.list", "kind", _types.BeadKind),
         ("beads.list", "status", _types.BeadStatus),
         ("convoys.sling", "on_failure", _types.FailurePolicy),

@@ -188,7 +188,7 @@ async fn a_plan_is_made_whole_or_not_at_all() {
     let (mast, ship, keel) = (bead(0).await, bead(1).await, bead(2).await);
     assert_eq!((mast.parent.as_ref(), keel.parent.as_ref()), (Some(&ship.id), Some(&ship.id)));
     assert_eq!((ship.parts, ship.open_parts, mast.blockers, keel.blockers), (2, 2, 1, 1));
-    assert_eq!(beads.close(&there).await.unwrap().unblocked, [keel.id.clone()]);
+    assert_eq!(beads.close(&there).await.unwrap().unblocked, std::slice::from_ref(&keel.id));
 
     let count = beads.list(BeadFilter::default()).await.unwrap().beads.len();
     let link = |bead: &str, on: &str| json!({ "bead": bead, "on_bead": on });
@@ -288,19 +288,20 @@ async fn a_close_is_guarded_repeatable_and_says_what_it_freed() {
     let cancelled = CloseBead { resolution: Some(Resolution::Cancelled), ..CloseBead::from(&b) };
     assert!(beads.close(cancelled).await.unwrap().changed);
 
-    let (c, d) = (made(&town, "c").await, made(&town, "d").await);
-    let duplicate = CloseBead { duplicate_of: Some(d.clone()), ..CloseBead::from(&c) };
+    let (same, other) = (made(&town, "same").await, made(&town, "other").await);
+    let duplicate = CloseBead { duplicate_of: Some(other.clone()), ..CloseBead::from(&same) };
     assert_eq!(beads.close(duplicate).await.unwrap().bead.resolution, Some(Resolution::Duplicate));
-    let edges = beads.edges(&c).await.unwrap().depends_on;
+    let edges = beads.edges(&same).await.unwrap().depends_on;
     assert_eq!(edges[0].kind, DependencyKind::Duplicates);
-    let superseded = CloseBead { superseded_by: Some(c.clone()), ..CloseBead::from(&d) };
+    let superseded = CloseBead { superseded_by: Some(same.clone()), ..CloseBead::from(&other) };
     assert_eq!(beads.close(superseded).await.unwrap().bead.resolution, Some(Resolution::Superseded));
-    let e = made(&town, "e").await;
-    let mismatch = CloseBead { resolution: Some(Resolution::Completed), duplicate_of: Some(d), ..CloseBead::from(&e) };
+    let third = made(&town, "third").await;
+    let mismatch =
+        CloseBead { resolution: Some(Resolution::Completed), duplicate_of: Some(other), ..CloseBead::from(&third) };
     assert_eq!(code(mismatch).await, "resolution_mismatch");
-    let missing = CloseBead { duplicate_of: Some(id("hq-none")), ..CloseBead::from(&e) };
+    let missing = CloseBead { duplicate_of: Some(id("hq-none")), ..CloseBead::from(&third) };
     assert_eq!(code(missing).await, "bead_missing");
-    assert_eq!(beads.get(&e).await.unwrap().status, BeadStatus::Open);
+    assert_eq!(beads.get(&third).await.unwrap().status, BeadStatus::Open);
     ends(town).await;
 }
 
@@ -628,12 +629,12 @@ async fn a_claim_that_ran_out_is_ready_again_and_its_holder_is_too_late() {
     assert_eq!((held.code(), held.fact("assignee")), ("bead_held", Some("tess")));
     assert_eq!(held.fact("lease_until").map(str::to_owned), first.lease_until.map(|at| at.as_micros().to_string()));
     clock.advance(Duration::from_secs(30));
-    let head = town.health().await.unwrap().head;
+    let journal_end = town.health().await.unwrap().head;
     let again = beads.claim(claim("tess")).await.unwrap();
     assert_eq!((again.epoch, again.version), (1, first.version), "who holds it has it already");
-    let beat = beads.heartbeat(Heartbeat { lease_ms: Some(120_000), ..Heartbeat::of(&again) }).await.unwrap();
-    assert_eq!(beat.lease_until.as_micros() - first.lease_until.unwrap().as_micros(), 90_000_000);
-    assert_eq!(town.health().await.unwrap().head, head, "a sign of life is no entry");
+    let renewed = beads.heartbeat(Heartbeat { lease_ms: Some(120_000), ..Heartbeat::of(&again) }).await.unwrap();
+    assert_eq!(renewed.lease_until.as_micros() - first.lease_until.unwrap().as_micros(), 90_000_000);
+    assert_eq!(town.health().await.unwrap().head, journal_end, "a sign of life is no entry");
     for (beat, code) in [
         (Heartbeat { by: "nux".into(), ..Heartbeat::of(&again) }, "bead_held"),
         (Heartbeat { epoch: 7, ..Heartbeat::of(&again) }, "epoch_stale"),

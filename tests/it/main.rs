@@ -12,6 +12,7 @@ mod damage;
 mod demo;
 mod engine;
 mod faults;
+mod find;
 mod floors;
 mod guide;
 mod history;

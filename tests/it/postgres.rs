@@ -1,8 +1,13 @@
 //! Towns in a Postgres database that several processes share.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
+use gastown_core::model::{Key, LeaderRow, Row, Timestamp, TownId};
 use gastown_core::store::postgres::testing::TestServer;
+use gastown_core::store::{Access, Backend as _, PostgresBackend};
+use gastown_core::{Clock as _, ManualClock, Town};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -54,6 +59,94 @@ async fn a_second_host_takes_over_when_the_leader_is_killed() {
         };
         tokio::time::timeout(HANG, work).await.expect("nobody takes over");
     }
+}
+
+/// A leader on another machine dies without a sign: nobody can tell, so its lease holds to its end, and no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_of_another_machine_is_taken_over_when_its_term_is_over() {
+    let url = TestServer::shared().fresh_url();
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(Timestamp::from_micros(1_800_000_000_000_000));
+    let open = |name: &str| {
+        let backend = PostgresBackend::new(&url).unwrap();
+        let builder = Town::builder(dir.path().join(name)).from_env().clock(Arc::new(clock.clone()));
+        builder.backend(Arc::new(backend)).open()
+    };
+    let (first, second) = (open("first").await.unwrap(), open("second").await.unwrap());
+
+    // The first leads on a runtime of its own, which goes away as a machine does: nothing is given back.
+    let machine = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let leads = first.clone();
+    machine.spawn(async move { leads.start().await.unwrap() }).await.unwrap();
+    assert_eq!(second.start().await.unwrap_err().code(), "engine_running_elsewhere");
+    machine.shutdown_background();
+    let (held, epoch) = of_another_machine(&url).await;
+    assert_eq!(held.since(clock.now()), Duration::from_secs(90), "the term");
+
+    for seconds in [0, 30, 59] {
+        clock.advance(Duration::from_secs(seconds));
+        let error = second.start().await.unwrap_err();
+        assert_eq!((error.code(), error.fact("holder")), ("engine_running_elsewhere", Some(ELSEWHERE)), "{error:?}");
+    }
+    clock.advance(Duration::from_secs(1));
+    second.start().await.unwrap();
+    let row = leader(&url).await;
+    assert_ne!(row.holder, ELSEWHERE);
+    assert_eq!((row.epoch, row.lease_until.since(clock.now())), (epoch + 1, Duration::from_secs(90)));
+    // The other machine was only slow: it finds that somebody else leads, and does nothing.
+    let error = first.start().await.unwrap_err();
+    assert_eq!(error.code(), "engine_running_elsewhere");
+    second.stop().await.unwrap();
+    first.close().await.unwrap();
+    second.close().await.unwrap();
+}
+
+/// Who leads there: a boot, process and start that are none of this machine's.
+const ELSEWHERE: &str = "another-boot:4711:42:1";
+
+/// The leader's row, as it is now or as `change` makes it.
+async fn leader_as(url: &str, change: Option<fn(&mut LeaderRow)>) -> LeaderRow {
+    let backend = PostgresBackend::new(url).unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut connection = backend.connect(Access::Write).unwrap();
+        let mut txn = connection.write(&TownId::new("town").unwrap()).unwrap();
+        let Some(Row::Leader(mut row)) = txn.get(&Key::leader()).unwrap() else { panic!("nobody leads") };
+        if let Some(change) = change {
+            change(&mut row);
+            txn.put(&Row::Leader(row.clone())).unwrap();
+            txn.commit().unwrap();
+        }
+        row
+    });
+    tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap()
+}
+
+async fn leader(url: &str) -> LeaderRow {
+    leader_as(url, None).await
+}
+
+/// Makes the lease one of another machine; gives its end and its epoch.
+async fn of_another_machine(url: &str) -> (Timestamp, i64) {
+    let row = leader_as(url, Some(|row| ELSEWHERE.clone_into(&mut row.holder))).await;
+    (row.lease_until, row.epoch)
+}
+
+/// Several towns share a database; a name that none of them has is an error and no new town.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_name_is_no_new_town_of_a_database() {
+    let url = TestServer::shared().fresh_url();
+    let dir = tempfile::tempdir().unwrap();
+    let open = |id: &str, create: bool| {
+        let backend = PostgresBackend::new(&url).unwrap();
+        Town::builder(dir.path().join(id)).id(id).create(create).backend(Arc::new(backend)).open()
+    };
+    open("harbour", false).await.unwrap().close().await.unwrap();
+    open("mill", true).await.unwrap().close().await.unwrap();
+    let error = open("harbor", false).await.unwrap_err();
+    assert_eq!((error.code(), error.fact("town")), ("town_missing", Some("harbor")));
+    assert_eq!(error.fact("there"), Some("harbour, mill"));
+    open("mill", false).await.unwrap().close().await.unwrap();
+    assert_eq!(open("harbor", false).await.unwrap_err().code(), "town_missing", "asking made nothing");
 }
 
 /// Processes that make and claim at once: every bead is made once and claimed by one.

@@ -28,6 +28,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::index::Index;
+use super::search::{self, Search};
 use crate::model::value::{ColumnType, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
@@ -137,6 +138,17 @@ pub trait Connection: Send {
     /// - Whether transactions of two towns wait for each other is the backend's affair.
     /// - A reader's connection refuses it with `store_access` ([`Internal`](crate::ErrorKind::Internal)).
     fn write(&mut self, town: &TownId) -> Result<Box<dyn Txn + '_>>;
+
+    /// Names the towns of the database in the order of their names, the first `limit` of them; none where the backend
+    /// cannot tell.
+    ///
+    /// # Contract
+    /// A town is there once its row ([`RowKind::Town`](crate::model::RowKind::Town)) was committed. It waits for no
+    /// writer.
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        let _ = limit;
+        Ok(None)
+    }
 
     /// Says how the database is kept.
     fn describe(&mut self) -> Result<Description> {
@@ -347,6 +359,39 @@ pub trait Reader {
             }
         }
     }
+
+    /// Beads that may hold all the words of a search, the newest first: by when they were made, then by id, both down.
+    ///
+    /// The default looks at every bead; a backend may do better.
+    ///
+    /// # Contract
+    /// - Every bead of this town behind `after` that holds every word ([`search::words`](super::search::words)) is
+    ///   answered in its turn; others may be, as the library looks at the words of each. So an index that is coarser
+    ///   than the words will do, and one that still has words of what was.
+    /// - Texts that cannot be read hold no words. A bead that cannot be read is left out, as in a scan.
+    /// - A limit of 0 gives nothing. Fewer than the limit are answered only where there are no more.
+    /// - [`Search::check`] refuses what is no search: every backend asks it first.
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        search::by_scan(self, search)
+    }
+
+    /// Events about one subject with a `seq` greater than `after`, in order, at most `limit`.
+    ///
+    /// The default looks at every event behind `after`; a backend may do better.
+    ///
+    /// # Contract
+    /// They are those of [`Reader::events`] whose subject is this very text.
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        let (mut after, mut found) = (after, Vec::new());
+        while found.len() < limit {
+            let events = self.events(after, 500)?;
+            let Some(last) = events.last() else { break };
+            after = last.seq;
+            let wanted = limit - found.len();
+            found.extend(events.into_iter().filter(|event| event.subject == subject).take(wanted));
+        }
+        Ok(found)
+    }
 }
 
 /// One write transaction of one town.
@@ -432,6 +477,24 @@ pub trait Txn: Reader {
     /// call's. What was carried out by a flush cannot fail later, except with the whole transaction.
     fn flush(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    /// From now on a read may be answered by what is likely, where the truth would have to be waited for.
+    ///
+    /// # Contract
+    /// The store asks it at the beginning of a batch, and [`Txn::confirm`] before anything of the batch is answered,
+    /// committed or taken for an error. A backend that guesses nothing, which is the default, has nothing to do.
+    fn guess(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends the guessing, and says whether every answer since [`Txn::guess`] was true.
+    ///
+    /// # Contract
+    /// Where it says no, everything since then is undone, rows and journal, and the store runs the batch again, at last
+    /// without guesses. Each time the backend knows more: it does not guess wrong about the same row again.
+    fn confirm(&mut self) -> Result<bool> {
+        Ok(true)
     }
 
     /// The error that ended the transaction before its time, where one did: it can only be rolled back, whole or to its

@@ -151,6 +151,15 @@ impl Connection for MemoryConnection {
         }))
     }
 
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        let towns: Vec<_> = lock(&self.backend.towns).iter().map(|(id, town)| (id.clone(), Arc::clone(town))).collect();
+        let is_there = |(id, town): (TownId, Arc<Town>)| {
+            let published = Arc::clone(&lock(&town.slot).published);
+            published.rows.contains_key(&Key::town(&id)).then_some(id)
+        };
+        Ok(Some(towns.into_iter().filter_map(is_there).take(limit).collect()))
+    }
+
     fn describe(&mut self) -> Result<Description> {
         Ok(Description::new(0, "none"))
     }

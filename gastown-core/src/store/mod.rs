@@ -9,6 +9,7 @@
 #[cfg(any(test, feature = "store-kit"))]
 pub mod conformance;
 mod contract;
+pub(crate) mod draft;
 pub mod dump;
 pub mod index;
 mod listener;
@@ -17,6 +18,9 @@ mod memory;
 pub mod postgres;
 mod quarantine;
 mod readers;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod rows;
+pub mod search;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
@@ -34,6 +38,7 @@ pub use contract::{
 pub use memory::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;
+pub use search::{Search, SearchTerm};
 #[cfg(all(test, feature = "sqlite"))]
 pub(crate) use sqlite::make_older;
 #[cfg(feature = "sqlite")]

@@ -231,6 +231,13 @@ impl Store {
         self.read(move |reader| Ok(quarantine.still(reader))).await
     }
 
+    /// Names the towns of the database, the first `limit` of them; none where the backend cannot tell.
+    pub async fn towns(&self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        let (job, answered) = apart(move |connection| connection.towns(limit));
+        self.shared.reads.send(ReadCommand::Apart(job)).await.map_err(|_| closed(&self.shared.town))?;
+        answered.await.map_err(|_| closed(&self.shared.town))?
+    }
+
     /// Says how the database is kept; as cheap as a read, and on a connection that reads use.
     pub async fn describe(&self) -> Result<Description> {
         let (job, answered) = apart(|connection| connection.describe());

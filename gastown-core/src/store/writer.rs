@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::listener::raise;
 use super::quarantine::Quarantine;
 use super::store::{backend_panicked, give_up, guarded, panicked, words_of};
-use super::{Access, Backend, Connection, Reader, Scan, StoreOptions, Txn, Unreadable};
+use super::{Access, Backend, Connection, Reader, Scan, Search, StoreOptions, Txn, Unreadable};
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
@@ -26,6 +26,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 const AGAIN_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// How many batches have savepoints after a command had to be undone.
 const CAREFUL_BATCHES: u32 = 16;
+
+/// How often a batch is run that rests on what the backend guessed; then once more without guesses.
+const GUESSED_RUNS_MAX: usize = 3;
 
 /// What the writer is asked.
 pub(super) enum WriteCommand {
@@ -184,6 +187,16 @@ enum Tried {
     Unsure,
 }
 
+/// What became of one run of a batch.
+enum Ran {
+    /// Each job's outcome; none where nobody waits for it any more.
+    All(Vec<Option<Result<()>>>),
+    /// The only job failed.
+    Alone(Error),
+    /// The batch cannot be committed as it is.
+    Not(Tried),
+}
+
 struct Writer {
     backend: Arc<dyn Backend>,
     town: TownId,
@@ -316,36 +329,20 @@ impl Writer {
         // A command that is alone is undone with its transaction.
         let alone = batch.len() == 1;
         let careful = !alone && self.careful > 0;
-        let mut results: Vec<Option<Result<()>>> = Vec::with_capacity(batch.len());
-        for (place, job) in batch.iter_mut().enumerate() {
-            if job.is_abandoned() {
-                results.push(None);
+        let mut guessed_runs = 0;
+        let results = loop {
+            let guesses = !alone && !careful && guessed_runs < GUESSED_RUNS_MAX;
+            if guesses {
+                txn.guess()?;
+            }
+            let ran = run_each(&*self.backend, &mut *txn, batch, careful)?;
+            if guesses && !txn.confirm()? {
+                guessed_runs += 1;
                 continue;
             }
-            if careful {
-                txn.savepoint()?;
-            }
-            let mut watched = Watched { txn: &mut *txn, wrote: false };
-            let mut outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut watched)));
-            let wrote = watched.wrote;
-            if careful && matches!(outcome, Ok(Ok(()))) {
-                // What the job put off fails here and not in another.
-                outcome = Ok(txn.flush());
-            }
-            // Whatever the job made of the error that ended the transaction.
-            let spoilt = txn.spoilt();
-            if let Some(error) = &spoilt {
-                if self.backend.is_transient(error) {
-                    return Err(error.clone());
-                }
-                if let Ok(Ok(())) = outcome {
-                    outcome = Ok(Err(error.clone()));
-                }
-            }
-            let wrote = wrote || spoilt.is_some();
-            match outcome {
-                Ok(Ok(())) => results.push(Some(Ok(()))),
-                Ok(Err(error)) if alone => {
+            match ran {
+                Ran::All(results) => break results,
+                Ran::Alone(error) => {
                     self.quarantine.collect(txn.as_reader());
                     drop(txn);
                     for job in batch.drain(..) {
@@ -353,16 +350,9 @@ impl Writer {
                     }
                     return Ok(Tried::Done);
                 }
-                Ok(Err(error)) if !wrote => results.push(Some(Err(error))),
-                Ok(Err(_)) if !careful => return Ok(Tried::Unsure),
-                Ok(Err(error)) => match txn.rollback_to_savepoint() {
-                    Ok(()) => results.push(Some(Err(error))),
-                    // The job's error ended the whole transaction: a full disk does that.
-                    Err(_) => return Ok(Tried::Spoilt(place, error)),
-                },
-                Err(payload) => return Ok(Tried::Spoilt(place, panicked(&*payload))),
+                Ran::Not(tried) => return Ok(tried),
             }
-        }
+        };
 
         self.quarantine.collect(txn.as_reader());
         let seq = txn.head()?.seq;
@@ -389,6 +379,52 @@ impl Writer {
         }
         Ok(Tried::Done)
     }
+}
+
+/// Runs every job of a batch in a transaction; an error is of the transaction, not of a job.
+fn run_each(backend: &dyn Backend, txn: &mut dyn Txn, batch: &mut Batch, careful: bool) -> Result<Ran> {
+    let alone = batch.len() == 1;
+    let mut results: Vec<Option<Result<()>>> = Vec::with_capacity(batch.len());
+    for (place, job) in batch.iter_mut().enumerate() {
+        if job.is_abandoned() {
+            results.push(None);
+            continue;
+        }
+        if careful {
+            txn.savepoint()?;
+        }
+        let mut watched = Watched { txn: &mut *txn, wrote: false };
+        let mut outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut watched)));
+        let wrote = watched.wrote;
+        if careful && matches!(outcome, Ok(Ok(()))) {
+            // What the job put off fails here and not in another.
+            outcome = Ok(txn.flush());
+        }
+        // Whatever the job made of the error that ended the transaction.
+        let spoilt = txn.spoilt();
+        if let Some(error) = &spoilt {
+            if backend.is_transient(error) {
+                return Err(error.clone());
+            }
+            if let Ok(Ok(())) = outcome {
+                outcome = Ok(Err(error.clone()));
+            }
+        }
+        let wrote = wrote || spoilt.is_some();
+        match outcome {
+            Ok(Ok(())) => results.push(Some(Ok(()))),
+            Ok(Err(error)) if alone => return Ok(Ran::Alone(error)),
+            Ok(Err(error)) if !wrote => results.push(Some(Err(error))),
+            Ok(Err(_)) if !careful => return Ok(Ran::Not(Tried::Unsure)),
+            Ok(Err(error)) => match txn.rollback_to_savepoint() {
+                Ok(()) => results.push(Some(Err(error))),
+                // The job's error ended the whole transaction: a full disk does that.
+                Err(_) => return Ok(Ran::Not(Tried::Spoilt(place, error))),
+            },
+            Err(payload) => return Ok(Ran::Not(Tried::Spoilt(place, panicked(&*payload)))),
+        }
+    }
+    Ok(Ran::All(results))
 }
 
 /// A transaction that knows whether it was asked to write.
@@ -422,6 +458,12 @@ impl Reader for Watched<'_> {
     }
     fn count(&self, scan: &Scan) -> Result<u64> {
         self.txn.count(scan)
+    }
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        self.txn.search(search)
+    }
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.txn.events_of(subject, after, limit)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::store::{Backend, StoreOptions};
 pub struct TownBuilder {
     pub(super) dir: PathBuf,
     pub(super) id: Result<TownId>,
+    pub(super) create: bool,
     pub(super) backend: Option<Arc<dyn Backend>>,
     pub(super) store: StoreOptions,
     pub(super) clock: Arc<dyn Clock>,
@@ -43,6 +44,7 @@ impl TownBuilder {
             // A relative path that cannot be made absolute is refused where it is first used.
             dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
             id: TownId::new("town"),
+            create: false,
             backend: None,
             store: StoreOptions::default(),
             clock: Arc::new(SystemClock),
@@ -66,6 +68,13 @@ impl TownBuilder {
     /// Names the town; `town` where it is left out. A database may hold several.
     pub fn id(mut self, id: &str) -> Self {
         self.id = TownId::new(id);
+        self
+    }
+
+    /// Makes the town also where the database holds others already. Without it only the first town of a database is made
+    /// by opening it, so that a misspelt name is an error and not an empty town.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
         self
     }
 
@@ -133,11 +142,13 @@ impl TownBuilder {
         self
     }
 
-    /// Opens the town, making it where there is none.
+    /// Opens the town, making it where the database holds none.
     ///
     /// Nothing runs until [`Town::start`].
     ///
     /// # Errors
+    /// `town_missing` ([`NotFound`](crate::ErrorKind::NotFound)) where the database holds other towns and not this one: the
+    /// facts are `town` and `there`, the first of those it holds; see [`TownBuilder::create`].
     /// `path_malformed`, `path_read_only`, `path_taken`, `folder_missing`, `path_unwritable` and `disk_full` where the
     /// folder cannot be made, and those of the backend: `schema_newer`, `not_a_town`, `store_read_only`, …
     pub async fn open(self) -> Result<Town> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::operation::{Agents, Beads, Convoys, Events, Operation, Reviews, Rigs, Sessions, Upkeep};
+use super::operation::{Agents, Beads, Convoys, Events, Operation, Reservations, Reviews, Rigs, Sessions, Upkeep};
 use super::town::Town;
 use crate::failpoint;
 use crate::model::{Error, Result, Scope, refusal};
@@ -81,6 +81,11 @@ impl Handle {
     /// Merge requests: list.
     pub fn reviews(&self) -> Reviews {
         Reviews(self.clone())
+    }
+
+    /// Reservations of paths: add, remove, overlaps.
+    pub fn reservations(&self) -> Reservations {
+        Reservations(self.clone())
     }
 
     /// The whole town: health, backup, check, archive.

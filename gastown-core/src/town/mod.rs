@@ -2,7 +2,7 @@
 //!
 //! A [`Town`] is opened by its builder. Handles carry a scope and reach the operations, grouped by noun:
 //! [`Handle::beads`], [`Handle::convoys`], [`Handle::agents`], [`Handle::rigs`], [`Handle::sessions`],
-//! [`Handle::reviews`], [`Handle::events`], [`Handle::upkeep`]. [`operations`] lists them all as data.
+//! [`Handle::reviews`], [`Handle::reservations`], [`Handle::events`], [`Handle::upkeep`]. [`operations`] lists them all as data.
 
 mod builder;
 mod clock;
@@ -13,6 +13,7 @@ mod model_test;
 mod operation;
 mod options;
 mod output;
+mod past;
 mod paths;
 mod replay;
 mod sweep;
@@ -28,10 +29,11 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use handle::Handle;
 pub use health::{EngineState, Health, RefusedEffect, UnreadableRow};
 pub use operation::{
-    Agents, Beads, Convoys, Events, Operation, OperationKind, Reviews, Rigs, Sessions, Upkeep, operations,
+    Agents, Beads, Convoys, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Upkeep, operations,
 };
 pub use options::TownOptions;
 pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};
+pub use past::{BeadsAt, BeadsAtPage};
 pub use replay::Replay;
 pub use sweep::OutputSweep;
 pub use town::Town;

@@ -3,20 +3,23 @@
 use super::handle::{Handle, from_json, to_json};
 use super::health::{self, Health};
 use super::output::{self, Follow, OutputPage, OutputQuery};
+use super::past::{self, BeadsAt, BeadsAtPage};
 use super::sweep::{self, OutputSweep};
 use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed, WriteTo};
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
-    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadFilter, BeadPage, BeadPatch, BeadRef,
-    BeadsExported, BlockedPage, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef,
-    CommentsOf, Configure, Convoy, ConvoyList, DeleteBead, Deleted, Edges, EpicPage, EventPage, EventsSince,
-    Explanation, ExportBeads, GraphFilter, Heartbeat, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads,
-    MoveBead, NewBead, NewBeads, NodePage, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed,
-    ReopenBead, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList,
-    SessionRef, Sling, SlingConvoy, Tree, TreeOf,
+    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadCounts, BeadFilter, BeadHistory,
+    BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported, BlockedPage, Changed, ChildrenOf,
+    Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads,
+    DeleteBead, Deleted, Duplicates, Edges, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
+    GraphFilter, Heartbeat, HistoryOf, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead,
+    NewBeads, NodePage, OverlapQuery, Overlaps, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead,
+    Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig,
+    RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, Tree,
+    TreeOf, Unreserve,
 };
-use crate::work::{agents, beads, convoys, events, graph, ready, reviews, rigs, sessions};
+use crate::work::{agents, beads, convoys, events, find, graph, query, ready, reservations, reviews, rigs, sessions};
 
 /// What an operation does to the town.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -187,6 +190,22 @@ operations! {
         change "beads.unlink" unlink(Link) -> Changed = graph::unlink, for [Mayor Polecat Crew];
         /// Reads the edges of one bead, in both directions.
         ask "beads.edges" edges(BeadRef) -> Edges = graph::edges, for [Mayor Polecat Refinery Witness Crew];
+        /// Finds beads by a query in words, a page at a time.
+        ask "beads.query" query(BeadQuery) -> BeadPage = query::query, for [Mayor Polecat Refinery Witness Crew];
+        /// Finds beads by the words in their titles and texts, a page at a time.
+        ask "beads.search" search(BeadSearch) -> BeadPage = find::search, for [Mayor Polecat Refinery Witness Crew];
+        /// Counts beads by the values of fields.
+        ask "beads.count" count(CountBeads) -> BeadCounts = find::count, for [Mayor Polecat Refinery Witness Crew];
+        /// Says how many issues there are of what, and how long the closed ones took.
+        ask "beads.stats" stats(StatsOf) -> BeadStats = find::stats, for [Mayor Polecat Refinery Witness Crew];
+        /// Lists issues that nobody has changed for long, those that were left the longest first.
+        ask "beads.stale" stale(StaleBeads) -> BeadPage = find::stale, for [Mayor Polecat Refinery Witness Crew];
+        /// Finds issues that say the same, or nearly.
+        ask "beads.duplicates" duplicates(FindDuplicates) -> Duplicates = find::duplicates, for [Mayor Witness Crew];
+        /// Reads what happened to a bead, field by field, a page at a time.
+        outside "beads.history" history(HistoryOf) -> BeadHistory = past::history, for [Mayor Polecat Refinery Witness Crew];
+        /// Reads beads as they were behind an entry of the journal.
+        outside "beads.at" at(BeadsAt) -> BeadsAtPage = past::at, for [];
         /// Lists the parts of a bead, a page at a time; also those of its parts where they are asked for.
         ask "beads.children" children(ChildrenOf) -> NodePage = graph::children, for [Mayor Polecat Refinery Witness Crew];
         /// Follows what a bead waits for, to a depth.
@@ -359,6 +378,42 @@ operations! {
         ask "reviews.get" get(BeadRef) -> Review = reviews::get, for [Mayor Polecat Refinery Witness Crew];
         /// Lists the merge requests of a source or in a state.
         ask "reviews.list" list(ReviewFilter) -> ReviewList = reviews::list, for [Mayor Polecat Refinery Witness Crew];
+    }
+    /// Operations on reservations of paths.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// # let git = |args: &[&str]| assert!(std::process::Command::new("git").current_dir(folder.path()).args(args).status().unwrap().success());
+    /// # git(&["init", "-q", "-b", "main", "seed"]);
+    /// # git(&["-C", "seed", "-c", "user.name=Tess", "-c", "user.email=tess@example.org", "commit", "-q", "--allow-empty", "-m", "Begin"]);
+    /// # git(&["clone", "-q", "--bare", "seed", "origin.git"]);
+    /// # let origin = folder.path().join("origin.git");
+    /// # let rig = RigName::new("harbour")?;
+    /// # town.operator().rigs().add(AddRig::new(rig.clone(), origin.to_str().unwrap())).await?;
+    /// let bead = town.operator().beads().create(NewBead::titled("Paint the hull").in_rig(rig.clone())).await?;
+    /// let reservations = town.operator().reservations();
+    /// reservations.add(Reserve { bead: bead.id.clone(), patterns: vec!["hull/**".into()], ttl_ms: None }).await?;
+    ///
+    /// let wanted = OverlapQuery { rig, patterns: vec!["**/*.paint".into()], but: None };
+    /// assert_eq!(reservations.overlaps(wanted).await?.overlaps[0].reservation.bead, bead.id);
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    reservations as Reservations {
+        /// Reserves paths for the work on a bead, and says who else has the like; it keeps nobody from them.
+        change "reservations.add" add(Reserve) -> Reserved = reservations::add, for [Mayor Polecat Crew];
+        /// Gives reservations of a bead up.
+        change "reservations.remove" remove(Unreserve) -> Changed = reservations::remove, for [Mayor Polecat Crew];
+        /// Lists the reservations of a rig or a bead that hold, a page at a time.
+        ask "reservations.list" list(ReservationFilter) -> ReservationPage = reservations::list, for [Mayor Polecat Refinery Witness Crew];
+        /// Says who has reserved paths that may be the same as these.
+        ask "reservations.overlaps" overlaps(OverlapQuery) -> Overlaps = reservations::overlaps, for [Mayor Polecat Refinery Witness Crew];
     }
     /// The journal.
     ///

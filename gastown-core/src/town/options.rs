@@ -17,6 +17,8 @@ use crate::store::MemoryBackend;
 pub struct TownOptions {
     /// The town's name; `town` where it is left out.
     pub id: Option<String>,
+    /// Whether the town is made also where the database holds others already: see [`TownBuilder::create`].
+    pub create: Option<bool>,
     /// Where the town is kept: `sqlite` (where it is left out) for `town.db` in its folder, `memory`, or the `postgres://`
     /// URL of a database (with the feature `postgres`), which may hold a password and is told to nobody.
     pub store: Option<String>,
@@ -36,11 +38,12 @@ pub struct TownOptions {
 
 impl fmt::Debug for TownOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, store, durability, seed, restore, program, beside } = self;
+        let Self { id, create, store, durability, seed, restore, program, beside } = self;
         // A URL may hold a password.
         let store = store.as_deref().map(|store| store.split(':').next().unwrap_or_default());
         f.debug_struct("TownOptions")
             .field("id", id)
+            .field("create", create)
             .field("store", &store)
             .field("durability", durability)
             .field("seed", seed)
@@ -74,6 +77,9 @@ impl TownBuilder {
     pub fn options(mut self, options: TownOptions) -> Result<Self> {
         if let Some(id) = &options.id {
             self = self.id(id);
+        }
+        if let Some(create) = options.create {
+            self = self.create(create);
         }
         if let Some(seed) = options.seed {
             self = self.seed(seed);

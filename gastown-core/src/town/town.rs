@@ -63,6 +63,31 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// The most towns that an error names.
+const NAMED_MAX: usize = 10;
+
+/// Refuses a town that is not there where others are: its name was misspelt, or another database was meant.
+async fn refuse_another(store: &Store) -> Result<()> {
+    let id = store.town().clone();
+    let key = Key::town(&id);
+    let is_there = || {
+        let key = key.clone();
+        store.read(move |reader| Ok(reader.get(&key)?.is_some()))
+    };
+    if is_there().await? {
+        return Ok(());
+    }
+    let there = store.towns(NAMED_MAX).await?.unwrap_or_default();
+    // Another process may have founded this very town meanwhile.
+    if there.is_empty() || is_there().await? {
+        return Ok(());
+    }
+    let names = there.iter().map(TownId::as_str).collect::<Vec<_>>().join(", ");
+    Err(Error::not_found("town_missing", format!("the database holds {names} and no town {id}"))
+        .with("town", id)
+        .with("there", names))
+}
+
 /// What the outside world is made of, once it is needed.
 #[cfg(all(feature = "git", feature = "process"))]
 #[derive(Debug)]
@@ -94,10 +119,15 @@ impl Town {
     pub(super) async fn open(builder: TownBuilder) -> Result<Self> {
         builder.make_dir()?;
         let backend = builder.backend_or_default()?;
-        let TownBuilder { dir, id, store, clock, seed, .. } = builder;
+        let TownBuilder { dir, id, create, store, clock, seed, .. } = builder;
         let id = id?;
         // Before anything else is made in the folder: what is wrong with it, the store says best.
         let store = Store::open(backend, id.clone(), store).await?;
+        if !create && let Err(error) = refuse_another(&store).await {
+            // What went wrong before is what is told.
+            let _ = store.close().await;
+            return Err(error);
+        }
         #[cfg(all(feature = "git", feature = "process"))]
         let parts = Parts {
             git: builder.git,

@@ -10,10 +10,14 @@ pub(crate) mod convoys;
 pub(crate) mod effects;
 pub(crate) mod events;
 pub(crate) mod fields;
+pub(crate) mod find;
+pub(crate) mod globs;
 pub(crate) mod graph;
 pub(crate) mod ids;
 pub(crate) mod leader;
+pub(crate) mod query;
 pub(crate) mod ready;
+pub(crate) mod reservations;
 pub(crate) mod retention;
 pub(crate) mod reviews;
 pub(crate) mod rigs;
@@ -32,12 +36,21 @@ pub use beads::{
 };
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
 pub use events::{EventPage, EventsSince};
+pub use find::{
+    BeadCounts, BeadHistory, BeadSearch, BeadStats, CountBeads, CountGroup, CountedField, Duplicates, FieldChange,
+    FindDuplicates, HistoryEntry, HistoryOf, LeadTime, NearPair, SameBeads, SearchSort, StaleBeads, StatsOf,
+    StatusCount,
+};
 pub use graph::{
     BeadNode, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Edges, Epic, EpicPage, Explanation, GraphFilter,
     Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode,
     TreeOf, Unblocks, WaitReason,
 };
+pub use query::{BeadQuery, QuerySort};
 pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};
+pub use reservations::{
+    Overlap, OverlapQuery, Overlaps, Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Unreserve,
+};
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
 pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef, Sling};

@@ -11,7 +11,7 @@ use crate::model::value::{Cell, Value};
 use crate::model::{
     BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp, WrittenEvent,
 };
-use crate::store::{Reader, Scan, Txn, Unreadable};
+use crate::store::{Reader, Scan, Search, Txn, Unreadable};
 
 /// What comes into a command from outside: the time, the random choices, the caller's key.
 #[derive(Clone, Debug)]
@@ -332,5 +332,13 @@ impl Reader for Remembering<'_> {
 
     fn count(&self, scan: &Scan) -> Result<u64> {
         self.raw.count(scan)
+    }
+
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        self.raw.search(search)
+    }
+
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.raw.events_of(subject, after, limit)
     }
 }

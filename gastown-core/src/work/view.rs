@@ -1,8 +1,8 @@
 //! What a scope can read.
 
 use crate::model::value::Value;
-use crate::model::{BeadId, BeadRow, Error, Key, Result, RigName, Row, Scope, Stored, Timestamp};
-use crate::store::{Position, Reader, Scan};
+use crate::model::{BeadId, BeadRow, Error, Event, Key, Result, RigName, Row, Scope, Stored, Timestamp};
+use crate::store::{Position, Reader, Scan, Search};
 
 /// A town as one scope sees it at one moment.
 ///
@@ -107,6 +107,39 @@ impl<'a> View<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Beads that may hold the words of a search, the newest first, that the scope sees; and where to go on, none where
+    /// there are no more.
+    pub(crate) fn search(&self, search: &Search) -> Result<(Vec<BeadRow>, Option<Position>)> {
+        let rows = self.reader.search(search)?;
+        let is_full = rows.len() >= search.limit;
+        let (mut found, mut last) = (Vec::with_capacity(rows.len()), None);
+        for row in rows {
+            let is_seen = self.sees(&row)?;
+            let Some(bead) = BeadRow::from_row(row) else { continue };
+            last = Some(Search::place(&bead));
+            if is_seen {
+                found.push(bead);
+            }
+        }
+        Ok((found, last.filter(|_| is_full)))
+    }
+
+    /// Journal entries about a bead, which the scope must see or, where it is gone, see the whole town.
+    pub(crate) fn events_of_bead(&self, id: &BeadId, after: u64, limit: usize) -> Result<Vec<Event>> {
+        if self.scope.rig().is_some() {
+            self.bead(id)?;
+        }
+        self.reader.events_of(id.as_str(), after, limit)
+    }
+
+    /// Where the journal begins; one behind its end where it is empty.
+    pub(crate) fn first_seq(&self) -> Result<u64> {
+        Ok(match self.reader.events(0, 1)?.first() {
+            Some(first) => first.seq,
+            None => self.reader.head()?.seq + 1,
+        })
     }
 
     /// A bead's columns; `bead_missing` where there is none in this scope.

@@ -155,6 +155,38 @@ class Beads(Group):
         """Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent."""
         return await self._call(t.LoosePage, "beads.loose_edges", only)
 
+    async def query(self, query: str, **how: Unpack[t.BeadQuery]) -> t.BeadPage:
+        """Finds beads by a query in words, a page at a time."""
+        return await self._call(t.BeadPage, "beads.query", how, query=query)
+
+    async def search(self, text: str, **how: Unpack[t.BeadSearch]) -> t.BeadPage:
+        """Finds beads by the words in their titles and texts, a page at a time."""
+        return await self._call(t.BeadPage, "beads.search", how, text=text)
+
+    async def count(self, **what: Unpack[t.CountBeads]) -> t.BeadCounts:
+        """Counts beads by the values of fields."""
+        return await self._call(t.BeadCounts, "beads.count", what)
+
+    async def stats(self, **of: Unpack[t.StatsOf]) -> t.BeadStats:
+        """Says how many issues there are of what, and how long the closed ones took."""
+        return await self._call(t.BeadStats, "beads.stats", of)
+
+    async def stale(self, **only: Unpack[t.StaleBeads]) -> t.BeadPage:
+        """Lists issues that nobody has changed for long, those that were left the longest first."""
+        return await self._call(t.BeadPage, "beads.stale", only)
+
+    async def duplicates(self, **how: Unpack[t.FindDuplicates]) -> t.Duplicates:
+        """Finds issues that say the same, or nearly."""
+        return await self._call(t.Duplicates, "beads.duplicates", how)
+
+    async def history(self, id: str, **page: Unpack[t.HistoryOf]) -> t.BeadHistory:
+        """Reads what happened to a bead, field by field, a page at a time."""
+        return await self._call(t.BeadHistory, "beads.history", page, id=id)
+
+    async def at(self, seq: int, **only: Unpack[t.BeadsAt]) -> t.BeadsAtPage:
+        """Reads beads as they were behind an entry of the journal."""
+        return await self._call(t.BeadsAtPage, "beads.at", only, seq=seq)
+
     async def sling(self, bead: str, *, key: Key = None, **sling: Unpack[t.Sling]) -> t.Bead:
         """Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is."""
         return await self._call(t.Bead, "beads.sling", sling, key, bead=bead)
@@ -290,6 +322,28 @@ class Events(Group):
     def watch(self, since: int = 0) -> Watch:
         """Follows the journal: every event behind `since`, then each as it is journaled, until the town is closed."""
         return Watch(self._native.watch(since))
+
+
+class Reservations(Group):
+    """Operations on reservations of paths."""
+
+    __slots__ = ()
+
+    async def add(self, bead: str, patterns: t.Patterns, *, key: Key = None, **hold: Unpack[t.Reserve]) -> t.Reserved:
+        """Reserves paths for the work on a bead, and says who else has the like; it keeps nobody from them."""
+        return await self._call(t.Reserved, "reservations.add", hold, key, bead=bead, patterns=patterns)
+
+    async def remove(self, bead: str, *, key: Key = None, **which: Unpack[t.Unreserve]) -> t.Changed:
+        """Gives reservations of a bead up."""
+        return await self._call(t.Changed, "reservations.remove", which, key, bead=bead)
+
+    async def list(self, **only: Unpack[t.ReservationFilter]) -> t.ReservationPage:
+        """Lists the reservations of a rig or a bead that hold, a page at a time."""
+        return await self._call(t.ReservationPage, "reservations.list", only)
+
+    async def overlaps(self, rig: str, patterns: t.Patterns, **but: Unpack[t.OverlapQuery]) -> t.Overlaps:
+        """Says who has reserved paths that may be the same as these."""
+        return await self._call(t.Overlaps, "reservations.overlaps", but, rig=rig, patterns=patterns)
 
 
 class Upkeep(Group):

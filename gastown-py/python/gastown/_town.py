@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
-from gastown._operations import Agents, Beads, Convoys, Events, Reviews, Rigs, Sessions, Upkeep
+from gastown._operations import Agents, Beads, Convoys, Events, Reservations, Reviews, Rigs, Sessions, Upkeep
 from gastown._types import Backup, Durability, Health, Replay
 from gastown.backend import Backend
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Handle:
     """A town through one scope: the operations of every noun."""
 
-    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reviews", "rigs", "sessions", "upkeep")
+    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reservations", "reviews", "rigs", "sessions", "upkeep")
 
     def __init__(self, native: _gastown.Handle) -> None:
         self._native = native
@@ -29,6 +29,7 @@ class Handle:
         self.beads = Beads(native)
         self.convoys = Convoys(native)
         self.events = Events(native)
+        self.reservations = Reservations(native)
         self.reviews = Reviews(native)
         self.rigs = Rigs(native)
         self.sessions = Sessions(native)
@@ -131,7 +132,9 @@ class Opening:
 class OpenOptions(TypedDict, total=False):
     """How a town is opened.
 
-    - `id`: the town's name.
+    - `id`: the town's name; `town` where it is left out.
+    - `create`: whether it is made also where the database holds other towns; without it only the first town of a
+      database is, and a name that is none of them is `town_missing`.
     - `store`: `sqlite` (also when left out) keeps the town in its folder, `memory` in this process alone, the
       `postgres://` URL of a database in a schema that any number of processes may share.
     - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
@@ -143,6 +146,7 @@ class OpenOptions(TypedDict, total=False):
     """
 
     id: str | None
+    create: bool | None
     store: str | None
     durability: Durability | None
     seed: int | None
@@ -152,7 +156,7 @@ class OpenOptions(TypedDict, total=False):
 
 
 def open(dir: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> Opening:
-    """Opens the town in the folder `dir`, making it where there is none. Nothing runs until `start`."""
+    """Opens the town in the folder `dir`, making it where the database holds none. Nothing runs until `start`."""
     return _opening(dir, {}, options)
 
 

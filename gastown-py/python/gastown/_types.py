@@ -94,6 +94,9 @@ ReasonKind = Literal[
 WaitReason = Literal["not_done", "failed", "not_landed", "not_decided", "parts_open", "no_part_closed", "blocked"]
 LooseReason = Literal["circle", "second_parent", "no_target", "no_waiter"]
 WaitGate = Literal["all-children", "any-children"]
+CountedField = Literal["status", "type", "priority", "assignee", "label", "rig", "kind", "resolution"]
+QuerySort = Literal["created", "newest", "updated", "priority", "due", "id"]
+SearchSort = Literal["best", "newest"]
 
 
 # ---- what operations answer ----
@@ -873,6 +876,168 @@ class SessionList:
     sessions: list[Session]
 
 
+@dataclass(frozen=True, slots=True)
+class BeadCounts:
+    """Beads, counted; the groups come largest first."""
+
+    total: int
+    groups: list[CountGroup]
+
+
+@dataclass(frozen=True, slots=True)
+class BeadHistory:
+    """A part of a bead's history; entries before `missing_before` may be missing."""
+
+    entries: list[HistoryEntry]
+    cursor: str | None
+    missing_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BeadStats:
+    """The issues of a town in numbers."""
+
+    total: int
+    by_status: list[StatusCount]
+    ready: int
+    blocked: int
+    deferred: int
+    parked: int
+    pinned: int
+    templates: int
+    ephemeral: int
+    overdue: int
+    lead: LeadTime
+
+
+@dataclass(frozen=True, slots=True)
+class BeadsAtPage:
+    """Beads as they were; there may be more although there are few, see `cursor`."""
+
+    at: int
+    beads: list[Bead]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountGroup:
+    """One group of beads: the values of the fields asked for, and how many have them."""
+
+    values: list[str | None]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """What says the same, or nearly, among issues that are not closed."""
+
+    same: list[SameBeads]
+    near: list[NearPair]
+    looked_at: int
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field that an entry changed."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One thing that happened to a bead."""
+
+    seq: int
+    at: int
+    actor: str
+    session: str | None
+    kind: str
+    data: Any
+    changes: list[FieldChange]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadTime:
+    """How long closed issues took, from when they were made."""
+
+    issues: int
+    mean_ms: int
+    median_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NearPair:
+    """Two issues that are nearly the same."""
+
+    one: str
+    other: str
+    likeness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A reservation that may mean the same path as a pattern, and a path that both mean."""
+
+    pattern: str
+    reservation: Reservation
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overlaps:
+    """Who reserved paths that may be the same."""
+
+    overlaps: list[Overlap]
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One pattern of paths that the work on one bead means to touch."""
+
+    bead: str
+    pattern: str
+    rig: str
+    created_by: str
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationPage:
+    """One page of reservations that hold; `cursor` is where the next begins."""
+
+    reservations: list[Reservation]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What was reserved, and who else has the like."""
+
+    reservations: list[Reservation]
+    overlaps: list[Overlap]
+
+
+@dataclass(frozen=True, slots=True)
+class SameBeads:
+    """Issues that say the same, in front the one to keep."""
+
+    beads: list[str]
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCount:
+    """How many issues are in one status."""
+
+    status: BeadStatus
+    count: int
+
+
 # ---- what operations take besides what they need; what is left out has the core's default ----
 
 
@@ -1077,7 +1242,7 @@ class KeyedLink(TypedDict):
 
     bead: str
     on_bead: str
-    kind: NotRequired[DependencyKind]
+    kind: NotRequired[DependencyKind | str]
 
 
 class KeyedBead(TypedDict):
@@ -1231,3 +1396,97 @@ class Task(_Title, total=False):
 
 KeyedBeadList = list[KeyedBead]
 Tasks = list[Task]
+Patterns = list[str]
+
+
+class BeadQuery(TypedDict, total=False):
+    """In which order a query's beads come, and which part of them."""
+
+    sort: QuerySort | None
+    limit: int | None
+    cursor: str | None
+
+
+class BeadSearch(TypedDict, total=False):
+    """Among which beads to look for words, and how to answer."""
+
+    kind: BeadKind | None
+    status: BeadStatus | None
+    rig: str | None
+    query: str | None
+    sort: SearchSort | None
+    limit: int | None
+    cursor: str | None
+
+
+class BeadsAt(TypedDict, total=False):
+    """Which beads to read as they were."""
+
+    id: str | None
+    query: str | None
+    limit: int | None
+    cursor: str | None
+
+
+class CountBeads(TypedDict, total=False):
+    """By what to count which beads."""
+
+    by: list[CountedField]
+    query: str | None
+
+
+class FindDuplicates(TypedDict, total=False):
+    """How alike issues must be."""
+
+    likeness: float | None
+    rig: str | None
+    limit: int | None
+
+
+class HistoryOf(TypedDict, total=False):
+    """How much of a history to read."""
+
+    limit: int | None
+    cursor: str | None
+
+
+class OverlapQuery(TypedDict, total=False):
+    """Whose reservations to leave out."""
+
+    but: str | None
+
+
+class ReservationFilter(TypedDict, total=False):
+    """Whose reservations to list: of a rig or of a bead."""
+
+    rig: str | None
+    bead: str | None
+    limit: int | None
+    cursor: str | None
+
+
+class Reserve(TypedDict, total=False):
+    """For how long to reserve paths."""
+
+    ttl_ms: int | None
+
+
+class StaleBeads(TypedDict, total=False):
+    """Which issues were not touched for how long."""
+
+    days: int | None
+    rig: str | None
+    limit: int | None
+    cursor: str | None
+
+
+class StatsOf(TypedDict, total=False):
+    """Which issues to look over."""
+
+    rig: str | None
+
+
+class Unreserve(TypedDict, total=False):
+    """Which reservations to give up; all where none are named."""
+
+    patterns: list[str] | None

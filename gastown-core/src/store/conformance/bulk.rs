@@ -2,7 +2,7 @@
 
 use super::Site;
 use super::kit::{Bench, all, append, id, issue, put_all, text, town};
-use crate::model::{BeadRow, BeadTextRow, Key, Row, TownId};
+use crate::model::{BeadRow, BeadTextRow, Key, Row, Timestamp, TownId, TownRow};
 use crate::store::index::{BEADS, BEADS_BY_KIND, BEADS_READY};
 use crate::store::{Access, Scan};
 
@@ -73,6 +73,26 @@ pub(crate) fn fifty_towns_keep_to_themselves(site: &Site) {
             assert_eq!(reader.events(0, 100).unwrap().len(), number + 1);
         });
     }
+}
+
+pub(crate) fn a_database_names_its_towns(site: &Site) {
+    let mut bench = Bench::new(site);
+    if bench.reader.towns(10).unwrap().is_none() {
+        return;
+    }
+    let towns: Vec<TownId> = ["abbey", "harbour", "mill"].map(|name| TownId::new(name).unwrap()).to_vec();
+    for (place, town) in towns.iter().enumerate().rev() {
+        assert_eq!(bench.reader.towns(10).unwrap().as_deref(), Some(&towns[place + 1..]));
+        let row = Row::Town(TownRow { id: town.clone(), created_at: Timestamp::from_micros(1), data_schema: 0 });
+        bench.write_in(town, |txn| txn.put(&row).unwrap());
+    }
+    // Rows alone make no town.
+    bench.write_in(&TownId::new("field").unwrap(), |txn| txn.put(&Row::Bead(issue("gt-1"))).unwrap());
+    assert_eq!(bench.reader.towns(10).unwrap().as_deref(), Some(&towns[..]));
+    assert_eq!(bench.writer.towns(2).unwrap().as_deref(), Some(&towns[..2]));
+    let town = towns[0].clone();
+    bench.write_in(&towns[0], |txn| txn.delete(&Key::town(&town)).unwrap());
+    assert_eq!(bench.reader.towns(10).unwrap().as_deref(), Some(&towns[1..]));
 }
 
 pub(crate) fn towns_of_like_names_are_apart(site: &Site) {

@@ -61,6 +61,7 @@ macro_rules! __store_cases {
             scans_of_beads_ready
             scans_of_beads_ready_by_rig
             scans_of_beads_ready_by_age
+            scans_of_beads_by_lease
             scans_of_beads_slung
             scans_of_beads_dirty
             scans_of_beads_due
@@ -227,6 +228,7 @@ macro_rules! __store_cases {
             a_command_alone_that_fails_leaves_nothing
             what_was_answered_is_there_for_the_next_read
             commands_are_done_in_the_order_they_came
+            commands_at_once_rest_on_what_is_there
             a_command_nobody_waits_for_any_more_is_left_out
             a_command_that_began_is_done_whole_without_its_caller
             a_hundred_callers_at_once_are_all_answered
@@ -256,6 +258,7 @@ macro_rules! __store_cases {
             another_process_is_told_of_a_commit
             a_commit_of_another_process_is_told
             every_watch_hears_a_commit_that_appended
+            a_watch_tells_where_the_journal_of_a_town_ends
             an_interrupted_watch_stays_awake
             a_store_hears_what_another_commits
             an_empty_town_has_nothing
@@ -316,6 +319,7 @@ macro_rules! __store_cases {
             ten_thousand_rows_are_one_transaction
             ten_megabytes_are_one_transaction
             fifty_towns_keep_to_themselves
+            a_database_names_its_towns
             towns_of_like_names_are_apart
             a_count_of_every_part_is_the_count_of_the_whole
             a_thousand_small_transactions_are_all_there
@@ -327,6 +331,16 @@ macro_rules! __store_cases {
             the_last_entry_of_a_journal_stays
             a_savepoint_undoes_the_removal_of_entries
             a_dropped_transaction_removes_no_entries
+            words_are_found_in_titles_and_texts
+            words_are_found_as_they_are_now
+            words_are_found_in_hundreds_of_beads_of_any_order
+            a_search_goes_on_behind_a_place
+            words_of_any_script_are_found
+            long_texts_and_long_words_are_found
+            a_transaction_searches_its_own_changes
+            a_search_is_of_one_town_and_one_moment
+            a_bead_that_cannot_be_read_stops_no_search
+            the_events_of_a_subject_are_its_own_in_order
             a_sound_database_has_no_findings
             a_vacuum_changes_nothing
         }

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::Site;
-use super::kit::{Bench, events, town};
-use crate::model::Head;
+use super::kit::{Bench, append, events, other_town, town};
+use crate::model::{Head, TownId};
 use crate::store::{Store, StoreOptions};
 
 /// The longest a case may take before it says that it hangs.
@@ -34,6 +34,31 @@ pub(crate) fn every_watch_hears_a_commit_that_appended(site: &Site) {
     });
     assert_eq!(seen, 2, "what is heard can be read");
     assert!(second.wait(HANG).unwrap(), "nobody takes it away from another");
+}
+
+pub(crate) fn a_watch_tells_where_the_journal_of_a_town_ends(site: &Site) {
+    let mut bench = Bench::new(site);
+    let Some(mut changes) = bench.backend.changes().unwrap() else { return };
+    let mut tells = |town: &TownId, seq: u64| {
+        let told = changes.head(town).unwrap();
+        assert!(told.is_none_or(|told| told == seq), "{told:?} is told of {town}, which ends at {seq}");
+    };
+    tells(&town(), 0);
+    bench.write(|txn| append(txn, 3));
+    tells(&town(), 3);
+    tells(&other_town(), 0);
+    bench.write_in(&other_town(), |txn| append(txn, 5));
+    tells(&town(), 3);
+    tells(&other_town(), 5);
+    {
+        let mut txn = bench.writer.write(&town()).unwrap();
+        append(&mut *txn, 2);
+        tells(&town(), 3);
+    }
+    tells(&town(), 3);
+    // Its beginning may be elsewhere.
+    bench.write(|txn| txn.truncate_events(2).unwrap());
+    tells(&town(), 3);
 }
 
 pub(crate) fn an_interrupted_watch_stays_awake(site: &Site) {

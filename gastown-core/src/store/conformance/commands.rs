@@ -7,9 +7,10 @@ use std::thread;
 
 use super::Site;
 use super::kit::{Bench, all, append, bead_of, issue, names, store, town, wait};
-use crate::model::{BeadRow, Error, ErrorKind, Result, Row};
-use crate::store::index::BEADS;
-use crate::store::{Store, StoreOptions, Txn};
+use crate::model::value::Value;
+use crate::model::{BeadId, BeadRow, Error, ErrorKind, LabelRow, Result, Row};
+use crate::store::index::{BEADS, LABELS};
+use crate::store::{Scan, Store, StoreOptions, Txn};
 
 fn put(txn: &mut dyn Txn, name: &str) -> Result<()> {
     txn.put(&Row::Bead(issue(name)))?;
@@ -76,6 +77,63 @@ pub(in crate::store) async fn send<T: Send + 'static>(
         tokio::task::yield_now().await;
     }
     sent
+}
+
+/// A store that knows nothing yet runs a batch: what a command reads is what is there, and what it wrote itself.
+pub(crate) fn commands_at_once_rest_on_what_is_there(site: &Site) {
+    const COUNT: usize = 30;
+    let label = |n: usize, word: &str| {
+        Row::Label(LabelRow { bead: BeadId::new(format!("gt-{n}")).unwrap(), label: word.to_owned() })
+    };
+    let mut bench = Bench::new(site);
+    bench.write(|txn| {
+        for n in 0..COUNT {
+            txn.put(&Row::Bead(issue(&format!("gt-{n}")))).unwrap();
+            (0..n % 25).for_each(|word| txn.put(&label(n, &format!("{word:02}"))).unwrap());
+        }
+    });
+    wait(async {
+        let store = store(site.backend()).await;
+        let held = Held::new(&store).await;
+        let mut sent = Vec::new();
+        for n in 0..COUNT {
+            sent.push(
+                send(&store, move |txn| {
+                    let (old, new) = (issue(&format!("gt-{n}")), issue(&format!("gt-new-{n}")));
+                    let labels = |txn: &dyn Txn| -> Result<usize> {
+                        let scan = Scan::new(&LABELS, vec![Value::Text(format!("gt-{n}"))], 100);
+                        Ok(txn.scan(&scan)?.len())
+                    };
+                    assert!(txn.get(&Row::Bead(new.clone()).key())?.is_none());
+                    txn.put(&Row::Bead(new.clone()))?;
+                    assert!(txn.get(&Row::Bead(new.clone()).key())?.is_some(), "its own");
+                    if n % 3 == 0 {
+                        txn.put(&label(n, "its own"))?;
+                    }
+                    let (found, known) = (labels(&*txn)?, txn.get(&Row::Bead(old.clone()).key())?);
+                    let Some(Row::Bead(known)) = known else {
+                        // Were it answered, it would be wrong.
+                        txn.delete(&Row::Bead(new).key())?;
+                        return refused();
+                    };
+                    let title = format!("{} and {found} labels", known.title);
+                    txn.put(&Row::Bead(BeadRow { title, ..old }))?;
+                    append(txn, 1);
+                    Ok(found)
+                })
+                .await,
+            );
+        }
+        held.release().await;
+        for (n, answer) in sent.into_iter().enumerate() {
+            assert_eq!(answer.await.unwrap().unwrap(), n % 25 + usize::from(n % 3 == 0), "gt-{n}");
+        }
+        let rows = store.read(|reader| Ok(all(reader, &BEADS, &[]))).await.unwrap();
+        let counted = |row: &Row| matches!(row, Row::Bead(bead) if bead.title.ends_with("labels"));
+        assert_eq!((rows.len(), rows.iter().filter(|row| counted(row)).count()), (COUNT * 2, COUNT));
+        assert_eq!(store.read(|reader| reader.head()).await.unwrap().seq, COUNT as u64);
+        store.close().await.unwrap();
+    });
 }
 
 /// A batch of three, of which the middle one is `middle`: its error; the others are there once.

@@ -2,12 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use super::{Subject, run_case};
 use crate::model::value::Value;
 use crate::model::{Event, Head, Key, Result, Row, RowKind, TownId};
-use crate::store::{Access, Backend, Connection, MemoryBackend, Position, Reader, Scan, Txn, Unreadable};
+use crate::store::{
+    Access, Backend, Changes, Connection, MemoryBackend, Position, Reader, Scan, Search, Txn, Unreadable,
+};
 
 /// What is wrong with a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,14 @@ enum Defect {
     SnapshotsMove,
     WriterReadsTheLast,
     UnreadableStops,
+    WatchTellsOfAnother,
+    TownsAreNotTold,
+    GuessesStand,
     UnreadableIsForgotten,
+    SearchForgetsTexts,
+    SearchIgnoresItsPlace,
+    SearchIsOldestFirst,
+    SubjectIsAPrefix,
 }
 
 use Defect::*;
@@ -86,7 +96,14 @@ const FOUND: &[(Defect, &[&str])] = &[
     (SnapshotsMove, &["what_was_read_is_read_again", "a_row_that_came_meanwhile_is_in_no_scan"]),
     (WriterReadsTheLast, &["a_transaction_sees_its_own_rows", "pages_inside_a_transaction_see_its_changes"]),
     (UnreadableStops, &["a_row_that_cannot_be_read_stops_no_scan"]),
+    (WatchTellsOfAnother, &["a_watch_tells_where_the_journal_of_a_town_ends"]),
+    (TownsAreNotTold, &["a_database_names_its_towns"]),
+    (GuessesStand, &["commands_at_once_rest_on_what_is_there"]),
     (UnreadableIsForgotten, &["a_wanted_row_that_cannot_be_read_is_told"]),
+    (SearchForgetsTexts, &["words_are_found_in_titles_and_texts", "words_are_found_in_hundreds_of_beads_of_any_order"]),
+    (SearchIgnoresItsPlace, &["a_search_goes_on_behind_a_place"]),
+    (SearchIsOldestFirst, &["words_are_found_in_titles_and_texts", "a_search_goes_on_behind_a_place"]),
+    (SubjectIsAPrefix, &["the_events_of_a_subject_are_its_own_in_order"]),
 ];
 
 #[test]
@@ -121,6 +138,34 @@ impl Backend for Wrong {
         let connect = || self.1.connect(access);
         Ok(Box::new(WrongConnection { defect: self.0, inner: connect()?, second: Arc::new(Mutex::new(connect()?)) }))
     }
+    fn changes(&self) -> Result<Option<Box<dyn Changes>>> {
+        if self.0 != WatchTellsOfAnother {
+            return Ok(None);
+        }
+        let connection = self.1.connect(Access::Read)?;
+        let wrong = |inner| Box::new(WrongChanges { inner, connection, first: None }) as Box<dyn Changes>;
+        Ok(self.1.changes()?.map(wrong))
+    }
+}
+
+/// A watch that tells of the town that was asked about first, whichever is asked about.
+struct WrongChanges {
+    inner: Box<dyn Changes>,
+    connection: Box<dyn Connection>,
+    first: Option<TownId>,
+}
+
+impl Changes for WrongChanges {
+    fn wait(&mut self, timeout: Duration) -> Result<bool> {
+        self.inner.wait(timeout)
+    }
+    fn head(&mut self, town: &TownId) -> Result<Option<u64>> {
+        let first = self.first.get_or_insert_with(|| town.clone());
+        Ok(Some(self.connection.read(first)?.head()?.seq))
+    }
+    fn interrupter(&self) -> Waker {
+        self.inner.interrupter()
+    }
 }
 
 struct WrongConnection {
@@ -145,7 +190,21 @@ impl Connection for WrongConnection {
         let town = self.town(town);
         let again = Again { town: town.clone(), connection: Arc::clone(&self.second) };
         let inner = Some(self.inner.write(&town)?);
-        Ok(Box::new(WrongTxn { defect: self.defect, inner, again, done: Vec::new(), marked: false }))
+        Ok(Box::new(WrongTxn {
+            defect: self.defect,
+            inner,
+            again,
+            done: Vec::new(),
+            marked: false,
+            is_guessing: false,
+        }))
+    }
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        let mut towns = self.inner.towns(limit)?;
+        if self.defect == TownsAreNotTold {
+            towns.iter_mut().for_each(|towns| drop(towns.pop()));
+        }
+        Ok(towns)
     }
 }
 
@@ -258,6 +317,26 @@ fn events(defect: Defect, reader: &dyn Reader, after: u64, limit: usize) -> Resu
     }
 }
 
+fn search(defect: Defect, reader: &dyn Reader, search: &Search) -> Result<Vec<Row>> {
+    match defect {
+        SearchForgetsTexts => reader.search(&Search { title_only: true, ..search.clone() }),
+        SearchIgnoresItsPlace => {
+            search.check()?;
+            reader.search(&Search { after: None, limit: search.limit.min(10_000), ..search.clone() })
+        }
+        SearchIsOldestFirst => Ok(reader.search(search)?.into_iter().rev().collect()),
+        _ => reader.search(search),
+    }
+}
+
+fn events_of(defect: Defect, reader: &dyn Reader, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+    if defect != SubjectIsAPrefix {
+        return reader.events_of(subject, after, limit);
+    }
+    let events = reader.events(after, usize::MAX)?;
+    Ok(events.into_iter().filter(|event| event.subject.starts_with(subject)).take(limit).collect())
+}
+
 struct View<'c> {
     defect: Defect,
     inner: Box<dyn Reader + 'c>,
@@ -295,6 +374,12 @@ impl Reader for View<'_> {
         let count = self.inner.count(scan)?;
         Ok(if self.defect == CountStopsAtTheLimit { count.min(scan.limit as u64) } else { count })
     }
+    fn search(&self, asked: &Search) -> Result<Vec<Row>> {
+        search(self.defect, &*self.inner, asked)
+    }
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        events_of(self.defect, &*self.inner, subject, after, limit)
+    }
 }
 
 /// What a transaction did behind its savepoint.
@@ -310,6 +395,7 @@ struct WrongTxn<'c> {
     again: Again,
     done: Vec<Step>,
     marked: bool,
+    is_guessing: bool,
 }
 
 impl WrongTxn<'_> {
@@ -325,6 +411,9 @@ impl Reader for WrongTxn<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         if self.defect == WriterReadsTheLast {
             return self.again.look(|reader| reader.get(key));
+        }
+        if self.is_guessing {
+            return Ok(None);
         }
         self.inner().get(&key_of(self.defect, key))
     }
@@ -357,6 +446,14 @@ impl Txn for WrongTxn<'_> {
         }
         self.done.push(Step::Put(Box::new(row.clone())));
         self.inner_mut().put(&row)
+    }
+    fn guess(&mut self) -> Result<()> {
+        self.is_guessing = self.defect == GuessesStand;
+        Ok(())
+    }
+    fn confirm(&mut self) -> Result<bool> {
+        self.is_guessing = false;
+        Ok(true)
     }
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
         self.inner_mut().put_values(kind, values)

@@ -64,6 +64,7 @@ pub mod sample;
 mod savepoints;
 mod scans;
 mod schemas;
+mod search;
 mod site;
 mod snapshots;
 mod subject;
@@ -118,6 +119,7 @@ mod all {
     pub(super) use super::savepoints::*;
     pub(super) use super::scans::*;
     pub(super) use super::schemas::*;
+    pub(super) use super::search::*;
     pub(super) use super::snapshots::*;
     pub(super) use super::transactions::*;
     pub(super) use super::unreadable::*;

@@ -113,6 +113,7 @@ indexes! {
     scans_of_beads_ready = BEADS_READY;
     scans_of_beads_ready_by_rig = BEADS_READY_BY_RIG;
     scans_of_beads_ready_by_age = BEADS_READY_BY_AGE;
+    scans_of_beads_by_lease = BEADS_BY_LEASE;
     scans_of_beads_slung = BEADS_SLUNG;
     scans_of_beads_dirty = BEADS_DIRTY;
     scans_of_beads_due = BEADS_DUE;

@@ -398,9 +398,9 @@ fn a_later_session_of_the_same_number_is_not_ended() {
     backend.connect(Access::Write).unwrap();
     let (line, asker) = (backend.open_bare().unwrap(), backend.open_bare().unwrap());
     let key = backend.lock_key(&town());
-    let (session, _) = connection::lock(&line, &town(), key).unwrap();
+    let session = connection::lock(&line, &town(), key).unwrap().session;
     let end = |since: i64| {
-        let numbers = [session.pid, since, key].map(|n| Parameter(Value::Int(n)));
+        let numbers = [session.pid, since, key].map(Parameter::int);
         asker.ask(Step::new(sql::END_SESSION, numbers.to_vec())).unwrap().len()
     };
     assert_eq!(end(session.since - 1), 0);

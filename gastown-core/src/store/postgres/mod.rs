@@ -8,7 +8,9 @@ mod connection;
 mod error;
 #[cfg(test)]
 mod failure_tests;
+mod guess;
 mod line;
+mod queue;
 #[cfg(test)]
 mod refusal_tests;
 mod schema;
@@ -37,7 +39,6 @@ use self::text::Parameter;
 use self::txn::CommitMark;
 use self::url::Place;
 use super::{Access, Backend, Changes, Connection};
-use crate::model::value::Value;
 use crate::model::{Error, Result, TownId};
 
 /// The oldest Postgres that is used: the statements use what came with it.
@@ -62,6 +63,8 @@ impl PostgresBackend {
     /// - `readers`: how many connections read, instead of [`StoreOptions::readers`](super::StoreOptions::readers). A
     ///   store has two more, one that writes and one that listens, and at most two for checks, backups and archives.
     /// - `durability`: `full`, or `normal`, where what was answered may be lost when the server crashes.
+    /// - `rows_kib` (8192): how much the writer keeps of the rows that commands work on, in KiB. Who changes rows by hand
+    ///   while stores are open deletes the town's rows of `commit_mark` in the same transaction.
     /// - `lock_timeout_ms` (5000): how long one try to begin waits for another process that writes to the town.
     /// - `answer_timeout_ms` (60000): how long the server may take for an answer until it counts as lost.
     /// - `recover_timeout_ms` (10000): how long to find out what became of a commit whose answer was lost.
@@ -155,7 +158,7 @@ impl PostgresBackend {
         let line = self.open_bare()?;
         let lock = self.lock_key(&mark.town);
         // The session may not have heard that it is alone, and then it keeps the lock.
-        let number = |n| Parameter(Value::Int(n));
+        let number = |n| Parameter::int(n);
         line.ask(Step::new(
             sql::END_SESSION,
             vec![number(mark.session.pid), number(mark.session.since), number(lock)],

@@ -7,7 +7,6 @@ use super::line::{Line, Step};
 use super::sql::quoted;
 use super::text::Parameter;
 use crate::model::event::hex;
-use crate::model::value::Value;
 use crate::model::{Error, Result};
 
 /// One step of the schema; the text of a published one never changes.
@@ -57,7 +56,7 @@ pub(super) fn take_all(line: &Line, schema: &str, lock: i64, steps: &[Migration]
 
 fn take(line: &Line, schema: &str, lock: i64, step: &Migration) -> Result<()> {
     line.batch("BEGIN ISOLATION LEVEL READ COMMITTED")?;
-    line.ask(Step::new("SELECT pg_advisory_xact_lock($1)", vec![Parameter(Value::Int(lock))]))?;
+    line.ask(Step::new("SELECT pg_advisory_xact_lock($1)", vec![Parameter::int(lock)]))?;
     // Looked up under the lock: another process may have taken it meanwhile.
     if identify(line, schema)? < step.version {
         let there = line.ask(Step::new(
@@ -69,7 +68,7 @@ fn take(line: &Line, schema: &str, lock: i64, step: &Migration) -> Result<()> {
         }
         line.batch(step.sql)?;
         let texts = [step.name, &sha256(step.sql), env!("CARGO_PKG_VERSION")].map(Parameter::text);
-        let parameters = std::iter::once(Parameter(Value::Int(step.version))).chain(texts).collect();
+        let parameters = std::iter::once(Parameter::int(step.version)).chain(texts).collect();
         line.ask(Step::new(RECORD, parameters))?;
     }
     line.batch("COMMIT")

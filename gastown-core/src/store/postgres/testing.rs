@@ -24,17 +24,23 @@ impl TestServer {
     /// Where there is no Postgres on this machine.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<TestServer> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start("hold"))
+        SHARED.get_or_init(|| Self::start("hold", None))
     }
 
     /// A server that nobody else uses, so that it can be stopped.
     pub fn own() -> Self {
-        Self::start("own")
+        Self::start("own", None)
     }
 
-    fn start(how: &str) -> Self {
+    /// The same with its files in `dir`, on a disk that is flushed at each commit: for measuring.
+    pub fn durable(dir: &Path) -> Self {
+        Self::start("durable", Some(dir))
+    }
+
+    fn start(how: &str, dir: Option<&Path>) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/test-postgres");
         let mut child = Command::new(program)
+            .envs(dir.map(|dir| ("TMPDIR", dir)))
             .arg(how)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -9,7 +9,7 @@ use std::error::Error as StdError;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-use crate::model::value::Value;
+use crate::model::value::{ColumnType, Value};
 
 /// The text without a NUL that stands for `text`.
 pub(super) fn escaped(text: &str) -> Cow<'_, str> {
@@ -47,49 +47,84 @@ pub(super) fn unescaped(written: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(text))
 }
 
-/// A value as a parameter.
+/// A value, or a column of many, as a parameter.
 #[derive(Clone, Debug)]
-pub(super) struct Parameter(pub(super) Value);
+pub(super) enum Parameter {
+    One(Value),
+    Ints(Vec<Option<i64>>),
+    /// As they are written: see [`escaped`].
+    Texts(Vec<Option<String>>),
+}
 
 impl Parameter {
     pub(super) fn text(text: impl Into<String>) -> Self {
-        Self(Value::Text(text.into()))
+        Self::One(Value::Text(text.into()))
+    }
+
+    pub(super) const fn int(n: i64) -> Self {
+        Self::One(Value::Int(n))
+    }
+
+    /// One column of many rows, as the type says; what is of another type is null.
+    pub(super) fn column<'v>(of: ColumnType, values: impl Iterator<Item = &'v Value>) -> Self {
+        match of {
+            ColumnType::Int => {
+                Self::Ints(values.map(|value| if let Value::Int(n) = value { Some(*n) } else { None }).collect())
+            }
+            ColumnType::Text => {
+                let written =
+                    |value: &Value| if let Value::Text(text) = value { Some(escaped(text).into_owned()) } else { None };
+                Self::Texts(values.map(written).collect())
+            }
+        }
     }
 
     /// A number as the server holds it; more than it can hold is as good as all.
     pub(super) fn count(n: u64) -> Self {
-        Self(Value::Int(i64::try_from(n).unwrap_or(i64::MAX)))
+        Self::int(i64::try_from(n).unwrap_or(i64::MAX))
     }
 
     /// About how many bytes it is.
     pub(super) fn weight(&self) -> usize {
-        match &self.0 {
-            Value::Text(text) => text.len(),
-            Value::Null | Value::Int(_) => 8,
+        match self {
+            Self::One(value) => weight(value),
+            Self::Ints(column) => column.len() * 8,
+            Self::Texts(column) => column.iter().map(|text| text.as_ref().map_or(8, String::len)).sum(),
         }
+    }
+}
+
+/// About how many bytes it is.
+pub(super) fn weight(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Null | Value::Int(_) => 8,
     }
 }
 
 impl From<&Value> for Parameter {
     fn from(value: &Value) -> Self {
-        Self(value.clone())
+        Self::One(value.clone())
     }
 }
 
 impl ToSql for Parameter {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
-        match &self.0 {
-            Value::Null => Ok(IsNull::Yes),
-            Value::Int(n) if *ty == Type::INT8 => n.to_sql(ty, out),
-            Value::Text(text) if *ty == Type::TEXT => (&*escaped(text)).to_sql(ty, out),
+        match self {
+            Self::One(Value::Null) => Ok(IsNull::Yes),
+            Self::One(Value::Int(n)) if *ty == Type::INT8 => n.to_sql(ty, out),
+            Self::One(Value::Text(text)) if *ty == Type::TEXT => (&*escaped(text)).to_sql(ty, out),
+            Self::Ints(column) if *ty == Type::INT8_ARRAY => column.to_sql(ty, out),
+            Self::Texts(column) if *ty == Type::TEXT_ARRAY => column.to_sql(ty, out),
             // The value may be anybody's text and is not told.
-            Value::Int(_) => Err(format!("a parameter of type {ty} cannot be a number").into()),
-            Value::Text(_) => Err(format!("a parameter of type {ty} cannot be a text").into()),
+            Self::One(Value::Int(_)) => Err(format!("a parameter of type {ty} cannot be a number").into()),
+            Self::One(Value::Text(_)) => Err(format!("a parameter of type {ty} cannot be a text").into()),
+            Self::Ints(_) | Self::Texts(_) => Err(format!("a parameter of type {ty} cannot be a column").into()),
         }
     }
 
     fn accepts(ty: &Type) -> bool {
-        *ty == Type::INT8 || *ty == Type::TEXT
+        [Type::INT8, Type::TEXT, Type::INT8_ARRAY, Type::TEXT_ARRAY].contains(ty)
     }
 
     to_sql_checked!();
@@ -151,7 +186,7 @@ mod tests {
     #[test]
     fn a_value_of_another_type_is_refused_and_not_told() {
         for (value, ty) in [(Value::Text("4711".into()), Type::INT8), (Value::Int(4711), Type::TEXT)] {
-            let error = Parameter(value).to_sql(&ty, &mut BytesMut::new()).map(drop).unwrap_err();
+            let error = Parameter::One(value).to_sql(&ty, &mut BytesMut::new()).map(drop).unwrap_err();
             assert!(!error.to_string().contains("4711"), "{error}");
         }
     }

@@ -4,12 +4,13 @@ use super::PostgresBackend;
 use super::changes::channel;
 use super::error::LOST;
 use super::line::{Session, Step};
+use super::queue::{Change, Place};
 use super::sql;
 use super::text::Parameter;
-use super::view::{Place, View};
+use super::view::{self, View};
 use crate::model::value::{ColumnType, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
-use crate::store::{Reader, Scan, Txn, Unreadable, check_order, check_truncation, check_values};
+use crate::store::{Reader, Scan, Search, Txn, Unreadable, check_order, check_truncation, check_values};
 
 /// One write transaction, under the town's lock.
 ///
@@ -51,22 +52,21 @@ impl<'c> PostgresTxn<'c> {
     }
 
     fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
-        let int = |n: i64| Parameter(Value::Int(n));
-        let parameters = vec![
-            Parameter::text(self.town()),
-            Parameter::count(event.seq),
-            int(event.at.as_micros()),
-            Parameter::text(&event.actor),
-            Parameter(event.session.as_ref().map_or(Value::Null, |id| Value::Text(id.as_str().to_owned()))),
-            Parameter(event.epoch.map_or(Value::Null, Value::Int)),
-            Parameter::text(&event.kind),
-            Parameter::text(&event.subject),
-            Parameter::text(data),
-            Parameter::text(changes),
+        let text = |text: &str| Value::Text(text.to_owned());
+        let int = |n: u64| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
+        self.view.put_off(Change::Append(vec![
+            int(event.seq),
+            Value::Int(event.at.as_micros()),
+            text(&event.actor),
+            event.session.as_ref().map_or(Value::Null, |id| text(id.as_str())),
+            event.epoch.map_or(Value::Null, Value::Int),
+            text(&event.kind),
+            text(&event.subject),
+            text(data),
+            text(changes),
             int(event.schema.into()),
-            Parameter::text(&event.hash),
-        ];
-        self.view.put_off(Step::new(sql::APPEND, parameters))?;
+            text(&event.hash),
+        ]))?;
         self.view.set_head(event.head());
         Ok(())
     }
@@ -91,12 +91,17 @@ impl Reader for PostgresTxn<'_> {
     fn count(&self, scan: &Scan) -> Result<u64> {
         self.view.count(scan)
     }
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        self.view.search(search)
+    }
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.view.events_of(subject, after, limit)
+    }
 }
 
 impl Txn for PostgresTxn<'_> {
     fn put(&mut self, row: &Row) -> Result<()> {
-        let parameters = sql::with_town(self.town(), &row.to_values());
-        self.view.put_off(Step::new(&*sql::statements(row.kind()).put, parameters))
+        self.view.write(row.key(), Some(row), Some(row.to_values()))
     }
 
     fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
@@ -125,12 +130,12 @@ impl Txn for PostgresTxn<'_> {
                     .with("column", column.name));
             }
         }
-        let parameters = sql::with_town(self.town(), values);
-        self.view.put_off(Step::new(&*sql::statements(kind).put, parameters))
+        let key = Key { kind, values: values[..kind.key_len()].to_vec() };
+        self.view.write(key, None, Some(values.to_vec()))
     }
 
     fn delete(&mut self, key: &Key) -> Result<()> {
-        self.view.put_off(Step::new(&*sql::statements(key.kind).delete, sql::key(self.town(), key)))
+        self.view.write(key.clone(), None, None)
     }
 
     fn append(&mut self, events: &[Event]) -> Result<()> {
@@ -156,7 +161,7 @@ impl Txn for PostgresTxn<'_> {
     fn truncate_events(&mut self, through: u64) -> Result<()> {
         check_truncation(&self.head()?, through)?;
         let parameters = vec![Parameter::text(self.town()), Parameter::count(through)];
-        self.view.put_off(Step::new(sql::TRUNCATE, parameters))
+        self.view.put_off(Change::Step(Step::new(sql::TRUNCATE, parameters)))
     }
 
     fn savepoint(&mut self) -> Result<()> {
@@ -164,9 +169,9 @@ impl Txn for PostgresTxn<'_> {
         // What fails before the savepoint must not be taken for something behind it.
         self.view.flush()?;
         if self.savepoint.is_some() {
-            self.view.put_off(Step::plain("RELEASE SAVEPOINT command"))?;
+            self.view.put_off(Change::Step(Step::plain("RELEASE SAVEPOINT command")))?;
         }
-        self.view.put_off(Step::plain("SAVEPOINT command"))?;
+        self.view.put_off(Change::Step(Step::plain("SAVEPOINT command")))?;
         self.savepoint = Some(Savepoint { head, place: self.view.place() });
         Ok(())
     }
@@ -177,10 +182,24 @@ impl Txn for PostgresTxn<'_> {
         };
         if !self.view.cut(savepoint.place) {
             self.view.forget()?;
-            self.view.put_off(Step::plain("ROLLBACK TO SAVEPOINT command"))?;
+            self.view.put_off(Change::Step(Step::plain("ROLLBACK TO SAVEPOINT command")))?;
         }
+        self.view.undo_rows();
         self.view.set_head(savepoint.head.clone());
         Ok(())
+    }
+
+    fn guess(&mut self) -> Result<()> {
+        self.view.guess()
+    }
+
+    fn confirm(&mut self) -> Result<bool> {
+        let is_right = self.view.confirm()?;
+        if !is_right {
+            // A mark behind the batch's own went with what was undone.
+            self.savepoint = None;
+        }
+        Ok(is_right)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -195,15 +214,21 @@ impl Txn for PostgresTxn<'_> {
         if let Some(error) = self.view.failed() {
             return Err(error);
         }
+        if !self.view.confirm()? {
+            return Err(Error::unavailable("store_conflict", "the transaction rests on what is not so")
+                .with("town", self.town()));
+        }
         let (line, town) = (self.view.line, Parameter::text(self.town()));
         let mut mark = CommitMark { town: self.view.town.clone(), session: self.session, transaction: None };
         let mut steps = Vec::with_capacity(4);
+        let mut marked = None;
         if self.view.has_changed() {
             let (writer, number) = line.next_transaction()?;
             if number == 1 {
                 steps.push(Step::new(sql::FORGET_MARKS, vec![town.clone()]));
             }
-            let by = [Parameter::text(&writer), Parameter(Value::Int(number))];
+            let by = [Parameter::text(&writer), Parameter::int(number)];
+            marked = Some(steps.len());
             steps.push(Step::new(sql::MARK, std::iter::once(town.clone()).chain(by).collect()));
             mark.transaction = Some((writer, number));
         }
@@ -213,12 +238,18 @@ impl Txn for PostgresTxn<'_> {
         }
         steps.push(Step::plain("COMMIT"));
         match self.view.send(steps) {
-            Ok(_) => {
+            Ok(answers) => {
                 self.view.is_over = true;
+                if let Some(marked) = marked {
+                    self.view.committed(view::commits(&answers[marked]));
+                }
                 Ok(())
             }
             // The server may have got it all the same.
-            Err(error) if error.code() == LOST => self.backend.find_out(&mark, error),
+            Err(error) if error.code() == LOST => {
+                self.view.committed(None);
+                self.backend.find_out(&mark, error)
+            }
             Err(error) => Err(error),
         }
     }

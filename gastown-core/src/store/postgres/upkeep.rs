@@ -2,8 +2,9 @@
 
 use super::line::{Line, Step};
 use super::schema;
+use super::text::Parameter;
 use super::url::Place;
-use crate::model::{Error, Result, RowKind};
+use crate::model::{Error, Result, RowKind, TownId};
 use crate::store::Description;
 
 const BYTES: &str = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c \
@@ -25,6 +26,16 @@ fn first<T: tokio_postgres::types::FromSqlOwned>(rows: &[tokio_postgres::Row]) -
         .map(|row| row.try_get(0))
         .transpose()
         .map_err(|source| Error::internal("store_postgres", "the server answered something else").because(source))
+}
+
+/// The towns of the schema.
+pub(super) fn towns(line: &Line, limit: usize) -> Result<Vec<TownId>> {
+    let asked = Step::new(
+        "SELECT town_id FROM town WHERE id = town_id ORDER BY town_id LIMIT $1",
+        vec![Parameter::count(limit as u64)],
+    );
+    // One that no town of ours can be called is somebody's own.
+    Ok(line.ask(asked)?.iter().filter_map(|row| TownId::new(row.try_get::<_, String>(0).ok()?).ok()).collect())
 }
 
 /// How the schema is kept.

@@ -41,6 +41,8 @@ pub(super) struct Place {
     pub(super) recover_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) is_durable: bool,
+    /// How many bytes of rows the writer keeps.
+    pub(super) rows_bytes: usize,
 }
 
 /// The parameters that go to the client as they are.
@@ -77,6 +79,7 @@ const OF_US: &[&str] = &[
     "recover_timeout_ms",
     "idle_timeout_ms",
     "durability",
+    "rows_kib",
 ];
 
 /// The longest name of a schema, so that the channel named after it is a name as well.
@@ -134,6 +137,7 @@ impl Place {
             recover_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             is_durable: true,
+            rows_bytes: 8 << 20,
         };
         place.fill();
         for (name, value) in &given {
@@ -187,6 +191,7 @@ impl Place {
             "answer_timeout_ms" => self.answer_timeout = millis()?,
             "recover_timeout_ms" => self.recover_timeout = millis()?,
             "idle_timeout_ms" => self.idle_timeout = millis()?,
+            "rows_kib" => self.rows_bytes = (number()? as usize).saturating_mul(1_024),
             "durability" => {
                 self.is_durable = match value {
                     "full" => true,

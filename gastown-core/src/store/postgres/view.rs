@@ -1,19 +1,19 @@
 //! One town in a connection's transaction, and what is still to be sent in it.
 
 use std::cell::{self, RefCell};
+use std::ops::Range;
 
 use tokio_postgres::Row as Columns;
 
+use super::guess::Guesses;
 use super::line::{Line, Step};
+use super::queue::{self, About, Change, Place, Queue};
 use super::sql::{self, Select};
 use super::text::{Cell, Parameter};
 use crate::model::value::Value;
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId};
-use crate::store::{Reader, Scan, Unreadable, UnreadableRows};
-
-/// Changes that wait are sent when they are so many, or so many bytes, at the latest.
-const QUEUE_STEPS: usize = 256;
-const QUEUE_BYTES: usize = 1 << 20;
+use crate::store::rows::{Known, Rows};
+use crate::store::{Reader, Scan, Search, Unreadable, UnreadableRows, search};
 
 /// One town in the connection's transaction, which ends with it.
 pub(super) struct View<'c> {
@@ -21,6 +21,9 @@ pub(super) struct View<'c> {
     pub(super) town: TownId,
     head: RefCell<Head>,
     queue: RefCell<Queue>,
+    /// What the writer knows; none in a snapshot.
+    rows: Option<&'c RefCell<Rows>>,
+    guesses: RefCell<Guesses>,
     /// What ended the transaction before its time.
     failed: RefCell<Option<Error>>,
     unreadable: UnreadableRows,
@@ -28,36 +31,15 @@ pub(super) struct View<'c> {
     pub(super) is_over: bool,
 }
 
-#[derive(Default)]
-struct Queue {
-    steps: Vec<Step>,
-    bytes: usize,
-    /// How often it was sent or forgotten.
-    round: u64,
-}
-
-/// A place in what is put off.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    round: u64,
-    steps: usize,
-}
-
-impl Queue {
-    fn take(&mut self) -> Vec<Step> {
-        self.round += 1;
-        self.bytes = 0;
-        std::mem::take(&mut self.steps)
-    }
-}
-
 impl<'c> View<'c> {
-    pub(super) fn new(line: &'c Line, town: &TownId, head: Head) -> Self {
+    pub(super) fn new(line: &'c Line, town: &TownId, head: Head, rows: Option<&'c RefCell<Rows>>) -> Self {
         Self {
             line,
             town: town.clone(),
             head: RefCell::new(head),
             queue: RefCell::default(),
+            rows,
+            guesses: RefCell::default(),
             failed: RefCell::default(),
             unreadable: UnreadableRows::default(),
             has_changed: cell::Cell::new(false),
@@ -66,15 +48,23 @@ impl<'c> View<'c> {
     }
 
     /// Puts a change off until something is asked.
-    pub(super) fn put_off(&self, step: Step) -> Result<()> {
+    pub(super) fn put_off(&self, change: Change) -> Result<()> {
         self.check()?;
         self.has_changed.set(true);
-        let mut queue = self.queue.borrow_mut();
-        queue.bytes += step.weight();
-        queue.steps.push(step);
-        let is_full = queue.steps.len() >= QUEUE_STEPS || queue.bytes >= QUEUE_BYTES;
-        drop(queue);
+        let is_full = self.queue.borrow_mut().push(change);
         if is_full { self.flush() } else { Ok(()) }
+    }
+
+    /// Puts off that a row is written, or removed where there is none; `values` are its columns.
+    pub(super) fn write(&self, key: Key, row: Option<&Row>, values: Option<Vec<Value>>) -> Result<()> {
+        let change = values.map_or_else(|| Change::Delete(key.clone()), |values| Change::Put(key.kind, values));
+        let done = self.put_off(change);
+        if let Some(rows) = self.rows {
+            self.guesses.borrow_mut().write(&key);
+            let cells = row.filter(|_| done.is_ok()).map(|row| (row, row.to_cells()));
+            rows.borrow_mut().write(key, cells.as_ref().map(|(row, cells)| (*row, &**cells)));
+        }
+        done
     }
 
     /// Sends what was put off.
@@ -85,24 +75,97 @@ impl<'c> View<'c> {
     /// Sends what was put off and these steps behind it; gives the answers to these.
     pub(super) fn send(&self, steps: Vec<Step>) -> Result<Vec<Vec<Columns>>> {
         self.check()?;
-        let mut all = self.queue.borrow_mut().take();
+        let changes = self.queue.borrow_mut().take();
+        let (mut asked, mut all) = (None, Vec::new());
+        if !changes.is_empty() && self.guesses.borrow().is_on() {
+            // Of what was before them.
+            let mut guesses = self.guesses.borrow_mut();
+            let (about, questions) = guesses.questions(self.town.as_str());
+            (asked, all) = (Some(about), questions);
+            if guesses.begins_to_send() {
+                all.push(Step::plain("SAVEPOINT batch"));
+            }
+        }
+        let before = all.len();
+        all.extend(queue::steps(self.town.as_str(), changes));
         let put_off = all.len();
         all.extend(steps);
-        if all.is_empty() {
+        let mut answers = self.exchange(&all, before..put_off)?;
+        let answered = answers.split_off(put_off);
+        if let Some(asked) = asked {
+            self.guesses.borrow_mut().learn(asked, &answers)?;
+        }
+        Ok(answered)
+    }
+
+    /// Sends these; an error of one that was put off says so.
+    fn exchange(&self, steps: &[Step], put_off: Range<usize>) -> Result<Vec<Vec<Columns>>> {
+        if steps.is_empty() {
             return Ok(Vec::new());
         }
-        match self.line.exchange(&all) {
-            Ok(mut answers) => Ok(answers.split_off(put_off)),
-            Err(broken) => {
-                let error = if broken.step < put_off { broken.error.with("put_off", "true") } else { broken.error };
-                *self.failed.borrow_mut() = Some(error.clone());
-                Err(error)
-            }
+        self.line.exchange(steps).map_err(|broken| {
+            let of_change = put_off.contains(&broken.step);
+            let error = if of_change { broken.error.with("put_off", "true") } else { broken.error };
+            *self.failed.borrow_mut() = Some(error.clone());
+            error
+        })
+    }
+
+    /// Asks, behind those changes that the answer depends on.
+    fn ask(&self, about: About<'_>, step: Step) -> Result<Vec<Columns>> {
+        self.check()?;
+        let touches = self.queue.borrow().touches(about);
+        let mut answers = if touches { self.send(vec![step])? } else { self.exchange(&[step], 0..0)? };
+        Ok(answers.pop().unwrap_or_default())
+    }
+
+    /// From now on reads are answered by guesses where nothing is known.
+    pub(super) fn guess(&self) -> Result<()> {
+        let head = self.head()?;
+        // What is there already is not undone with what rests on guesses.
+        self.flush()?;
+        if self.rows.is_some() {
+            self.guesses.borrow_mut().begin(head);
+        }
+        Ok(())
+    }
+
+    /// Ends the guessing; false where a guess was wrong, and then everything since it began is undone.
+    pub(super) fn confirm(&self) -> Result<bool> {
+        let Some(rows) = self.rows.filter(|_| self.guesses.borrow().is_on()) else { return Ok(true) };
+        if self.failed().is_some() {
+            // It can only be rolled back, whatever was guessed.
+            self.guesses.borrow_mut().end(&mut rows.borrow_mut());
+            return Ok(true);
+        }
+        let (asked, steps) = self.guesses.borrow_mut().questions(self.town.as_str());
+        let answers = self.exchange(&steps, 0..0)?;
+        self.guesses.borrow_mut().learn(asked, &answers)?;
+        let Some(undo) = self.guesses.borrow_mut().end(&mut rows.borrow_mut()) else { return Ok(true) };
+        self.forget()?;
+        if undo.has_sent {
+            self.put_off(Change::Step(Step::plain("ROLLBACK TO SAVEPOINT batch")))?;
+        }
+        self.set_head(undo.head);
+        Ok(false)
+    }
+
+    /// Forgets what the writer knows of rows that were written since the transaction began.
+    pub(super) fn undo_rows(&self) {
+        if let Some(rows) = self.rows {
+            rows.borrow_mut().undo();
         }
     }
 
-    fn ask(&self, step: Step) -> Result<Vec<Columns>> {
-        Ok(self.send(vec![step])?.pop().unwrap_or_default())
+    /// What was written is there to stay: the town has had so many commits now.
+    ///
+    /// Where that is not known, everything is forgotten.
+    pub(super) fn committed(&self, number: Option<i64>) {
+        let Some(rows) = self.rows else { return };
+        match number {
+            Some(number) => rows.borrow_mut().commit_as(number),
+            None => rows.borrow_mut().clear(),
+        }
     }
 
     /// Whether anything was put off, also where that was undone.
@@ -131,19 +194,12 @@ impl<'c> View<'c> {
 
     /// Behind everything that is put off now.
     pub(super) fn place(&self) -> Place {
-        let queue = self.queue.borrow();
-        Place { round: queue.round, steps: queue.steps.len() }
+        self.queue.borrow().place()
     }
 
     /// Forgets what was put off behind a place; false where something of that was sent already.
     pub(super) fn cut(&self, place: Place) -> bool {
-        let mut queue = self.queue.borrow_mut();
-        if queue.round != place.round {
-            return false;
-        }
-        queue.steps.truncate(place.steps);
-        queue.bytes = queue.steps.iter().map(Step::weight).sum();
-        true
+        self.queue.borrow_mut().cut(place)
     }
 
     pub(super) fn set_head(&self, head: Head) {
@@ -157,6 +213,9 @@ impl<'c> View<'c> {
 
 impl Drop for View<'_> {
     fn drop(&mut self) {
+        if let Some(rows) = self.rows {
+            rows.borrow_mut().end();
+        }
         if self.is_over || self.line.is_lost() {
             return;
         }
@@ -170,25 +229,50 @@ impl Drop for View<'_> {
 
 impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
-        let step = Step::new(&*sql::statements(key.kind).get, sql::key(self.town.as_str(), key));
-        match self.ask(step)?.first() {
-            Some(row) => decode(key.kind, row).map(Some).map_err(|row| self.unreadable.wanted(row)),
-            None => Ok(None),
+        self.check()?;
+        if let Some(rows) = self.rows {
+            match rows.borrow_mut().known(key) {
+                Known::There(row) => return Ok(Some(row.clone())),
+                Known::Absent => return Ok(None),
+                Known::Not => {}
+            }
         }
+        if self.guesses.borrow_mut().row(key) {
+            return Ok(None);
+        }
+        let step = Step::new(&*sql::statements(key.kind).get, sql::key(self.town.as_str(), key));
+        let row = match self.ask(About::Row(key), step)?.first() {
+            Some(row) => Some(decode(key.kind, row, 0).map_err(|row| self.unreadable.wanted(row))?),
+            None => None,
+        };
+        if let Some(rows) = self.rows {
+            match &row {
+                Some(row) => rows.borrow_mut().keep(key, row),
+                None => rows.borrow_mut().keep_absent(key),
+            }
+        }
+        Ok(row)
     }
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         scan.check()?;
+        self.check()?;
+        if let Some(list) = self.rows.and_then(|rows| rows.borrow_mut().list(scan).map(<[Row]>::to_vec)) {
+            return Ok(list);
+        }
+        if self.guesses.borrow_mut().list(scan) {
+            return Ok(Vec::new());
+        }
         let mut asked = Scan { limit: scan.limit, ..scan.clone() };
         loop {
             let (sql, parameters) = sql::scan(self.town.as_str(), &asked, Select::Rows);
-            let rows = self.ask(Step::new(sql, parameters))?;
+            let rows = self.ask(About::Rows(scan.index.kind), Step::new(sql, parameters))?;
             let (mut found, mut left_out) = (Vec::with_capacity(rows.len().min(scan.limit)), 0);
             for row in &rows {
                 if found.len() == scan.limit {
                     break;
                 }
-                match decode(scan.index.kind, row) {
+                match decode(scan.index.kind, row, 0) {
                     Ok(row) => found.push(row),
                     Err(row) => {
                         left_out += 1;
@@ -197,6 +281,11 @@ impl Reader for View<'_> {
                 }
             }
             if found.len() == scan.limit || rows.len() < asked.limit {
+                if left_out == 0
+                    && let Some(rows) = self.rows
+                {
+                    rows.borrow_mut().keep_list(scan, &found);
+                }
                 return Ok(found);
             }
             // They take nothing of the limit.
@@ -215,13 +304,50 @@ impl Reader for View<'_> {
 
     fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
         let parameters = self.parameters([Parameter::count(after), Parameter::count(limit as u64)]);
-        self.ask(Step::new(sql::EVENTS, parameters))?.iter().map(event).collect()
+        self.ask(About::Journal, Step::new(sql::EVENTS, parameters))?.iter().map(event).collect()
+    }
+
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        let parameters =
+            self.parameters([Parameter::text(subject), Parameter::count(after), Parameter::count(limit as u64)]);
+        self.ask(About::Journal, Step::new(sql::EVENTS_OF, parameters))?.iter().map(event).collect()
+    }
+
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        search.check()?;
+        let mut asked = search.clone();
+        loop {
+            let Some((sql, parameters)) = sql::search(self.town.as_str(), &asked) else {
+                return search::by_scan(self, search);
+            };
+            // It looks at the texts as well as at the beads.
+            self.flush()?;
+            let rows = self.ask(About::Rows(RowKind::Bead), Step::new(sql, parameters))?;
+            let (mut found, mut left_out) = (Vec::with_capacity(rows.len().min(search.limit)), 0);
+            for row in &rows {
+                if found.len() == search.limit {
+                    break;
+                }
+                match decode(RowKind::Bead, row, 0) {
+                    Ok(row) => found.push(row),
+                    Err(row) => {
+                        left_out += 1;
+                        self.unreadable.note(row);
+                    }
+                }
+            }
+            if found.len() == search.limit || rows.len() < asked.limit {
+                return Ok(found);
+            }
+            // They take nothing of the limit.
+            asked.limit = search.limit.saturating_add(left_out);
+        }
     }
 
     fn count(&self, scan: &Scan) -> Result<u64> {
         scan.check()?;
         let (sql, parameters) = sql::scan(self.town.as_str(), scan, Select::Count);
-        let rows = self.ask(Step::new(sql, parameters))?;
+        let rows = self.ask(About::Rows(scan.index.kind), Step::new(sql, parameters))?;
         let count: i64 = rows
             .first()
             .ok_or_else(|| Error::internal("store_postgres", "a count has no row"))?
@@ -231,9 +357,9 @@ impl Reader for View<'_> {
     }
 }
 
-/// The values of a row, as the columns of its kind; or what is wrong with it.
-fn decode(kind: RowKind, row: &Columns) -> Result<Row, Unreadable> {
-    let cell = |place| row.try_get::<_, Cell>(place).map(|cell| cell.0);
+/// The values of a row, as the columns of its kind from this one on; or what is wrong with it.
+pub(super) fn decode(kind: RowKind, row: &Columns, first: usize) -> Result<Row, Unreadable> {
+    let cell = |place| row.try_get::<_, Cell>(first + place).map(|cell| cell.0);
     let key = || Key { kind, values: (0..kind.key_len()).map(|place| cell(place).unwrap_or(Value::Null)).collect() };
     let mut values = Vec::with_capacity(kind.columns().len());
     for (place, column) in kind.columns().iter().enumerate() {
@@ -253,6 +379,23 @@ fn decode(kind: RowKind, row: &Columns) -> Result<Row, Unreadable> {
 pub(super) fn head(rows: &[Columns]) -> Result<Head> {
     let Some(row) = rows.first() else { return Ok(Head::default()) };
     Ok(Head { seq: number(row, 0)?.try_into().map_err(of_event)?, hash: words(row, 1)? })
+}
+
+/// How many commits the town has had with this one, from the answer to [`sql::MARK`].
+pub(super) fn commits(rows: &[Columns]) -> Option<i64> {
+    let of_town = |row: &&Columns| row.try_get::<_, &str>(0).is_ok_and(str::is_empty);
+    rows.iter().find(of_town).and_then(|row| row.try_get(1).ok())
+}
+
+/// How many commits the town has had, where that is known, and the journal's end, from the answer to [`sql::STATE`].
+pub(super) fn state(rows: &[Columns]) -> Result<(Option<i64>, Head)> {
+    let row = rows.first().ok_or_else(|| Error::internal("store_postgres", "a town's state has no row"))?;
+    let number = match cell(row, 2)? {
+        Value::Int(number) => Some(number),
+        Value::Null | Value::Text(_) => None,
+    };
+    let end = if cell(row, 0)? == Value::Null { Head::default() } else { head(rows)? };
+    Ok((number, end))
 }
 
 fn of_event(source: impl std::error::Error + Send + Sync + 'static) -> Error {

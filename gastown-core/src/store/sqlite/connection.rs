@@ -9,15 +9,15 @@ use rusqlite::types::ValueRef;
 
 use super::changes;
 use super::error::{of_sqlite, of_statement};
-use super::rows::Rows;
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
 use super::upkeep;
 use crate::model::value::{Cell, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
+use crate::store::rows::Rows;
 use crate::store::{
-    Access, Connection, Description, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order, check_truncation,
-    check_values,
+    Access, Connection, Description, Reader, Scan, Search, Txn, Unreadable, UnreadableRows, check_order,
+    check_truncation, check_values, search,
 };
 
 /// One connection to the file.
@@ -77,6 +77,10 @@ impl Connection for SqliteConnection {
         Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
     }
 
+    fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        upkeep::towns(&self.db, limit).map(Some)
+    }
+
     fn describe(&mut self) -> Result<Description> {
         upkeep::describe(&self.db)
     }
@@ -86,6 +90,7 @@ impl Connection for SqliteConnection {
     }
 
     fn vacuum(&mut self) -> Result<()> {
+        upkeep::index_words(&self.db)?;
         upkeep::vacuum(&self.db)
     }
 
@@ -350,6 +355,47 @@ impl Reader for View<'_> {
         Ok(found)
     }
 
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        let cells = [Cell::text(subject), Cell::Int(sqlite_int(after)), Cell::Int(sqlite_int(limit as u64))];
+        let mut statement = self.bound(Which::EventsOf, || sql::EVENTS_OF, &cells)?;
+        let mut rows = statement.raw_query();
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(|source| self.refused(source))? {
+            found.push(event(row)?);
+        }
+        Ok(found)
+    }
+
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        search.check()?;
+        let Some(words) = sql::words(search) else { return search::by_scan(self, search) };
+        let has_after = search.after.is_some();
+        let mut asked = search.limit;
+        loop {
+            let mut values = vec![Value::Text(words.clone()), Value::Int(sqlite_int(asked as u64))];
+            values.extend(search.after.iter().flat_map(|after| after.0.iter().cloned()));
+            let mut statement = self.bound_to(Which::Search(has_after), || sql::search(has_after), &values)?;
+            let mut rows = statement.raw_query();
+            let (mut found, mut left_out) = (Vec::new(), 0);
+            while found.len() < search.limit
+                && let Some(row) = rows.next().map_err(|source| self.refused(source))?
+            {
+                match decode(RowKind::Bead, row)? {
+                    Ok(row) => found.push(row),
+                    Err(row) => {
+                        left_out += 1;
+                        self.unreadable.note(row);
+                    }
+                }
+            }
+            if found.len() == search.limit || found.len() + left_out < asked {
+                return Ok(found);
+            }
+            // They take nothing of the limit.
+            asked = search.limit.saturating_add(left_out);
+        }
+    }
+
     fn count(&self, scan: &Scan) -> Result<u64> {
         scan.check()?;
         let shape = Shape::of(scan, Select::Count);
@@ -439,6 +485,12 @@ impl Reader for SqliteTxn<'_> {
     }
     fn count(&self, scan: &Scan) -> Result<u64> {
         self.view.count(scan)
+    }
+    fn search(&self, search: &Search) -> Result<Vec<Row>> {
+        self.view.search(search)
+    }
+    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
+        self.view.events_of(subject, after, limit)
     }
 }
 

@@ -5,7 +5,6 @@
 mod changes;
 mod connection;
 mod error;
-mod rows;
 mod schema;
 mod sql;
 mod statements;

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use crate::model::value::Value;
 use crate::model::{Key, RowKind};
-use crate::store::Scan;
 use crate::store::index::{Condition, Index};
+use crate::store::{Scan, Search};
 
 /// The statements of one table.
 pub(super) struct Statements {
@@ -181,6 +181,10 @@ pub(super) const HEAD: &str = "SELECT seq, hash FROM event WHERE town_id = ?1 OR
 pub(super) const EVENTS: &str = "SELECT seq, at, actor, session, epoch, kind, subject, data, changes, schema, hash \
      FROM event WHERE town_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
 
+/// Entries of the journal behind one, of one subject.
+pub(super) const EVENTS_OF: &str = "SELECT seq, at, actor, session, epoch, kind, subject, data, changes, schema, hash \
+     FROM event INDEXED BY events_by_subject WHERE town_id = ?1 AND subject = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4";
+
 /// One more entry.
 pub(super) const APPEND: &str = "INSERT INTO event \
      (town_id, seq, at, actor, session, epoch, kind, subject, data, changes, schema, hash) \
@@ -188,6 +192,59 @@ pub(super) const APPEND: &str = "INSERT INTO event \
 
 /// The entries of the journal up to one.
 pub(super) const TRUNCATE: &str = "DELETE FROM event WHERE town_id = ?1 AND seq <= ?2";
+
+/// Beads that may hold words, the newest first: town, words and limit in, and the place they are behind.
+pub(super) fn search(has_after: bool) -> String {
+    let mut sql = String::with_capacity(1_024);
+    sql.push_str("SELECT ");
+    for (n, column) in RowKind::Bead.columns().iter().enumerate() {
+        let _ = write!(sql, "{}\"{}\"", if n == 0 { "" } else { ", " }, column.name);
+    }
+    // The rows whole, only of those that are answered. What is not indexed yet may hold every word.
+    sql.push_str(
+        " FROM bead NOT INDEXED WHERE doc IN (SELECT doc FROM bead NOT INDEXED WHERE town_id = ?1 AND doc IN \
+         (SELECT rowid FROM word WHERE word MATCH ?2 UNION ALL SELECT doc FROM word_later \
+         UNION ALL SELECT doc FROM bead NOT INDEXED WHERE doc > (SELECT doc FROM word_mark))",
+    );
+    if has_after {
+        sql.push_str(" AND (created_at, id) < (?4, ?5)");
+    }
+    sql.push_str(" ORDER BY created_at DESC, id DESC LIMIT ?3) ORDER BY created_at DESC, id DESC");
+    sql
+}
+
+/// The words of a search that the index of words surely parts as the library does, as it wants them; none where there
+/// is none such.
+pub(super) fn words(search: &Search) -> Option<String> {
+    let mut all = String::new();
+    for term in search.terms.iter().filter(|term| term.word.chars().all(is_plain)) {
+        let and = if all.is_empty() { "" } else { " AND " };
+        let star = if term.is_prefix { "*" } else { "" };
+        let _ = write!(all, "{and}\"{}\"{star}", term.word);
+    }
+    if all.is_empty() {
+        return None;
+    }
+    Some(if search.title_only { format!("title : ({all})") } else { all })
+}
+
+/// Letters that have been letters, with these lower cases, since before the tables of the index were made.
+const fn is_plain(c: char) -> bool {
+    matches!(c,
+        'a'..='z' | '0'..='9'
+        | '\u{df}'..='\u{f6}' | '\u{f8}'..='\u{17e}'
+        | '\u{3ac}'..='\u{3ce}'
+        | '\u{430}'..='\u{45f}' | '\u{461}'..='\u{481}' | '\u{48b}'..='\u{513}'
+        | '\u{5d0}'..='\u{5ea}'
+        | '\u{621}'..='\u{63a}' | '\u{641}'..='\u{64a}'
+        | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fa5}' | '\u{ac00}'..='\u{d7a3}')
+}
+
+/// Makes the index of words anew.
+pub(super) const INDEX_WORDS: &str = "INSERT INTO word (word) VALUES ('delete-all'); \
+     INSERT INTO word (rowid, title, texts) SELECT doc, title, texts FROM word_source ORDER BY doc; \
+     DELETE FROM word_later; \
+     UPDATE word_mark SET doc = (SELECT coalesce(max(doc), 0) FROM bead)";
 
 /// A key's values behind the town.
 pub(super) fn key_values(key: &Key) -> &[Value] {

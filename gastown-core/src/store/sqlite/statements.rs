@@ -25,6 +25,9 @@ pub(super) enum Which {
     Scan(&'static Index, Shape),
     Head,
     Events,
+    EventsOf,
+    /// Whether it is behind a place.
+    Search(bool),
     Append,
     Truncate,
 }
@@ -35,8 +38,10 @@ impl PartialEq for Which {
             (Self::Get(a), Self::Get(b)) | (Self::Put(a), Self::Put(b)) | (Self::Delete(a), Self::Delete(b)) => a == b,
             (Self::Update(a, of_a), Self::Update(b, of_b)) => a == b && of_a == of_b,
             (Self::Scan(a, of_a), Self::Scan(b, of_b)) => ptr::eq(*a, *b) && of_a == of_b,
+            (Self::Search(a), Self::Search(b)) => a == b,
             (Self::Head, Self::Head)
             | (Self::Events, Self::Events)
+            | (Self::EventsOf, Self::EventsOf)
             | (Self::Append, Self::Append)
             | (Self::Truncate, Self::Truncate) => true,
             _ => false,

@@ -12,15 +12,17 @@ use super::{Archive, Archived, of_whole_town};
 use crate::model::Key;
 use crate::model::{EffectId, Error, Event, Head, Result, Row, Scope, SessionId, Stored as _, Timestamp};
 use crate::store::Reader;
+#[cfg(all(feature = "git", feature = "process"))]
+use crate::store::Txn;
 use crate::store::dump::{self, DumpWriter};
 use crate::town::handle::Handle;
 use crate::town::operation::Operation;
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::town::town::Town;
 use crate::work::retention::{self, Leaving, RemoveBeads, RemoveEffects, RemoveEvents};
-#[cfg(all(feature = "git", feature = "process"))]
-use crate::work::settings;
 use crate::work::view::View;
+#[cfg(all(feature = "git", feature = "process"))]
+use crate::work::{command, reservations, settings};
 
 /// The folder of the archives in a town's folder.
 pub(super) const FOLDER: &str = "archive";
@@ -96,6 +98,14 @@ fn new_name(what: &str) -> Result<String> {
 /// Puts away what is over for longer than the settings keep it.
 #[cfg(all(feature = "git", feature = "process"))]
 pub(in crate::town) async fn retain(town: &Town) -> Result<()> {
+    loop {
+        let ctx = town.ctx();
+        let expire =
+            move |raw: &mut dyn Txn| command::step(raw, &ctx, "reservations.expire", reservations::remove_expired);
+        if town.shared.store.write(expire).await? < reservations::EXPIRED_PER_STEP {
+            break;
+        }
+    }
     let now = town.ctx().now;
     let kept = town
         .shared

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::durable::{self, Draft, unwritable};
+use super::durable::{self, unwritable};
 use super::{Backup, Exported, WriteTo, archive, blocking, of_whole_town};
 use crate::model::{Error, Event, Result, TownId};
 use crate::store::{Reader, Store, dump};
@@ -56,8 +56,7 @@ pub(in crate::town) async fn backup(handle: &Handle, _: &'static Operation, inpu
     of_whole_town(handle)?;
     let path = durable::new_path(&input.path)?;
     let (store, dir) = (handle.town().shared.store.clone(), handle.town().dir().to_owned());
-    let draft = Draft::beside(&path)?;
-    draft.create_folder(&path)?;
+    let draft = durable::draft_folder(&path)?;
     let copied = copy_records(&store, draft.path()).await?;
     // After the records: every session that is in them has its output in the copy.
     #[cfg(all(feature = "git", feature = "process"))]
@@ -79,7 +78,7 @@ pub(in crate::town) async fn backup(handle: &Handle, _: &'static Operation, inpu
             serde_json::to_writer_pretty(out, &manifest)
                 .map_err(|source| Error::unavailable("path_unwritable", "the list cannot be written").because(source))
         })?;
-        draft.name(&path)?;
+        durable::name(draft, &path)?;
         Ok(Backup { path, head, files: count, bytes, unreadable, is_complete })
     })
     .await

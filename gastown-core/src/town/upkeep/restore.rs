@@ -5,8 +5,6 @@ use std::io::{self, BufReader, Seek as _};
 use std::path::Path;
 
 use super::backup::{DATABASE, FORMAT, LINES, MANIFEST, Manifest, OUTPUT};
-#[cfg(feature = "sqlite")]
-use super::durable::Draft;
 use super::durable::{self, unwritable};
 use super::{archive, blocking};
 use crate::model::{Error, ErrorKind, Result, TownId};
@@ -175,8 +173,7 @@ fn read_lines(from: &Path, backend: &dyn Backend, town: &TownId) -> Result<()> {
 fn read_database(from: &Path, backend: &dyn Backend, town: &TownId, dir: &Path) -> Result<()> {
     use crate::store::{SqliteBackend, SqliteOptions};
     // A copy of its own: reading a database writes beside it, and an older one is migrated.
-    let folder = Draft::beside(&dir.join("restore"))?;
-    folder.create_folder(dir)?;
+    let folder = durable::draft_folder(&dir.join("restore"))?;
     let (copy, lines) = (folder.path().join(DATABASE), folder.path().join(LINES));
     durable::copy_file(from, &copy)?;
     let mut connection = SqliteBackend::new(copy, SqliteOptions::default()).connect(Access::Read)?;

@@ -34,7 +34,7 @@ macro_rules! bead {
             }
         }
 
-        pub(super) fn whole(row: BeadRow, texts: Option<BeadTextRow>) -> Bead {
+        pub(crate) fn whole(row: BeadRow, texts: Option<BeadTextRow>) -> Bead {
             let (description, design, acceptance, notes) =
                 texts.map(|t| (t.description, t.design, t.acceptance, t.notes)).unwrap_or_default();
             Bead { $($field: row.$field,)* description, design, acceptance, notes }

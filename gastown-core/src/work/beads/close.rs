@@ -12,6 +12,7 @@ use crate::store::{Scan, index};
 use crate::work::fields::check_reason;
 use crate::work::graph;
 use crate::work::ready::is_ready;
+use crate::work::reservations;
 use crate::work::reviews;
 use crate::work::txn::ScopedTxn;
 use crate::work::view::text;
@@ -219,6 +220,7 @@ fn settle_and_free(
     row.slung = false;
     row.wake_at = None;
     let freed = graph::put_moved(txn, &before, row.clone())?;
+    reservations::release_all(txn, &row.id)?;
     let mut data = data;
     if let Some(map) = data.as_object_mut() {
         map.insert("unblocked".to_owned(), json!(freed));

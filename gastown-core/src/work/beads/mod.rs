@@ -11,7 +11,7 @@ mod plan;
 mod rename;
 
 pub use bead::{Bead, BeadRef, BeadSummary};
-pub(crate) use bead::{assemble, get};
+pub(crate) use bead::{assemble, get, whole};
 pub use close::{CloseBead, Closed, ReopenBead};
 pub(crate) use close::{close, refuse_in_session, reopen, settle};
 pub use comments::{AddComment, Comment, CommentPage, CommentRef, CommentsOf};

@@ -305,7 +305,7 @@ fn trees_and_lists_go_on_where_they_stopped() {
     bench.link(&mast, &nail, Blocks).unwrap();
     let tree = bench.ask(|view| dependencies(view, &TreeOf { depth: Some(2), ..(&mast).into() })).unwrap();
     let nodes: Vec<_> = tree.nodes.iter().map(|node| (&node.id, node.depth, node.counted)).collect();
-    assert_eq!(nodes, [(&nail, 1, true), (&ship, 1, false), (&deck, 2, false)]);
+    assert_eq!(nodes, [(&ship, 1, false), (&nail, 1, true), (&deck, 2, false)]);
     assert!(!tree.more, "the ship was met already");
     let tree = bench.ask(|view| dependents(view, &TreeOf { depth: Some(1), ..(&ship).into() })).unwrap();
     assert_eq!((tree.nodes.len(), tree.more), (2, true));
@@ -322,7 +322,7 @@ fn trees_and_lists_go_on_where_they_stopped() {
 
 /// How long chains and wide fans are.
 fn many() -> usize {
-    if is_soak() { 100_000 } else { 3_000 }
+    if is_soak() { 100_000 } else { 1_000 }
 }
 
 /// Runs it on a stack that is too small for a frame for each bead.
@@ -375,7 +375,7 @@ fn long_chain() {
     }
     let told = bench.ask(|view| explain(view, &(&last_part).into())).unwrap();
     assert!(told.is_ready);
-    let tree = TreeOf { depth: Some(1_000), limit: Some(1_000), ..(&last).into() };
+    let tree = TreeOf { depth: Some(1_000), limit: Some(100), ..(&last).into() };
     assert!(bench.ask(|view| dependencies(view, &tree)).unwrap().more);
 }
 

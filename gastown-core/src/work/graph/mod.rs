@@ -32,9 +32,7 @@ pub use link::{Changed, Edges, Link};
 pub(crate) use link::{Idle, add_edge, edges, heal_parent, import_edge, is_idle, link, remove_edge, set_aside, unlink};
 pub use lists::{BlockedBead, BlockedPage, Blocker, Epic, EpicPage, GraphFilter, LoosePage};
 pub(crate) use lists::{blocked, epics, loose_edges};
-pub(crate) use part::{added, forget_part, holds_up};
-#[allow(unused_imports, reason = "for the commands that move and delete")]
-pub(crate) use part::{remove_bead, reparent};
+pub(crate) use part::{added, forget_part, holds_up, remove_bead, reparent};
 pub(crate) use plan::plan;
 pub use plan::{Plan, PlanOf, PlannedBead, Unblocks};
 pub use tree::{BeadNode, ChildrenOf, NodePage, Tree, TreeNode, TreeOf};

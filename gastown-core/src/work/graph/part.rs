@@ -47,7 +47,6 @@ pub(crate) fn added(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
 ///
 /// # Errors
 /// `bead_missing` for a parent that the scope does not see, `cycle`.
-#[allow(dead_code, reason = "for the commands that move, delete and import")]
 pub(crate) fn reparent(txn: &mut ScopedTxn<'_>, row: &mut BeadRow, parent: Option<&BeadId>) -> Result<bool> {
     if row.parent.as_ref() == parent {
         return Ok(false);
@@ -73,7 +72,6 @@ pub(crate) fn reparent(txn: &mut ScopedTxn<'_>, row: &mut BeadRow, parent: Optio
 /// parent then.
 ///
 /// The caller removes the bead's own rows afterwards, and writes the event. Answers the beads that became free.
-#[allow(dead_code, reason = "for the commands that move, delete and import")]
 pub(crate) fn remove_bead(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<Vec<BeadId>> {
     let mut spread = Spread::default();
     txn.as_town(|txn| {

@@ -83,7 +83,7 @@ impl Bench {
     }
 
     pub(super) fn close(&mut self, id: &BeadId, resolution: Resolution) {
-        let input = CloseBead { resolution: Some(resolution), ..id.into() };
+        let input = CloseBead { resolution: Some(resolution), force: true, ..id.into() };
         self.run(|txn| beads::close(txn, &input)).unwrap();
     }
 
@@ -349,7 +349,7 @@ impl History {
                 Ok(())
             }
             Op::Close(at, end) => {
-                let input = CloseBead { resolution: Some(*end), ..id(*at)?.into() };
+                let input = CloseBead { resolution: Some(*end), force: true, ..id(*at)?.into() };
                 bench.run(|txn| beads::close(txn, &input)).map(drop)
             }
             Op::Merge(at) => {

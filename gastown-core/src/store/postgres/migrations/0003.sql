@@ -72,3 +72,19 @@ CREATE TABLE reservation (
     PRIMARY KEY (town_id, bead, pattern)
 );
 CREATE INDEX reservations_by_rig ON reservation (town_id, rig, expires_at, bead, pattern);
+
+-- Which beads hold a word: the runs of ASCII letters and digits of a text. Other letters are not looked up, as their
+-- lower case is not the same in every database; a text too long for an index has the word ANY instead of its own.
+CREATE FUNCTION words_of(t TEXT) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $words$
+    SELECT CASE
+        WHEN octet_length(t) > 250000 THEN array_to_tsvector(ARRAY['ANY'])
+        ELSE array_to_tsvector(ARRAY(
+            SELECT DISTINCT left(word, 64)
+            FROM regexp_split_to_table(lower(t COLLATE "C"), '[^a-z0-9]+') AS word
+            WHERE word <> ''
+        ))
+    END
+$words$;
+CREATE INDEX word_of_titles ON bead USING gin (words_of(title));
+CREATE INDEX word_of_texts ON bead_text
+    USING gin (words_of(description || ' ' || design || ' ' || acceptance || ' ' || notes));

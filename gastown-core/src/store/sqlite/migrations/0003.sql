@@ -1,6 +1,75 @@
 -- Schema 3: the whole bead, comments, what is left of deleted beads, records of other programs, reservations.
 -- This text was published and never changes; later schemas are steps of their own.
 
+-- Words are found by the number of a bead, which must outlive a vacuum; so the table is made anew with a column for it.
+ALTER TABLE bead RENAME TO bead_before;
+CREATE TABLE bead (
+    doc INTEGER PRIMARY KEY,
+    town_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    status TEXT NOT NULL,
+    resolution TEXT,
+    title TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    issue_type TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    rig TEXT,
+    parent TEXT,
+    convoy TEXT,
+    assignee TEXT,
+    created_by TEXT NOT NULL,
+    external_ref TEXT,
+    defer_until INTEGER,
+    due_at INTEGER,
+    estimate_minutes INTEGER,
+    parked_reason TEXT,
+    parked_until INTEGER,
+    slung INTEGER NOT NULL,
+    slung_to TEXT,
+    blockers INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    outages INTEGER NOT NULL,
+    reworks INTEGER NOT NULL,
+    wake_at INTEGER,
+    lease_until INTEGER,
+    dirty INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    closed_at INTEGER,
+    source_status TEXT,
+    extra TEXT,
+    UNIQUE (town_id, id)
+) STRICT;
+INSERT INTO bead (town_id, id, kind, status, resolution, title, priority, issue_type, metadata, rig, parent, convoy, assignee,
+    created_by, external_ref, defer_until, due_at, estimate_minutes, parked_reason, parked_until, slung, slung_to,
+    blockers, epoch, failures, outages, reworks, wake_at, lease_until, dirty, version, created_at, updated_at,
+    closed_at, source_status, extra)
+SELECT town_id, id, kind, status, resolution, title, priority, issue_type, metadata, rig, parent, convoy, assignee,
+    created_by, external_ref, defer_until, due_at, estimate_minutes, parked_reason, parked_until, slung, slung_to,
+    blockers, epoch, failures, outages, reworks, wake_at, lease_until, dirty, version, created_at, updated_at,
+    closed_at, source_status, extra
+FROM bead_before;
+DROP TABLE bead_before;
+CREATE INDEX beads_by_kind ON bead (town_id, kind, created_at, id);
+CREATE INDEX beads_by_status ON bead (town_id, kind, status, created_at, id);
+CREATE INDEX beads_ready ON bead (town_id, kind, priority, created_at, id)
+    WHERE status = 'open' AND blockers = 0;
+CREATE INDEX beads_slung ON bead (town_id, rig, priority, created_at, id)
+    WHERE status = 'open' AND blockers = 0 AND slung = 1;
+CREATE INDEX beads_dirty ON bead (town_id, id)
+    WHERE dirty = 1;
+CREATE INDEX beads_due ON bead (town_id, wake_at, id)
+    WHERE wake_at IS NOT NULL;
+CREATE INDEX beads_by_parent ON bead (town_id, parent, id)
+    WHERE parent IS NOT NULL;
+CREATE INDEX beads_by_convoy ON bead (town_id, convoy, id)
+    WHERE convoy IS NOT NULL;
+CREATE INDEX beads_by_assignee ON bead (town_id, assignee, id)
+    WHERE assignee IS NOT NULL;
+
 ALTER TABLE bead ADD COLUMN labels TEXT NOT NULL DEFAULT '';
 ALTER TABLE bead ADD COLUMN owner TEXT;
 ALTER TABLE bead ADD COLUMN spec_id TEXT;
@@ -72,3 +141,56 @@ CREATE TABLE reservation (
     PRIMARY KEY (town_id, bead, pattern)
 ) STRICT;
 CREATE INDEX reservations_by_rig ON reservation (town_id, rig, expires_at, bead, pattern);
+
+-- Which beads hold a word. What is new is indexed 128 beads at a time, as an index of words costs by the commit:
+-- word_mark says up to which bead that is done, word_later which of those changed since. Whoever asks looks at the rest
+-- himself. Words that are gone from a bead stay in the index until the next vacuum: it names candidates only.
+CREATE VIRTUAL TABLE word USING fts5(
+    title, texts, content = '', columnsize = 0, detail = column, tokenize = 'unicode61 remove_diacritics 0'
+);
+CREATE TABLE word_mark (doc INTEGER NOT NULL) STRICT;
+CREATE TABLE word_later (doc INTEGER PRIMARY KEY) STRICT;
+CREATE VIEW word_source AS
+    SELECT b.doc, b.title, coalesce(
+        t.description || char(10) || t.design || char(10) || t.acceptance || char(10) || t.notes, ''
+    ) AS texts
+    FROM bead b LEFT JOIN bead_text t ON t.town_id = b.town_id AND t.id = b.id;
+INSERT INTO word (rowid, title, texts) SELECT doc, title, texts FROM word_source ORDER BY doc;
+INSERT INTO word_mark SELECT coalesce(max(doc), 0) FROM bead;
+
+CREATE TRIGGER word_of_new_beads AFTER INSERT ON bead
+    WHEN new.doc >= (SELECT doc FROM word_mark) + 128
+BEGIN
+    INSERT INTO word (rowid, title, texts)
+        SELECT doc, title, texts FROM word_source WHERE doc > (SELECT doc FROM word_mark) ORDER BY doc;
+    UPDATE word_mark SET doc = new.doc;
+END;
+CREATE TRIGGER word_of_a_number_again AFTER INSERT ON bead
+    WHEN new.doc <= (SELECT doc FROM word_mark)
+BEGIN
+    INSERT OR IGNORE INTO word_later VALUES (new.doc);
+END;
+CREATE TRIGGER word_of_a_title AFTER UPDATE OF title ON bead
+    WHEN new.title IS NOT old.title AND new.doc <= (SELECT doc FROM word_mark)
+BEGIN
+    INSERT OR IGNORE INTO word_later VALUES (new.doc);
+END;
+CREATE TRIGGER word_of_new_texts AFTER INSERT ON bead_text
+BEGIN
+    INSERT OR IGNORE INTO word_later
+        SELECT doc FROM bead
+        WHERE town_id = new.town_id AND id = new.id AND doc <= (SELECT doc FROM word_mark);
+END;
+CREATE TRIGGER word_of_texts AFTER UPDATE ON bead_text
+BEGIN
+    INSERT OR IGNORE INTO word_later
+        SELECT doc FROM bead
+        WHERE town_id = new.town_id AND id = new.id AND doc <= (SELECT doc FROM word_mark);
+END;
+CREATE TRIGGER word_of_changed_beads AFTER INSERT ON word_later
+    WHEN (SELECT count(*) FROM word_later) >= 128
+BEGIN
+    INSERT INTO word (rowid, title, texts)
+        SELECT s.doc, s.title, s.texts FROM word_later l JOIN word_source s ON s.doc = l.doc ORDER BY s.doc;
+    DELETE FROM word_later;
+END;

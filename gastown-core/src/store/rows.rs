@@ -1,4 +1,4 @@
-//! The rows that the writer's connection knows.
+//! The rows that a writer's connection knows; for backends that have them elsewhere.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -12,19 +12,20 @@ use crate::store::index::{INDEXES, Index};
 /// What a row costs beside its texts, in bytes.
 const ROW_BYTES: usize = 512;
 /// The longest list that is kept.
-const LIST_MAX: usize = 16;
+pub(super) const LIST_MAX: usize = 16;
 /// The most keys that are remembered of one transaction, which then goes on without this.
 const TOUCHED_MAX: usize = 10_000;
 
-/// Rows as the file holds them, so that commands about the same beads do not read them again and again.
+/// Rows as the database holds them, so that commands about the same beads do not read them again and again.
 ///
 /// Invariant: between two transactions it holds only what was committed, and it is emptied when anybody else has
 /// committed since; within one, it holds what the transaction would read.
 #[derive(Debug)]
 pub(super) struct Rows {
-    /// Whose they are, and SQLite's count of the commits of others.
+    /// Whose they are, and a number that changes whenever anybody else commits.
     of: Option<(TownId, i64)>,
-    single: Recent<Key, Row>,
+    /// None where there is no row of that key.
+    single: Recent<Key, Option<Row>>,
     /// Short lists of an index whose prefix is a part of the key, such as the labels of one bead.
     lists: Recent<(&'static str, Vec<Value>), Vec<Row>>,
     head: Option<Head>,
@@ -32,6 +33,14 @@ pub(super) struct Rows {
     touched: Vec<Key>,
     /// Whether the present transaction wrote too much to be followed: then nothing is kept until it ends.
     is_lost: bool,
+}
+
+/// What is known of a row.
+#[cfg(feature = "postgres")]
+pub(super) enum Known<'r> {
+    Not,
+    Absent,
+    There(&'r Row),
 }
 
 impl Rows {
@@ -85,14 +94,48 @@ impl Rows {
         self.of = None;
     }
 
+    /// The same, after a commit that changed the number of commits to this one.
+    #[cfg(feature = "postgres")]
+    pub(super) fn commit_as(&mut self, version: i64) {
+        self.commit(None);
+        if let Some((_, known)) = &mut self.of {
+            *known = version;
+        }
+    }
+
+    #[cfg(any(feature = "sqlite", test))]
     pub(super) fn get(&mut self, key: &Key) -> Option<&Row> {
-        self.single.get(key)
+        self.single.get(key).and_then(Option::as_ref)
+    }
+
+    /// The row of a key, or that there is none, where that is known.
+    #[cfg(feature = "postgres")]
+    pub(super) fn known(&mut self, key: &Key) -> Known<'_> {
+        match self.single.get(key) {
+            None => Known::Not,
+            Some(None) => Known::Absent,
+            Some(Some(row)) => Known::There(row),
+        }
+    }
+
+    /// Keeps that there is no row of that key.
+    #[cfg(feature = "postgres")]
+    pub(super) fn keep_absent(&mut self, key: &Key) {
+        if key.kind != RowKind::Idempotency && !self.is_lost {
+            self.single.keep(key.clone(), None, ROW_BYTES);
+        }
+    }
+
+    /// Whether a list that is asked for may be kept.
+    #[cfg(feature = "postgres")]
+    pub(super) fn may_keep(scan: &Scan) -> bool {
+        scan.after.is_none() && scan.upto.is_none() && scan.limit > LIST_MAX && is_listed(scan.index)
     }
 
     /// Keeps a row that was read.
     pub(super) fn keep(&mut self, key: &Key, row: &Row) {
         if key.kind != RowKind::Idempotency && !self.is_lost {
-            self.single.keep(key.clone(), row.clone(), weight(&row.to_cells()));
+            self.single.keep(key.clone(), Some(row.clone()), weight(&row.to_cells()));
         }
     }
 
@@ -110,7 +153,7 @@ impl Rows {
         }
         match row {
             Some((row, cells)) if key.kind != RowKind::Idempotency => {
-                self.single.keep(key.clone(), row.clone(), weight(cells));
+                self.single.keep(key.clone(), Some(row.clone()), weight(cells));
             }
             _ => self.single.forget(&key),
         }
