@@ -6,7 +6,18 @@ const { GastownError } = require('./error.js')
 const DEPTH_MAX = 64
 
 /** Fields whose content is the caller's own: its keys are never re-cased. */
-const OPAQUE = new Set(['after', 'before', 'data', 'extra', 'facts', 'metadata', 'problem', 'row', 'settings'])
+const OPAQUE = new Set([
+  'after',
+  'before',
+  'data',
+  'extra',
+  'facts',
+  'metadata',
+  'problem',
+  'repairs',
+  'row',
+  'settings',
+])
 
 /** Fields that are bytes: base64 on their way out of the core. */
 const BYTES = new Set(['bytes'])

@@ -686,6 +686,69 @@ export interface Exported {
   readonly head: number
 }
 
+/** What to import, and how; `rig` is that of new beads. */
+export interface ImportBeads {
+  path: string
+  rig?: string | null
+  dryRun?: boolean
+  strict?: boolean
+  resurrect?: boolean
+}
+
+/** A line that gave nothing: where, and why. */
+export interface ImportFlaw {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+  readonly code: string
+  readonly message: string
+}
+
+/** A record that contradicts what is here; `taken` where it took its place. */
+export interface ImportConflict {
+  readonly bead: string
+  readonly why: string
+  readonly taken: boolean
+}
+
+/** What became of the records of an import; each list has at most 1,000 entries, the totals are whole. */
+export interface ImportReport {
+  readonly read: number
+  readonly created: number
+  readonly updated: number
+  readonly unchanged: number
+  readonly skipped: number
+  readonly tombstones: number
+  readonly foreign: number
+  readonly dangling: number
+  readonly danglingEdges: Link[]
+  readonly circles: number
+  readonly circlePaths: string[][]
+  readonly repairs: Record<string, number>
+  readonly flaws: number
+  readonly flawedLines: ImportFlaw[]
+  readonly conflicts: number
+  readonly conflicting: ImportConflict[]
+}
+
+/** Where to export, and how. */
+export interface ExportBeads {
+  path: string
+  dialect?: 'native' | 'bd' | 'br'
+  ephemeral?: boolean
+  tombstones?: boolean
+  memories?: boolean
+  replace?: boolean
+}
+
+/** What was exported. */
+export interface BeadsExported {
+  readonly beads: number
+  readonly tombstones: number
+  readonly foreign: number
+  readonly bytes: number
+}
+
 /** What may be put away. */
 export interface Archive {
   /** Beads that were closed or failed before this, with what belongs to them alone, and effects settled before it. */
@@ -1423,6 +1486,10 @@ export interface Beads {
   at(moment: BeadsAt, options?: CallOptions): Promise<BeadsAtPage>
   /** Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is. */
   sling(bead: string | Sling, options?: ChangeOptions): Promise<Bead>
+  /** Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported. */
+  importFrom(from: string | ImportBeads, options?: CallOptions): Promise<ImportReport>
+  /** Writes the beads into a file as `bd` and `br` know them, or as they were imported. */
+  exportTo(to: string | ExportBeads, options?: CallOptions): Promise<BeadsExported>
 }
 
 /** Operations on convoys. */

@@ -66,3 +66,23 @@ test('health says how the database is', async (t) => {
   assert.deepEqual([health.backend, health.durability, health.unreadable, health.first], ['sqlite', 'full', [], 1])
   assert.ok(health.schema >= 2 && health.databaseBytes > 0)
 })
+
+test('beads come in from a file of another tool and go out to it', async (t) => {
+  const { town, path } = await opened(t)
+  const [from, to] = [join(path, 'in.jsonl'), join(path, 'out.jsonl')]
+  const line =
+    '{"id":"gt-1","title":"Raise the mast","status":"open","priority":2,"issue_type":"task",' +
+    '"created_at":"2025-10-11T20:00:00Z","updated_at":"2025-10-11T20:00:00Z","pinned":0}\n'
+  writeFileSync(from, `${line}no line\n`)
+  const report = await town.beads.importFrom({ path: from, dryRun: true })
+  assert.deepEqual([report.created, report.repairs.bool_as_number], [1, 1])
+  assert.deepEqual(await town.beads.importFrom(from), report)
+  assert.deepEqual(
+    report.flawedLines.map((flaw) => [flaw.line, flaw.code]),
+    [[2, 'not_json']],
+  )
+  const exported = await town.beads.exportTo(to)
+  assert.equal(readFileSync(to, 'utf8'), line)
+  assert.deepEqual([exported.beads, exported.bytes], [1, line.length])
+  assert.equal(await codeOf(town.beads.importFrom({ path: from, strict: true })), 'import_flawed')
+})

@@ -70,3 +70,19 @@ async def test_health_says_how_the_database_is(town: gastown.Town) -> None:
     health = await town.upkeep.health()
     assert (health.backend, health.durability, health.unreadable) == ("sqlite", "full", [])
     assert health.schema >= 2 and health.database_bytes is not None and health.first == 1
+
+
+async def test_beads_come_in_from_a_file_of_another_tool_and_go_out_to_it(town: gastown.Town, tmp_path: Path) -> None:
+    line = '{"id":"gt-1","title":"Raise the mast","status":"open","priority":2,"issue_type":"task",'
+    line += '"created_at":"2025-10-11T20:00:00Z","updated_at":"2025-10-11T20:00:00Z","pinned":0}\n'
+    (tmp_path / "in.jsonl").write_text(line + "no line\n")
+    report = await town.beads.import_from(tmp_path / "in.jsonl", dry_run=True)
+    assert (report.created, report.repairs["bool_as_number"]) == (1, 1)
+    assert report == await town.beads.import_from(tmp_path / "in.jsonl")
+    assert [(flaw.line, flaw.code) for flaw in report.flawed_lines] == [(2, "not_json")]
+    exported = await town.beads.export_to(tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text() == line
+    assert (exported.beads, exported.bytes) == (1, len(line))
+    with pytest.raises(gastown.InvalidError) as caught:
+        await town.beads.import_from(tmp_path / "in.jsonl", strict=True)
+    assert caught.value.code == "import_flawed"

@@ -29,4 +29,5 @@ mod refinery;
 mod runtime;
 mod support;
 mod town;
+mod trade;
 mod upkeep;

@@ -11,7 +11,8 @@ use super::record;
 use super::slot::Style;
 
 /// For whom lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Dialect {
     /// For ourselves: each line equals the one it was read from, as far as its values are still the same.

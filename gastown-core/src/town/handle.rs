@@ -98,6 +98,11 @@ impl Handle {
         Events(self.clone())
     }
 
+    /// Its scope, for work on other threads.
+    pub(super) fn shared_scope(&self) -> Arc<Scope> {
+        Arc::clone(&self.scope)
+    }
+
     pub(super) async fn change<I, O>(
         &self,
         operation: &'static Operation,

@@ -10,13 +10,14 @@ use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
     AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadCounts, BeadFilter, BeadHistory,
-    BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BlockedPage, Changed, ChildrenOf, Claim, CloseBead,
-    Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead,
-    Deleted, Duplicates, Edges, EpicPage, EventPage, EventsSince, Explanation, FindDuplicates, GraphFilter, Heartbeat,
-    HistoryOf, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, Plan,
-    PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter,
-    ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter,
-    SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, Tree, TreeOf, Unreserve,
+    BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported, BlockedPage, Changed, ChildrenOf,
+    Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads,
+    DeleteBead, Deleted, Duplicates, Edges, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
+    GraphFilter, Heartbeat, HistoryOf, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead,
+    NewBeads, NodePage, OverlapQuery, Overlaps, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead,
+    Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig,
+    RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, Tree,
+    TreeOf, Unreserve,
 };
 use crate::work::{agents, beads, convoys, events, find, graph, query, ready, reservations, reviews, rigs, sessions};
 
@@ -223,6 +224,10 @@ operations! {
         ask "beads.loose_edges" loose_edges(GraphFilter) -> LoosePage = graph::loose_edges, for [Mayor Polecat Refinery Witness Crew];
         /// Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is.
         change "beads.sling" sling(Sling) -> Bead = sessions::sling, for [Mayor];
+        /// Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported.
+        outside "beads.import_from" import_from(ImportBeads) -> ImportReport = upkeep::import_beads, for [];
+        /// Writes the beads into a file as `bd` and `br` know them, or as they were imported.
+        outside "beads.export_to" export_to(ExportBeads) -> BeadsExported = upkeep::export_beads, for [];
     }
     /// Operations on convoys.
     ///

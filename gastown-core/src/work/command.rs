@@ -103,6 +103,21 @@ pub(crate) fn ask<I, O>(
     question(view, input)
 }
 
+/// Runs one batch of a long command in a transaction of its own.
+pub(crate) fn batch<O>(
+    raw: &mut dyn Txn,
+    scope: &Scope,
+    ctx: &Ctx,
+    operation: &str,
+    batch: impl FnOnce(&mut ScopedTxn<'_>) -> Result<O>,
+) -> Result<O> {
+    let mut txn = ScopedTxn::new(raw, scope, ctx)?;
+    fence(txn.view())?;
+    let output = batch(&mut txn)?;
+    txn.finish(operation)?;
+    Ok(output)
+}
+
 /// Runs a step of the engine or the executor in a transaction, under the town's own scope.
 pub(crate) fn step<O>(
     raw: &mut dyn Txn,

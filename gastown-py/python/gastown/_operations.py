@@ -191,6 +191,14 @@ class Beads(Group):
         """Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is."""
         return await self._call(t.Bead, "beads.sling", sling, key, bead=bead)
 
+    async def import_from(self, path: str | os.PathLike[str], **manner: Unpack[t.ImportBeads]) -> t.ImportReport:
+        """Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported."""
+        return await self._call(t.ImportReport, "beads.import_from", manner, path=os.fspath(path))
+
+    async def export_to(self, path: str | os.PathLike[str], **manner: Unpack[t.ExportBeads]) -> t.BeadsExported:
+        """Writes the beads into a file as `bd` and `br` know them, or as they were imported."""
+        return await self._call(t.BeadsExported, "beads.export_to", manner, path=os.fspath(path))
+
 
 class Convoys(Group):
     """Operations on convoys."""

@@ -613,6 +613,77 @@ class Exported:
     head: int
 
 
+class ImportBeads(TypedDict, total=False):
+    """How to import; `rig` is that of new beads."""
+
+    rig: str | None
+    dry_run: bool
+    strict: bool
+    resurrect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFlaw:
+    """A line that gave nothing: where, and why."""
+
+    file: str
+    line: int
+    column: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportConflict:
+    """A record that contradicts what is here; `taken` where it took its place."""
+
+    bead: str
+    why: str
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of the records of an import; each list has at most 1,000 entries, the totals are whole."""
+
+    read: int
+    created: int
+    updated: int
+    unchanged: int
+    skipped: int
+    tombstones: int
+    foreign: int
+    dangling: int
+    dangling_edges: list[Link]
+    circles: int
+    circle_paths: list[list[str]]
+    repairs: dict[str, int]
+    flaws: int
+    flawed_lines: list[ImportFlaw]
+    conflicts: int
+    conflicting: list[ImportConflict]
+
+
+class ExportBeads(TypedDict, total=False):
+    """How to export; `dialect` is `native`, `bd` or `br`."""
+
+    dialect: Literal["native", "bd", "br"]
+    ephemeral: bool
+    tombstones: bool
+    memories: bool
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BeadsExported:
+    """What was exported."""
+
+    beads: int
+    tombstones: int
+    foreign: int
+    bytes: int
+
+
 class Archive(TypedDict, total=False):
     """What may be put away; times are microseconds since 1970 UTC."""
 

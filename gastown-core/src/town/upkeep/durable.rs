@@ -29,6 +29,22 @@ pub(super) fn new_path(path: &Path) -> Result<PathBuf> {
 
 /// Writes a file that gets its name once it is whole and on disk; nothing may have that name.
 pub(super) fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    put_file(path, write, |draft| name(draft, path))
+}
+
+/// Writes a file that takes the place of one that may be there, once it is whole and on disk.
+pub(super) fn replace_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    put_file(path, write, |draft| {
+        std::fs::rename(draft.path(), path).map_err(|source| unwritable(path, source))?;
+        path.parent().map_or(Ok(()), sync)
+    })
+}
+
+fn put_file<T>(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<T>,
+    name: impl FnOnce(Draft) -> Result<()>,
+) -> Result<T> {
     let draft = Draft::file(path).map_err(|source| unwritable(path, source))?;
     let Some(file) = draft.held() else {
         return Err(Error::internal("draft_closed", "a file to write is not open").with("path", path.display()));
@@ -37,7 +53,7 @@ pub(super) fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> R
     let value = write(&mut out).map_err(|error| error.with("path", path.display()))?;
     let file = out.into_inner().map_err(|error| unwritable(path, error.into_error()))?;
     file.sync_all().map_err(|source| unwritable(path, source))?;
-    name(draft, path)?;
+    name(draft)?;
     Ok(value)
 }
 

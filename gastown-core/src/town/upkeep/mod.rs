@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod durable;
 mod restore;
+mod trade;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ pub(super) use self::archive::retain;
 pub(super) use self::backup::{backup, export};
 pub(super) use self::check::check;
 pub(super) use self::restore::restore;
+pub(super) use self::trade::{export as export_beads, import as import_beads};
 use super::handle::Handle;
 use super::operation::Operation;
 use crate::model::{Error, Result, Timestamp};

@@ -167,7 +167,7 @@ fn remove(txn: &mut ScopedTxn<'_>, id: &BeadId, input: &DeleteBead) -> Result<Ve
 }
 
 /// Removes the rows that are a bead's alone.
-fn remove_own(txn: &mut ScopedTxn<'_>, row: &BeadRow) -> Result<()> {
+pub(crate) fn remove_own(txn: &mut ScopedTxn<'_>, row: &BeadRow) -> Result<()> {
     let of = vec![text(&row.id)];
     let mut keys = vec![Key::bead_text(&row.id)];
     keys.extend(txn.all::<LabelRow>(Scan::new(&index::LABELS, of.clone(), 0))?.iter().map(Stored::key));

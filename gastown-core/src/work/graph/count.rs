@@ -87,6 +87,24 @@ pub(crate) fn put_moved(txn: &mut ScopedTxn<'_>, before: &BeadRow, row: BeadRow)
     spread.run(txn)
 }
 
+/// The same for a bead of imported data: nothing is skipped because of it, and it keeps its times and its version.
+pub(crate) fn put_imported(txn: &mut ScopedTxn<'_>, before: &BeadRow, mut row: BeadRow) -> Result<()> {
+    let mut spread = Spread::default();
+    txn.as_town(|txn| {
+        let was = row.blockers;
+        spread.own(txn, &mut row)?;
+        spread.crossed(&row, was);
+        txn.put(row.clone())?;
+        spread.dependents(&row.id, false);
+        let (was_open, is_open) = (before.status != BeadStatus::Closed, row.status != BeadStatus::Closed);
+        match &row.parent {
+            Some(parent) if was_open != is_open => spread.parts(txn, parent, 0, if is_open { 1 } else { -1 }),
+            _ => Ok(()),
+        }
+    })?;
+    spread.run(txn).map(drop)
+}
+
 /// Brings the counts of a bead's own edges up to date, whatever they were, and writes the bead where they were wrong.
 pub(crate) fn recount(txn: &mut ScopedTxn<'_>, row: &mut BeadRow) -> Result<()> {
     let mut spread = Spread::default();
@@ -184,7 +202,9 @@ impl Spread {
         self.crossed(&waiter, was);
         let on = edge.on_bead.clone();
         txn.put(edge)?;
-        txn.put_bead(waiter)?;
+        // What it waits for is no part of what it says, so it keeps the time at which that changed last.
+        waiter.version += 1;
+        txn.put(waiter)?;
         self.held(txn, &on)
     }
 

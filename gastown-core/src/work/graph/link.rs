@@ -155,7 +155,6 @@ fn add_gated(
 /// Stores an edge of imported data as it is; answers why it is kept and not counted, where it is.
 ///
 /// What it waits for may be missing, and come later. Nothing is skipped because of it.
-#[allow(dead_code, reason = "for the commands that move, delete and import")]
 pub(crate) fn import_edge(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow) -> Result<Option<Idle>> {
     let mut spread = Spread::default();
     let idle = txn.as_town(|txn| {
@@ -276,7 +275,7 @@ pub(super) fn detach(txn: &mut ScopedTxn<'_>, spread: &mut Spread, edge: &Depend
 }
 
 /// One edge, as callers name it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
     /// The bead that waits.

@@ -25,11 +25,11 @@ use crate::model::value::Value;
 use crate::model::{BeadId, DependencyKind, DependencyRow, Result};
 use crate::store::{Position, Scan, index};
 
-pub(crate) use count::{count_parts, counts, put_moved, recount};
+pub(crate) use count::{count_parts, counts, put_imported, put_moved, recount};
 pub(crate) use explain::explain;
 pub use explain::{Explanation, LooseEdge, LooseReason, Reason, ReasonKind, WaitReason};
 pub use link::{Changed, Edges, Link};
-pub(crate) use link::{add_edge, edges, heal_parent, is_idle, link, set_aside, unlink};
+pub(crate) use link::{Idle, add_edge, edges, heal_parent, import_edge, is_idle, link, remove_edge, set_aside, unlink};
 pub use lists::{BlockedBead, BlockedPage, Blocker, Epic, EpicPage, GraphFilter, LoosePage};
 pub(crate) use lists::{blocked, epics, loose_edges};
 pub(crate) use part::{added, forget_part, holds_up, remove_bead, reparent};

@@ -1,0 +1,158 @@
+//! Beads in from other tools' files, and out to them.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{blocking, durable, of_whole_town};
+use crate::model::{Error, Result};
+use crate::store::{Reader, Txn};
+use crate::town::handle::Handle;
+use crate::town::operation::Operation;
+use crate::town::paths;
+use crate::work::command;
+use crate::work::graph::Link;
+use crate::work::trade::import::{LOOSE_MAX, Manner, Outcome, import as take, look_again};
+use crate::work::trade::source::Source;
+use crate::work::trade::{BeadsExported, ExportBeads, ImportBeads, ImportReport, export as put};
+use crate::work::view::View;
+
+/// What is known of an import so far.
+#[derive(Default)]
+struct Progress {
+    report: ImportReport,
+    loose: HashSet<Link>,
+}
+
+impl Progress {
+    fn add(&mut self, outcome: Outcome) {
+        self.report.absorb(outcome.report);
+        for edge in outcome.loose {
+            if self.loose.len() < LOOSE_MAX {
+                self.loose.insert(edge);
+            } else {
+                self.report.dangles(edge);
+            }
+        }
+    }
+}
+
+/// Takes in the beads of a file or folder, a batch at a time.
+pub(in crate::town) async fn import(
+    handle: &Handle,
+    operation: &'static Operation,
+    input: ImportBeads,
+) -> Result<ImportReport> {
+    of_whole_town(handle)?;
+    let path = paths::absolute(&input.path)?;
+    let manner = Manner { rig: input.rig.clone(), resurrect: input.resurrect };
+    if let Some(rig) = input.rig {
+        handle.rigs().get(rig).await?;
+    }
+    if input.strict {
+        let path = path.clone();
+        blocking(move || refuse_flawed(&path)).await?;
+    }
+    if input.dry_run {
+        return rehearse(handle, operation, path, manner).await;
+    }
+    let store = &handle.town().shared.store;
+    let mut progress = Progress::default();
+    let mut source = blocking(move || Source::open(&path)).await?;
+    loop {
+        let (back, batch, read) = blocking(move || {
+            let mut read = ImportReport::default();
+            let batch = source.next_batch(&mut read)?;
+            Ok((source, batch, read))
+        })
+        .await?;
+        source = back;
+        progress.report.absorb(read);
+        let Some(batch) = batch else { break };
+        let (ctx, scope, manner) = (handle.town().ctx(), handle.shared_scope(), manner.clone());
+        let write = move |raw: &mut dyn Txn| {
+            command::batch(raw, &scope, &ctx, operation.name, |txn| take(txn, &batch, &manner))
+        };
+        progress.add(store.write(write).await?);
+    }
+    let Progress { report, loose } = progress;
+    let (scope, now) = (handle.shared_scope(), handle.town().ctx().now);
+    let look = move |reader: &dyn Reader| {
+        let mut report = report.clone();
+        look_again(View::new(reader, &scope, now), &loose, &mut report)?;
+        Ok(report)
+    };
+    store.read(look).await
+}
+
+/// Refuses where one line is no good.
+fn refuse_flawed(path: &Path) -> Result<()> {
+    let mut source = Source::open(path)?;
+    let mut report = ImportReport::default();
+    loop {
+        let batch = source.next_batch(&mut report)?;
+        if let Some(flaw) = report.flawed_lines.first() {
+            let said = format!("{}, line {}, column {}: {}", flaw.file, flaw.line, flaw.column, flaw.message);
+            return Err(Error::invalid("import_flawed", said)
+                .with("file", &flaw.file)
+                .with("line", flaw.line)
+                .with("column", flaw.column)
+                .with("flaw", &flaw.code));
+        }
+        if batch.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// The code by which a rehearsal has its transaction undone.
+const UNDONE: &str = "import_rehearsed";
+
+/// Does the whole in one transaction, which is undone.
+async fn rehearse(
+    handle: &Handle,
+    operation: &'static Operation,
+    path: PathBuf,
+    manner: Manner,
+) -> Result<ImportReport> {
+    let (ctx, scope) = (handle.town().ctx(), handle.shared_scope());
+    let found = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&found);
+    let write = move |raw: &mut dyn Txn| -> Result<()> {
+        let report = command::batch(raw, &scope, &ctx, operation.name, |txn| {
+            let mut progress = Progress::default();
+            let mut source = Source::open(&path)?;
+            while let Some(batch) = source.next_batch(&mut progress.report)? {
+                progress.add(take(txn, &batch, &manner)?);
+                txn.event_now("beads.imported", "town", serde_json::json!({}))?;
+            }
+            look_again(txn.view(), &progress.loose, &mut progress.report)?;
+            Ok(progress.report)
+        })?;
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+        Err(Error::conflict(UNDONE, "the import was rehearsed and is undone"))
+    };
+    match handle.town().shared.store.write(write).await {
+        Err(error) if error.code() == UNDONE => {}
+        Err(error) => return Err(error),
+        Ok(()) => {}
+    }
+    let report = found.lock().unwrap_or_else(PoisonError::into_inner).take();
+    report.ok_or_else(|| Error::internal("import_lost", "the import was rehearsed and said nothing"))
+}
+
+/// Writes the town's beads as lines into a file while the town works on.
+pub(in crate::town) async fn export(
+    handle: &Handle,
+    _: &'static Operation,
+    input: ExportBeads,
+) -> Result<BeadsExported> {
+    of_whole_town(handle)?;
+    let path = if input.replace { paths::absolute(&input.path)? } else { durable::new_path(&input.path)? };
+    let (scope, now) = (handle.shared_scope(), handle.town().ctx().now);
+    let job = move |reader: &dyn Reader| {
+        let write = |out: &mut dyn std::io::Write| put::export(View::new(reader, &scope, now), reader, &input, out);
+        if input.replace { durable::replace_file(&path, write) } else { durable::write_file(&path, write) }
+    };
+    handle.town().shared.store.read_aside(job).await
+}

@@ -1,0 +1,416 @@
+//! A batch of records into the town.
+//!
+//! A bead is never taken back in time, a deleted one does not come back unless that is asked for, and of two that contradict
+//! each other the same one wins in every town.
+
+use std::collections::HashSet;
+
+use serde_json::{Value as Json, json};
+
+use super::report::ImportReport;
+use super::rows::{self, Rows};
+use super::{LINE, line};
+use crate::interchange::{Dialect, Record};
+use crate::model::{
+    BeadId, BeadKind, BeadRow, BeadTextRow, CommentRow, DependencyKind, DependencyRow, ForeignRow, Key, LabelRow,
+    Result, RigName, RigRow, Timestamp, TombstoneRow,
+};
+use crate::store::{Scan, index};
+use crate::work::beads;
+use crate::work::graph::{self, Idle, Link};
+use crate::work::txn::ScopedTxn;
+use crate::work::view::{View, text};
+
+/// Records that come in together.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(super) records: Vec<Incoming>,
+}
+
+/// One record.
+#[derive(Clone, Debug)]
+pub(super) enum Incoming {
+    Issue(Box<Rows>),
+    Grave(Box<Grave>),
+    Foreign(Box<ForeignRow>),
+}
+
+/// That a bead was deleted.
+#[derive(Clone, Debug)]
+pub(super) struct Grave {
+    pub(super) id: BeadId,
+    pub(super) deleted_at: Timestamp,
+    pub(super) deleted_by: String,
+    pub(super) reason: Option<String>,
+    pub(super) line: String,
+}
+
+/// How to import.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// The rig of new beads.
+    pub(crate) rig: Option<RigName>,
+    /// Whether deleted beads may come back.
+    pub(crate) resurrect: bool,
+}
+
+/// What a batch did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) report: ImportReport,
+    /// Edges whose target was not there; it may come in a later batch.
+    pub(crate) loose: Vec<Link>,
+}
+
+/// The most edges whose targets are looked for again at the end; further ones are taken for dangling.
+pub(crate) const LOOSE_MAX: usize = 1_000_000;
+
+/// Takes a batch in, in one transaction.
+pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let rigs: Vec<RigRow> = txn.all(Scan::new(&index::RIGS, vec![], 0))?;
+    let mut written: Vec<&Rows> = Vec::new();
+    for record in &batch.records {
+        match record {
+            Incoming::Issue(rows) => {
+                if take_bead(txn, rows, manner, &rigs, &mut outcome.report)? {
+                    written.retain(|earlier| earlier.bead.id != rows.bead.id);
+                    written.push(rows);
+                }
+            }
+            Incoming::Grave(grave) => {
+                if take_grave(txn, grave, &mut outcome.report)? {
+                    written.retain(|earlier| earlier.bead.id != grave.id);
+                }
+            }
+            Incoming::Foreign(row) => take_foreign(txn, row, &mut outcome.report)?,
+        }
+    }
+    // Edges after the beads, so that most of them find their target.
+    for rows in written {
+        take_edges(txn, rows, &mut outcome.report)?;
+    }
+    for record in &batch.records {
+        let Incoming::Issue(rows) = record else { continue };
+        for edge in &rows.edges {
+            if !txn.is_taken(&Key::bead(&edge.on_bead))? {
+                let (bead, on_bead) = (edge.bead.clone(), edge.on_bead.clone());
+                outcome.loose.push(Link { bead, on_bead, kind: edge.kind, gate: edge.gate });
+            }
+        }
+    }
+    let report = &outcome.report;
+    if report.created + report.updated + report.tombstones + report.foreign > 0 {
+        let facts = json!({
+            "created": report.created, "updated": report.updated, "tombstones": report.tombstones,
+            "foreign": report.foreign,
+        });
+        txn.event("beads.imported", "town", facts);
+    }
+    Ok(outcome)
+}
+
+/// Adds to the report the edges that still have no target.
+pub(crate) fn look_again(view: View<'_>, loose: &HashSet<Link>, report: &mut ImportReport) -> Result<()> {
+    let mut left = Vec::new();
+    for edge in loose {
+        let key = Key::dependency(&edge.bead, &edge.on_bead, edge.kind);
+        if view.find::<BeadRow>(&Key::bead(&edge.on_bead))?.is_none() && view.find::<DependencyRow>(&key)?.is_some() {
+            left.push(edge.clone());
+        }
+    }
+    left.sort_unstable_by(|a, b| (&a.bead, &a.on_bead, a.kind).cmp(&(&b.bead, &b.on_bead, b.kind)));
+    for edge in left {
+        report.dangles(edge);
+    }
+    Ok(())
+}
+
+/// What is stored of a bead.
+pub(super) struct Stored {
+    pub(super) bead: BeadRow,
+    pub(super) texts: Option<BeadTextRow>,
+    pub(super) edges: Vec<DependencyRow>,
+    pub(super) comments: Vec<CommentRow>,
+}
+
+impl Stored {
+    pub(super) fn of(view: View<'_>, bead: BeadRow) -> Result<Self> {
+        let of = || vec![text(&bead.id)];
+        let texts = view.find(&Key::bead_text(&bead.id))?;
+        let edges = view.all(Scan::new(&index::DEPENDENCIES, of(), 0))?;
+        let comments = if bead.comments > 0 { view.all(Scan::new(&index::COMMENTS, of(), 0))? } else { Vec::new() };
+        Ok(Self { bead, texts, edges, comments })
+    }
+
+    pub(super) fn issue(&self) -> crate::interchange::Issue {
+        rows::issue(&self.bead, self.texts.as_ref(), &self.edges, &self.comments)
+    }
+}
+
+impl Rows {
+    fn issue(&self) -> crate::interchange::Issue {
+        rows::issue(&self.bead, Some(&self.texts), &self.edges, &self.comments)
+    }
+}
+
+/// What an issue says besides its comments, in the form in which equal ones are equal texts.
+fn said(mut issue: crate::interchange::Issue) -> Result<String> {
+    issue.forms = crate::interchange::Forms::default();
+    issue.comments.clear();
+    line(&Record::Issue(Box::new(issue)), Dialect::Br)
+}
+
+/// Takes one bead in; answers whether its rows were written, and its edges are to be.
+fn take_bead(
+    txn: &mut ScopedTxn<'_>,
+    rows: &Rows,
+    manner: &Manner,
+    rigs: &[RigRow],
+    report: &mut ImportReport,
+) -> Result<bool> {
+    let id = &rows.bead.id;
+    let Some(bead) = txn.find::<BeadRow>(&Key::bead(id))? else {
+        if txn.find::<TombstoneRow>(&Key::tombstone(id))?.is_some() {
+            if !manner.resurrect {
+                report.skipped += 1;
+                return Ok(false);
+            }
+            txn.delete(&Key::tombstone(id))?;
+        }
+        create(txn, rows, manner.rig.clone().or_else(|| rig_of(id, rigs)))?;
+        report.created += 1;
+        return Ok(true);
+    };
+    if rows.bead.updated_at < bead.updated_at {
+        report.skipped += 1;
+        return Ok(false);
+    }
+    let stored = Stored::of(txn.view(), bead)?;
+    let (here, there) = (said(stored.issue())?, said(rows.issue())?);
+    if here == there {
+        let count = if add_comments(txn, &stored, rows)? { &mut report.updated } else { &mut report.unchanged };
+        *count += 1;
+        return Ok(false);
+    }
+    if is_in_use(txn, &stored.bead) {
+        report.conflict(id, "in_use", false);
+        return Ok(false);
+    }
+    if rows.bead.updated_at == stored.bead.updated_at {
+        let taken = there > here;
+        report.conflict(id, "equal_time", taken);
+        if !taken {
+            // What was said about it is lost in neither case.
+            add_comments(txn, &stored, rows)?;
+            return Ok(false);
+        }
+    }
+    update(txn, &stored, rows)?;
+    report.updated += 1;
+    Ok(true)
+}
+
+/// The rig whose prefix an id has.
+fn rig_of(id: &BeadId, rigs: &[RigRow]) -> Option<RigName> {
+    let fits = |rig: &&RigRow| id.as_str().strip_prefix(&rig.prefix).is_some_and(|rest| rest.starts_with('-'));
+    rigs.iter().filter(fits).max_by_key(|rig| rig.prefix.len()).map(|rig| rig.name.clone())
+}
+
+/// Whether somebody works on a bead here, whose work an import must not take away.
+fn is_in_use(txn: &ScopedTxn<'_>, bead: &BeadRow) -> bool {
+    bead.convoy.is_some()
+        || bead.slung
+        || bead.lease_until.is_some_and(|until| until > txn.now())
+        || beads::refuse_in_session(txn, bead).is_err()
+}
+
+fn create(txn: &mut ScopedTxn<'_>, rows: &Rows, rig: Option<RigName>) -> Result<()> {
+    let bead = BeadRow { rig, ..rows.bead.clone() };
+    let id = bead.id.clone();
+    let facts = json!({ "kind": bead.kind, "title": bead.title });
+    for label in &bead.labels {
+        txn.put(LabelRow { bead: id.clone(), label: label.clone() })?;
+    }
+    txn.put(bead)?;
+    graph::added(txn, &id)?;
+    if has_text(&rows.texts) {
+        txn.put(rows.texts.clone())?;
+    }
+    rows.comments.iter().try_for_each(|comment| txn.put(comment.clone()))?;
+    txn.event("bead.imported", &id, facts);
+    Ok(())
+}
+
+fn has_text(texts: &BeadTextRow) -> bool {
+    [&texts.description, &texts.design, &texts.acceptance, &texts.notes].into_iter().any(|text| !text.is_empty())
+}
+
+/// What a comment is known by in every town.
+fn key(comment: &CommentRow) -> (Timestamp, &str, &str) {
+    (comment.created_at, &comment.author, &comment.text)
+}
+
+/// Writes comments, those under another identity whose own one is taken.
+fn put_comments<'a>(
+    txn: &mut ScopedTxn<'_>,
+    comments: impl Iterator<Item = &'a CommentRow>,
+    taken: &HashSet<&str>,
+) -> Result<()> {
+    for comment in comments {
+        let mut comment = comment.clone();
+        while taken.contains(comment.id.as_str()) {
+            comment.id.push_str("-in");
+        }
+        txn.put(comment)?;
+    }
+    Ok(())
+}
+
+/// Adds the comments of a record that are not here; answers whether there are any.
+fn add_comments(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<bool> {
+    let known: HashSet<_> = stored.comments.iter().map(key).collect();
+    let new: Vec<&CommentRow> = rows.comments.iter().filter(|comment| !known.contains(&key(comment))).collect();
+    if new.is_empty() {
+        return Ok(false);
+    }
+    let ids = stored.comments.iter().map(|comment| comment.id.as_str()).collect();
+    let mut bead = txn.bead(&stored.bead.id)?;
+    bead.comments += i64::try_from(new.len()).unwrap_or(i64::MAX);
+    put_comments(txn, new.iter().copied(), &ids)?;
+    txn.put(bead)?;
+    txn.event("bead.commented", &stored.bead.id, json!({ "imported": new.len() }));
+    Ok(true)
+}
+
+/// Whether a kind is one that has nothing besides the bead.
+const fn is_simple(kind: BeadKind) -> bool {
+    matches!(kind, BeadKind::Issue | BeadKind::Molecule | BeadKind::Step | BeadKind::Gate)
+}
+
+/// Has a bead say what a newer record says; what was said about it here stays.
+fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<()> {
+    let (was, id) = (&stored.bead, &stored.bead.id);
+    let known: HashSet<_> = rows.comments.iter().map(key).collect();
+    let mut ids: HashSet<&str> = HashSet::new();
+    for comment in &stored.comments {
+        if known.contains(&key(comment)) {
+            txn.delete(&Key::comment(id, &comment.id))?;
+        } else {
+            ids.insert(&comment.id);
+        }
+    }
+    let own = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    put_comments(txn, rows.comments.iter(), &ids)?;
+    for label in was.labels.iter().filter(|label| !rows.bead.labels.contains(label)) {
+        txn.delete(&Key::label(id, label))?;
+    }
+    for label in rows.bead.labels.iter().filter(|label| !was.labels.contains(label)) {
+        txn.put(LabelRow { bead: id.clone(), label: label.clone() })?;
+    }
+    if has_text(&rows.texts) || stored.texts.is_some() {
+        txn.put(rows.texts.clone())?;
+    }
+    let kind = if is_simple(was.kind) && is_simple(rows.bead.kind) { rows.bead.kind } else { was.kind };
+    let bead = BeadRow {
+        kind,
+        rig: was.rig.clone(),
+        parent: was.parent.clone(),
+        blockers: was.blockers,
+        epoch: was.epoch,
+        failures: was.failures,
+        outages: was.outages,
+        reworks: was.reworks,
+        version: was.version + 1,
+        rank: was.rank,
+        parts: was.parts,
+        open_parts: was.open_parts,
+        last_part: was.last_part,
+        comments: rows.bead.comments + own,
+        ..rows.bead.clone()
+    };
+    graph::put_imported(txn, was, bead)?;
+    txn.event("bead.imported", id, json!({ "from": was.updated_at, "to": rows.bead.updated_at }));
+    Ok(())
+}
+
+/// Gives a bead the edges that its record has, and no others.
+fn take_edges(txn: &mut ScopedTxn<'_>, rows: &Rows, report: &mut ImportReport) -> Result<()> {
+    let id = &rows.bead.id;
+    let stored: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENCIES, vec![text(id)], 0))?;
+    let wanted: HashSet<(&BeadId, DependencyKind)> = rows.edges.iter().map(|edge| (&edge.on_bead, edge.kind)).collect();
+    for edge in stored.iter().filter(|edge| !wanted.contains(&(&edge.on_bead, edge.kind))) {
+        graph::remove_edge(txn, id, &edge.on_bead, edge.kind)?;
+    }
+    for edge in &rows.edges {
+        if let Some(Idle::Circle { circle }) = graph::import_edge(txn, edge.clone())? {
+            report.circle(circle);
+        }
+    }
+    Ok(())
+}
+
+/// Takes a tombstone in, and the bead away that it is of; answers whether the bead is gone.
+fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, report: &mut ImportReport) -> Result<bool> {
+    let id = &grave.id;
+    if let Some(bead) = txn.find::<BeadRow>(&Key::bead(id))? {
+        if grave.deleted_at < bead.updated_at {
+            report.skipped += 1;
+            return Ok(false);
+        }
+        if is_in_use(txn, &bead) || !is_simple(bead.kind) {
+            report.conflict(id, "in_use", false);
+            return Ok(false);
+        }
+        bury(txn, &bead)?;
+    }
+    let known = txn.find::<TombstoneRow>(&Key::tombstone(id))?;
+    if let Some(known) = known {
+        let here = known.record.as_ref().and_then(|record| record.get(LINE)?.as_str()).unwrap_or("");
+        if here == grave.line {
+            report.unchanged += 1;
+            return Ok(true);
+        }
+        if (known.deleted_at, here) > (grave.deleted_at, grave.line.as_str()) {
+            report.skipped += 1;
+            return Ok(true);
+        }
+    }
+    txn.put(TombstoneRow {
+        id: id.clone(),
+        deleted_at: grave.deleted_at,
+        deleted_by: grave.deleted_by.clone(),
+        reason: grave.reason.clone(),
+        record: Some(json!({ LINE: grave.line })),
+    })?;
+    report.tombstones += 1;
+    Ok(true)
+}
+
+/// Takes a bead away; edges to it stay, as edges to what is not there.
+fn bury(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<()> {
+    let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENTS, vec![text(&bead.id)], 0))?;
+    graph::remove_bead(txn, &bead.id)?;
+    let bead = txn.bead(&bead.id)?;
+    beads::remove_own(txn, &bead)?;
+    for edge in edges.into_iter().filter(|edge| edge.bead != bead.id) {
+        graph::import_edge(txn, edge)?;
+    }
+    txn.event("bead.deleted", &bead.id, json!({ "imported": true }));
+    Ok(())
+}
+
+fn take_foreign(txn: &mut ScopedTxn<'_>, row: &ForeignRow, report: &mut ImportReport) -> Result<()> {
+    let stored: Option<ForeignRow> = txn.find(&Key::foreign(&row.source, &row.name))?;
+    if stored.as_ref().map(|stored| &stored.data) == Some(&row.data) {
+        report.unchanged += 1;
+        return Ok(());
+    }
+    report.foreign += 1;
+    txn.put(row.clone())
+}
+
+/// The line that a record of another tool, or a tombstone, came as.
+pub(super) fn kept_line(record: Option<&Json>) -> Option<&str> {
+    record?.get(LINE)?.as_str()
+}

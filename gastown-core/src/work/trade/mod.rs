@@ -1,0 +1,36 @@
+//! Trade with other tools: beads come in from their files and go out to them.
+//!
+//! - [`rows`]: one issue as rows, and back.
+//! - [`source`]: a file or a folder as batches of records.
+//! - [`import`]: a batch of records into the town.
+//! - [`export`]: the town's beads as lines.
+
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod report;
+mod rows;
+pub(crate) mod source;
+
+pub use export::{BeadsExported, ExportBeads};
+pub use report::{ImportBeads, ImportConflict, ImportFlaw, ImportReport};
+
+use crate::interchange::{Dialect, Record, Writer};
+use crate::model::Result;
+
+/// The key of stored records of other tools, and of tombstones, under which their line is.
+const LINE: &str = "line";
+
+/// Cuts a text to at most so many bytes, between two characters.
+fn shorten(text: &mut String, bytes_max: usize) {
+    let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or(0));
+}
+
+/// A record as its line, without the end.
+fn line(record: &Record, dialect: Dialect) -> Result<String> {
+    let mut writer = Writer::new(Vec::new(), dialect);
+    writer.record(record)?;
+    let mut line = String::from_utf8_lossy(&writer.into_inner()).into_owned();
+    line.truncate(line.trim_end().len());
+    Ok(line)
+}

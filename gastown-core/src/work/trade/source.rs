@@ -1,0 +1,184 @@
+//! A file or a folder of records, a batch at a time.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::import::{Batch, Grave, Incoming};
+use super::report::{ImportFlaw, ImportReport};
+use super::{LINE, line, rows, shorten};
+use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Rank, Reader, Record, SideLimits, Time};
+use crate::model::event::hex;
+use crate::model::{BeadId, Error, ForeignRow, Result};
+
+/// The most records of one batch.
+const RECORDS_MAX: usize = 500;
+/// The most bytes of their lines together, so that a batch of long ones is short.
+const BYTES_MAX: usize = 16 << 20;
+/// The longest name of a record of another tool in bytes.
+const NAME_BYTES_MAX: usize = 200;
+/// The names that a file of issues has had.
+const ISSUE_FILES: [&str; 3] = ["issues.jsonl", "beads.jsonl", "bd.jsonl"];
+
+/// Where records come from.
+pub(crate) struct Source {
+    open: Option<Open>,
+    waiting: VecDeque<PathBuf>,
+}
+
+enum Open {
+    File(String, Box<Reader<BufReader<File>>>),
+    Flat(Box<Flat>),
+}
+
+impl Source {
+    /// Opens a file, a `.beads` folder or one that has it, or the folder of a flat export.
+    ///
+    /// # Errors
+    /// `path_missing`, `issues_missing` for a folder without a file of issues, `source_unreadable`.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let found = path.metadata().map_err(|source| unreadable(path, source))?;
+        if !found.is_dir() {
+            return Ok(Self { open: None, waiting: [path.to_owned()].into() });
+        }
+        let inner = path.join(".beads");
+        let folder = if inner.is_dir() { inner } else { path.to_owned() };
+        if Flat::SIDE_FILES.iter().any(|name| folder.join(name).is_file()) {
+            let flat = Flat::open(&folder, Limits::default(), SideLimits::default())?;
+            return Ok(Self { open: Some(Open::Flat(Box::new(flat))), waiting: VecDeque::new() });
+        }
+        let Some(issues) = ISSUE_FILES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else {
+            let said = format!("{} has no file of issues", folder.display());
+            return Err(Error::not_found("issues_missing", said)
+                .with("path", folder.display())
+                .with("files", ISSUE_FILES.join(", ")));
+        };
+        let deletions = folder.join("deletions.jsonl");
+        let waiting = [Some(issues), Some(deletions).filter(|path| path.is_file())];
+        Ok(Self { open: None, waiting: waiting.into_iter().flatten().collect() })
+    }
+
+    /// The next batch, and what there is to say of its lines; nothing at the end.
+    pub(crate) fn next_batch(&mut self, report: &mut ImportReport) -> Result<Option<Batch>> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while records.len() < RECORDS_MAX && bytes < BYTES_MAX {
+            let Some((file, entry)) = self.next_entry()? else { break };
+            match entry {
+                Entry::Read(line) => {
+                    report.read += 1;
+                    line.repairs.iter().for_each(|repair| report.repaired(repair.code));
+                    let number = line.number;
+                    match incoming(&line, &file) {
+                        Ok(Some((record, size))) => {
+                            bytes += size;
+                            records.push(record);
+                        }
+                        Ok(None) => report.skipped += 1,
+                        Err((code, message)) => {
+                            report.flaw(ImportFlaw { file, line: number, column: 1, code, message });
+                        }
+                    }
+                }
+                Entry::Flaw(flaw) => report.flaw(ImportFlaw {
+                    file,
+                    line: flaw.line,
+                    column: flaw.column,
+                    code: flaw.code.to_owned(),
+                    message: flaw.message,
+                }),
+            }
+        }
+        Ok((!records.is_empty()).then_some(Batch { records }))
+    }
+
+    fn next_entry(&mut self) -> Result<Option<(String, Entry)>> {
+        loop {
+            match &mut self.open {
+                Some(Open::Flat(flat)) => {
+                    if let Some(entry) = flat.next_entry()? {
+                        return Ok(Some(entry));
+                    }
+                }
+                Some(Open::File(name, reader)) => {
+                    if let Some(entry) = reader.next_entry()? {
+                        return Ok(Some((name.clone(), entry)));
+                    }
+                }
+                None => {}
+            }
+            self.open = None;
+            let Some(path) = self.waiting.pop_front() else { return Ok(None) };
+            let file = File::open(&path).map_err(|source| unreadable(&path, source))?;
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let reader = Reader::new(BufReader::with_capacity(1 << 18, file), Limits::default());
+            self.open = Some(Open::File(name, Box::new(reader)));
+        }
+    }
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> Error {
+    let shown = path.display();
+    let error = match source.kind() {
+        ErrorKind::NotFound => Error::not_found("path_missing", format!("{shown} is not there")),
+        _ => Error::unavailable("source_unreadable", format!("{shown} cannot be read")),
+    };
+    error.with("path", shown).because(source)
+}
+
+/// The code and the words of why a line gives nothing.
+type Refused = (String, String);
+
+/// What a line brings, and about how many bytes it is; nothing where another line of the file takes its place.
+fn incoming(read: &Line, file: &str) -> std::result::Result<Option<(Incoming, usize)>, Refused> {
+    if matches!(read.rank, Rank::Yields(_)) {
+        return Ok(None);
+    }
+    let text = line(&read.record, Dialect::Native).map_err(|error| refused(&error))?;
+    let size = text.len();
+    let incoming = match &read.record {
+        Record::Issue(issue) => Incoming::Issue(Box::new(rows::rows(issue)?)),
+        Record::Tombstone(issue) => {
+            let times = [&issue.deleted_at, &issue.updated_at, &issue.created_at];
+            let at = times.into_iter().flatten().map(|time: &Time| time.at).next().unwrap_or_default();
+            Incoming::Grave(Box::new(Grave {
+                id: BeadId::new(issue.id.as_str()).map_err(|error| refused(&error))?,
+                deleted_at: at,
+                deleted_by: issue.deleted_by.clone(),
+                reason: Some(issue.delete_reason.clone()).filter(|reason| !reason.is_empty()),
+                line: text,
+            }))
+        }
+        Record::Deletion(one) => Incoming::Grave(Box::new(Grave {
+            id: BeadId::new(one.id.as_str()).map_err(|error| refused(&error))?,
+            deleted_at: one.ts.as_ref().map(|time| time.at).unwrap_or_default(),
+            deleted_by: one.by.clone(),
+            reason: Some(one.reason.clone()).filter(|reason| !reason.is_empty()),
+            line: text,
+        })),
+        Record::Memory(one) => foreign("memory", &one.key, &text),
+        Record::Setting(one) => foreign("config", &one.key, &text),
+        Record::Event(_) => foreign("event", "", &text),
+        Record::Edge(_) => foreign("edge", "", &text),
+        Record::Label(_) => foreign("label", "", &text),
+        Record::Comment(_) => foreign("comment", "", &text),
+        _ => foreign(if file.is_empty() { "other" } else { file }, "", &text),
+    };
+    Ok(Some((incoming, size)))
+}
+
+fn refused(error: &Error) -> Refused {
+    (error.code().to_owned(), error.to_string())
+}
+
+/// A record of another tool; one without a name of its own is named by what it says.
+fn foreign(source: &str, name: &str, line: &str) -> Incoming {
+    let is_name = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control);
+    let name = if is_name { name.to_owned() } else { hex(&Sha256::digest(line.as_bytes())) };
+    let mut source = source.to_owned();
+    shorten(&mut source, NAME_BYTES_MAX);
+    Incoming::Foreign(Box::new(ForeignRow { source, name, data: json!({ LINE: line }) }))
+}
