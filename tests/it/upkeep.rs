@@ -316,7 +316,7 @@ async fn what_is_over_is_put_away_and_what_has_to_do_with_open_work_stays() {
     beads.link(Link::blocks(epic.clone(), part.clone())).await.unwrap();
     beads.link(Link::blocks(before.clone(), after.clone())).await.unwrap();
     for id in [&alone, &epic, &part, &before] {
-        beads.close(id).await.unwrap();
+        beads.close(CloseBead { force: true, ..CloseBead::from(id) }).await.unwrap();
     }
     clock.advance(DAY);
     let cut = Timestamp::from_micros(clock_now(&clock));
@@ -549,7 +549,7 @@ async fn a_parent_stays_as_long_as_a_part_of_it() {
     let open = beads.create(NewBead::titled("open")).await.unwrap().id;
     beads.link(Link::blocks(part.clone(), open.clone())).await.unwrap();
     for id in [&part, &epic] {
-        beads.close(id).await.unwrap();
+        beads.close(CloseBead { force: true, ..CloseBead::from(id) }).await.unwrap();
     }
     clock.advance(DAY);
     let all = Archive { closed_before: Some(Timestamp::from_micros(clock_now(&clock))), events_before: None };

@@ -17,7 +17,7 @@ const DIGITS_MAX: usize = 12;
 /// How many digits keep the chance that any two of so many beads meet at a quarter.
 fn digits(beads: u64) -> usize {
     // n² / 2·36^d ≤ -ln(3/4), so n² ≤ 0.575·36^d.
-    let squared = u128::from(beads) * u128::from(beads) * 1_000;
+    let squared = (u128::from(beads) * u128::from(beads)).saturating_mul(1_000);
     let mut digits = DIGITS_MIN;
     while digits < DIGITS_MAX && squared > 575 * 36_u128.pow(u32::try_from(digits).expect("at most 12")) {
         digits += 1;
