@@ -56,6 +56,9 @@ function fits(value, type, place) {
       return type.literal.kind === ts.SyntaxKind.NullKeyword ? value === null : value === type.literal.text
     case ts.SyntaxKind.UnionType:
       return type.types.some((one) => fits(value, one, place))
+    case ts.SyntaxKind.IntersectionType:
+      // `string & {}` is any string: it keeps an editor's suggestions of the known ones.
+      return type.types.filter((one) => one.members?.length !== 0).every((one) => fits(value, one, place))
     case ts.SyntaxKind.TypeLiteral:
       return Object.keys(value).length === type.members.length && type.members.every(({ name, type }) => fits(value[name.text], type, place))
     case ts.SyntaxKind.ParenthesizedType:

@@ -324,7 +324,7 @@ def test_the_schema_is_plain_data() -> None:
     assert schema.tables["dependency"].key == 3
     ready = schema.indexes["BEADS_READY"]
     assert backend.Condition("status", "open") in ready.conditions
-    assert (ready.prefix, ready.order) == (["kind"], ["priority", "created_at", "id"])
+    assert (ready.prefix, ready.order) == (["kind", "ephemeral"], ["priority", "created_at", "id"])
     for index in schema.indexes.values():
         names = {column.name for column in schema.tables[index.table].columns}
         assert {*index.prefix, *index.order, *(condition.column for condition in index.conditions)} <= names
