@@ -322,7 +322,13 @@ export interface ConvoyList {
 }
 
 /** One edge as it is stored. */
-export type Edge = Link & { readonly kind: DependencyKind | (string & {}) }
+export interface Edge {
+  readonly bead: string
+  readonly onBead: string
+  readonly kind: DependencyKind | (string & {})
+  /** Of an edge `waits-for`: how many parts it waits for; all where it is left out. */
+  readonly gate?: WaitGate
+}
 
 /** The edges of one bead, in both directions. */
 export interface Edges {

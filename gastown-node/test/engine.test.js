@@ -87,6 +87,10 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   check(replay, 'Replay')
   assert.deepEqual(replay.differences, [])
 
+  await graph(town)
+  await town.beads.exportTo(join(path, 'beads.jsonl'))
+  await town.beads.importFrom({ path: join(path, 'beads.jsonl'), dryRun: true })
+
   await town.upkeep.check()
   await town.upkeep.backup(join(path, 'backup'))
   await town.upkeep.export(join(path, 'town.jsonl'))
@@ -96,6 +100,49 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   // Landing a convoy that needs none is refused, so its answer is that of the other convoys.
   assert.deepEqual(operationsTable().map(({ name }) => name).filter((name) => !called.has(name)), ['convoys.land'])
 })
+
+/** Calls what is about beads and looks at what it answers. */
+async function graph({ beads, reservations }) {
+  const plan = {
+    beads: [
+      { key: 'ship', bead: { title: 'Build a ship', issueType: 'epic', rig: 'harbour' } },
+      { key: 'keel', bead: { title: 'Lay the keel', rig: 'harbour' }, partOf: 'ship' },
+      { key: 'mast', bead: { title: 'Raise the mast', rig: 'harbour' }, partOf: 'ship' },
+    ],
+    links: [{ bead: 'mast', onBead: 'keel' }],
+  }
+  const [ship, keel, mast] = (await beads.createMany(plan)).beads.map(({ id }) => id)
+  await beads.children({ id: ship, all: true })
+  await beads.dependencies(mast)
+  await beads.dependents(keel)
+  await beads.blocked()
+  await beads.explain(mast)
+  await beads.epics()
+  await beads.plan()
+  await beads.looseEdges()
+  const comment = await beads.comment({ bead: keel, text: 'of oak' })
+  await beads.comments(keel)
+  await beads.deleteComment({ bead: keel, id: comment.id })
+  const held = await beads.claim({ by: 'tess', id: keel })
+  await beads.heartbeat({ id: keel, by: 'tess', epoch: held.epoch })
+  await beads.query({ query: 'status = open' })
+  await beads.search({ text: 'keel' })
+  await beads.count({ by: ['status', 'label'] })
+  await beads.stats()
+  await beads.stale({ days: 0 })
+  await beads.duplicates()
+  await beads.history(keel)
+  await beads.at({ seq: 1 })
+  await reservations.add({ bead: keel, patterns: ['hull/**'] })
+  await reservations.overlaps({ rig: 'harbour', patterns: ['hull/a'] })
+  await reservations.list({ rig: 'harbour' })
+  await reservations.remove(keel)
+  await beads.release(keel)
+  const spare = await beads.create({ title: 'spare', id: 'hq-spare' })
+  await beads.rename({ id: spare.id, to: 'hq-other' })
+  await beads.moveToRig({ id: 'hq-other', rig: 'harbour' })
+  await beads.delete((await beads.create('gone')).id)
+}
 
 test('handles see and do what their scope allows', async (t) => {
   const { town, path } = await opened(t)

@@ -72,6 +72,9 @@ function fits(value, type, place) {
         record(value, types.get(type.typeArguments[0].typeName.text).members, place, true)
         return true
       }
+      if (['Record', 'Readonly'].includes(name) && type.typeArguments.length === 2) {
+        return Object.entries(value).every(([key, item]) => fits(item, type.typeArguments[1], `${place}.${key}`))
+      }
       if (name === 'Uint8Array') return value instanceof Uint8Array
       if (name === 'Timestamp') return Number.isSafeInteger(value)
       if (['Json', 'JsonObject'].includes(name)) return true
