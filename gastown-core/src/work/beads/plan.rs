@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -211,7 +211,7 @@ fn order(input: &NewBeads, places: &BTreeMap<&str, usize>) -> Result<Vec<usize>>
             edges.add_edge(nodes[*bead], nodes[*on], ());
         }
     }
-    let groups = tarjan_scc(&edges);
+    let groups = kosaraju_scc(&edges);
     let circle = groups.iter().find(|group| group.len() > 1 || edges.contains_edge(group[0], group[0]));
     let Some(group) = circle else { return Ok(groups.into_iter().map(|group| edges[group[0]]).collect()) };
     let circle = convoys::walk_circle(&edges, group);
