@@ -41,22 +41,33 @@ CREATE TABLE bead (
     closed_at INTEGER,
     source_status TEXT,
     extra TEXT,
+    labels TEXT NOT NULL,
+    owner TEXT,
+    spec_id TEXT,
+    close_reason TEXT,
+    started_at INTEGER,
+    pinned INTEGER NOT NULL,
+    ephemeral INTEGER NOT NULL,
+    template INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    parts INTEGER NOT NULL,
+    open_parts INTEGER NOT NULL,
+    last_part INTEGER NOT NULL,
+    comments INTEGER NOT NULL,
     UNIQUE (town_id, id)
 ) STRICT;
 INSERT INTO bead (town_id, id, kind, status, resolution, title, priority, issue_type, metadata, rig, parent, convoy, assignee,
     created_by, external_ref, defer_until, due_at, estimate_minutes, parked_reason, parked_until, slung, slung_to,
     blockers, epoch, failures, outages, reworks, wake_at, lease_until, dirty, version, created_at, updated_at,
-    closed_at, source_status, extra)
+    closed_at, source_status, extra, labels, pinned, ephemeral, template, rank, parts, open_parts, last_part, comments)
 SELECT town_id, id, kind, status, resolution, title, priority, issue_type, metadata, rig, parent, convoy, assignee,
     created_by, external_ref, defer_until, due_at, estimate_minutes, parked_reason, parked_until, slung, slung_to,
     blockers, epoch, failures, outages, reworks, wake_at, lease_until, dirty, version, created_at, updated_at,
-    closed_at, source_status, extra
+    closed_at, source_status, extra, '', 0, 0, 0, 0, 0, 0, 0, 0
 FROM bead_before;
 DROP TABLE bead_before;
 CREATE INDEX beads_by_kind ON bead (town_id, kind, created_at, id);
 CREATE INDEX beads_by_status ON bead (town_id, kind, status, created_at, id);
-CREATE INDEX beads_ready ON bead (town_id, kind, priority, created_at, id)
-    WHERE status = 'open' AND blockers = 0;
 CREATE INDEX beads_slung ON bead (town_id, rig, priority, created_at, id)
     WHERE status = 'open' AND blockers = 0 AND slung = 1;
 CREATE INDEX beads_dirty ON bead (town_id, id)
@@ -69,21 +80,6 @@ CREATE INDEX beads_by_convoy ON bead (town_id, convoy, id)
     WHERE convoy IS NOT NULL;
 CREATE INDEX beads_by_assignee ON bead (town_id, assignee, id)
     WHERE assignee IS NOT NULL;
-
-ALTER TABLE bead ADD COLUMN labels TEXT NOT NULL DEFAULT '';
-ALTER TABLE bead ADD COLUMN owner TEXT;
-ALTER TABLE bead ADD COLUMN spec_id TEXT;
-ALTER TABLE bead ADD COLUMN close_reason TEXT;
-ALTER TABLE bead ADD COLUMN started_at INTEGER;
-ALTER TABLE bead ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN template INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN parts INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN open_parts INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN last_part INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN comments INTEGER NOT NULL DEFAULT 0;
-DROP INDEX beads_ready;
 CREATE INDEX beads_ready ON bead (town_id, kind, ephemeral, priority, created_at, id)
     WHERE status = 'open' AND blockers = 0 AND pinned = 0 AND template = 0;
 CREATE INDEX beads_ready_by_rig ON bead (town_id, kind, ephemeral, rig, priority, created_at, id)
