@@ -8,7 +8,7 @@ use rusqlite::CachedStatement;
 use rusqlite::types::ValueRef;
 
 use super::changes;
-use super::error::{of_sqlite, of_statement};
+use super::error::{at, of_sqlite, of_statement};
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
 use super::upkeep;
@@ -39,9 +39,9 @@ impl SqliteConnection {
     fn begin(&self, town: &TownId, how: &str) -> Result<View<'_>> {
         if !self.db.is_autocommit() {
             // The last one could not be ended when it was dropped.
-            run(&self.db, "ROLLBACK").map_err(|error| error.with("path", self.path.display()))?;
+            run(&self.db, "ROLLBACK").map_err(|error| at(error, &self.path))?;
         }
-        run(&self.db, how).map_err(|error| error.with("path", self.path.display()))?;
+        run(&self.db, how).map_err(|error| at(error, &self.path))?;
         Ok(View {
             db: &self.db,
             path: &self.path,
@@ -120,7 +120,7 @@ struct View<'c> {
 impl<'c> View<'c> {
     /// What SQLite answered, and of which file.
     fn refused(&self, source: rusqlite::Error) -> Error {
-        of_sqlite(source).with("path", self.path.display())
+        at(of_sqlite(source), self.path)
     }
 
     fn statement<T: AsRef<str>>(
@@ -129,7 +129,7 @@ impl<'c> View<'c> {
         text: impl FnOnce() -> T,
     ) -> Result<RefMut<'_, CachedStatement<'c>>> {
         let found = self.statements.find(which, text);
-        found.map_err(|source| of_statement(source).with("path", self.path.display()))
+        found.map_err(|source| at(of_statement(source), self.path))
     }
 
     /// The statement with the town and these cells bound.
@@ -604,7 +604,7 @@ impl Txn for SqliteTxn<'_> {
     fn commit(self: Box<Self>) -> Result<()> {
         self.view.check_open()?;
         // Where it fails, the transaction is undone when the view is dropped.
-        run(self.view.db, "COMMIT").map_err(|error| error.with("path", self.path.display()))?;
+        run(self.view.db, "COMMIT").map_err(|error| at(error, &self.path))?;
         if let Some(rows) = self.view.rows {
             rows.borrow_mut().commit(self.view.head.take());
         }

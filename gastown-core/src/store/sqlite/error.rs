@@ -1,8 +1,15 @@
 //! What SQLite's errors mean to a caller.
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat};
 use rusqlite::{ErrorCode, ffi};
 
 use crate::model::Error;
+use crate::store::Access;
 
 /// The library's error for SQLite's.
 pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
@@ -34,6 +41,43 @@ pub(super) fn of_sqlite(source: rusqlite::Error) -> Error {
         Some(code) => error.with("sqlite_code", code).because(source),
         None => error.because(source),
     }
+}
+
+/// The error with the file that it is about.
+///
+/// Where SQLite cannot open a file for writing it opens it for reading, whatever the reason was, and says at the next
+/// write that nothing can be written. So the system is asked: a file that it opens for writing was out of reach just then.
+pub(super) fn at(error: Error, path: &Path) -> Error {
+    let error = match error.code() {
+        "store_read_only" if can_be_written(path) => {
+            Error::unavailable("store_unreachable", "the database file could not be opened for writing").because(error)
+        }
+        _ => error,
+    };
+    error.with("path", path.display())
+}
+
+/// Whether the system lets us write to the file, what is beside it, and its directory.
+fn can_be_written(path: &Path) -> bool {
+    let beside = |suffix: &str| PathBuf::from([path.as_os_str(), suffix.as_ref()].into_iter().collect::<OsString>());
+    let log = [beside("-wal"), beside("-shm")];
+    may(AccessFlags::W_OK, path).is_ok()
+        && path.parent().is_some_and(|parent| may(AccessFlags::W_OK, parent).is_ok())
+        && log.iter().all(|path| matches!(may(AccessFlags::W_OK, path), Ok(()) | Err(Errno::ENOENT)))
+}
+
+/// Whether the system forbids this access to a file that is there.
+pub(super) fn is_forbidden(access: Access, path: &Path) -> bool {
+    let flags = match access {
+        Access::Write => AccessFlags::W_OK,
+        Access::Read => AccessFlags::R_OK,
+    };
+    matches!(may(flags, path), Err(Errno::EACCES | Errno::EPERM | Errno::EROFS))
+}
+
+/// It opens nothing: closing a file again would end the locks that our other connections have on it.
+fn may(flags: AccessFlags, path: &Path) -> nix::Result<()> {
+    faccessat(AT_FDCWD, path, flags, AtFlags::AT_EACCESS)
 }
 
 fn extended_code(error: &rusqlite::Error) -> Option<i32> {

@@ -12,6 +12,7 @@ mod statements;
 mod tests;
 mod upkeep;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{OpenFlags, ffi};
 
 use self::connection::SqliteConnection;
-use self::error::{not_a_town, of_sqlite};
+use self::error::{at, is_forbidden, not_a_town, of_sqlite};
 use super::{Access, Backend, Changes, Connection};
 use crate::model::{Error, Result};
 
@@ -173,24 +174,23 @@ impl SqliteBackend {
 
     /// What kept SQLite from opening the file, as the operating system says it.
     fn open_refused(&self, access: Access, source: rusqlite::Error) -> Error {
-        let write = access == Access::Write;
-        // SQLite could not make the file, so this makes none either.
-        let opened = std::fs::OpenOptions::new().read(true).write(write).create(write).open(&self.path);
-        match opened.map_err(|error| error.kind()) {
-            _ if self.path.is_dir() => not_a_town("it is a directory").because(source),
-            Err(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
-                self.read_only().because(source)
+        let is_forbidden = match std::fs::metadata(&self.path) {
+            Ok(found) if found.is_dir() => return not_a_town("it is a directory").because(source),
+            Ok(_) => is_forbidden(access, &self.path),
+            Err(error) if error.kind() == ErrorKind::NotFound && access == Access::Write => {
+                // SQLite could not make the file, so this makes none either; and nobody has locks on it.
+                let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&self.path);
+                made.is_err_and(|error| {
+                    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+                })
             }
-            _ => of_sqlite(source),
-        }
+            Err(error) => error.kind() == ErrorKind::PermissionDenied,
+        };
+        if is_forbidden { self.read_only().because(source) } else { of_sqlite(source) }
     }
 
     fn read_only(&self) -> Error {
         Error::forbidden("store_read_only", format!("{} cannot be written here", self.path.display()))
-    }
-
-    fn named(&self, error: Error) -> Error {
-        error.with("path", self.path.display())
     }
 
     fn check_place(&self) -> Result<()> {
@@ -239,7 +239,7 @@ impl Backend for SqliteBackend {
     ///   facts `found` and `known` are schema versions.
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
         check_version(rusqlite::version_number())?;
-        let db = self.check_place().and_then(|()| self.open_for(access)).map_err(|error| self.named(error))?;
+        let db = self.check_place().and_then(|()| self.open_for(access)).map_err(|error| at(error, &self.path))?;
         let rows_bytes = if access == Access::Write { self.options.rows_kib as usize * 1_024 } else { 0 };
         Ok(Box::new(SqliteConnection::new(db, access, Arc::clone(&self.path), rows_bytes)))
     }
