@@ -111,6 +111,15 @@ export type SessionExit =
   | 'crashed'
   | 'superseded'
   | 'refused'
+  | 'handed_off'
+/** Whose fault a broken-off session was. */
+export type Fault = 'work' | 'agent' | 'infrastructure' | 'credentials'
+/** How far a session without progress was followed up. */
+export type Stall = 'nudged' | 'triaged' | 'stopped'
+export type BreakerState = 'closed' | 'open' | 'half_open'
+export type EffectState = 'planned' | 'issued' | 'ambiguous' | 'probing' | 'confirmed' | 'refused'
+/** Why an effect did not happen, as far as it says whether another try may help. */
+export type Setback = 'transient' | 'auth' | 'gone' | 'refused'
 export type SessionState = 'planned' | 'starting' | 'running' | 'finishing' | 'ended'
 
 // ---- what operations answer ----
@@ -805,7 +814,80 @@ export interface Health {
   readonly effectsPlanned: number
   readonly effectsIssued: number
   readonly effectsAmbiguous: number
+  readonly breakers: Breaker[]
   readonly effectsRefused: RefusedEffect[]
+}
+
+/** A breaker: it holds sessions back while the outside world of a rig, or the runtime, is out of order. */
+export interface Breaker {
+  readonly subject: string
+  readonly state: BreakerState
+  readonly failures: number
+  readonly openings: number
+  readonly reason: string | null
+  readonly since: Timestamp
+  readonly until: Timestamp | null
+  readonly probe: string | null
+  readonly escalation: string | null
+}
+
+/** Something to be done outside the database; `order` is one readable line. */
+export interface Effect {
+  readonly id: string
+  readonly kind: string
+  readonly order: string | null
+  readonly rig: string
+  readonly state: EffectState
+  readonly attempts: number
+  readonly setback: Setback | null
+  readonly outcome: string | null
+  readonly nextAt: Timestamp
+  readonly createdAt: Timestamp
+  readonly updatedAt: Timestamp
+}
+
+/** A page of effects. */
+export interface EffectPage {
+  readonly effects: Effect[]
+  readonly cursor: string | null
+}
+
+/** Why a bead failed: `source` is whose fault it was. */
+export interface Failure {
+  readonly code: string
+  readonly message: string
+  readonly source: string
+}
+
+/** One session of a bead; `fault` is what it counted to. */
+export interface Attempt {
+  readonly session: string
+  readonly epoch: number
+  readonly agent: string
+  readonly state: SessionState
+  readonly exit: SessionExit | null
+  readonly fault: Fault | null
+  readonly reason: string | null
+  readonly head: string | null
+  readonly createdAt: Timestamp
+  readonly startedAt: Timestamp | null
+  readonly endedAt: Timestamp | null
+}
+
+/** What was tried for a bead, oldest first, and why it failed or waits; `more` where there were over 200. */
+export interface Attempts {
+  readonly bead: string
+  readonly status: BeadStatus
+  readonly failure: Failure | null
+  readonly failures: number
+  readonly agentFailures: number
+  readonly outages: number
+  readonly authFailures: number
+  readonly reworks: number
+  readonly parkedReason: string | null
+  readonly nextAt: Timestamp | null
+  readonly attempts: Attempt[]
+  readonly more: boolean
 }
 
 /** A part of a session's output. */
@@ -914,6 +996,12 @@ export interface Session {
   readonly createdAt: Timestamp
   readonly startedAt: Timestamp | null
   readonly endedAt: Timestamp | null
+  readonly ending: SessionExit | null
+  readonly leaseUntil: Timestamp | null
+  readonly lastProgress: Timestamp | null
+  readonly stall: Stall | null
+  readonly triage: string | null
+  readonly checkpoint: Json
   /** Only where one session is read. */
   readonly output: SessionOutput | null
 }
@@ -1373,6 +1461,32 @@ export interface SessionFilter {
   state?: SessionState | null
 }
 
+/** What an agent wants the next session of its bead to know; at most 16 KiB of JSON. An agent names no session. */
+export interface Checkpoint {
+  data: Json
+  session?: string | null
+}
+
+/** What the next session is to know, where that is more than was left before. An agent names no session. */
+export interface HandOff {
+  data?: Json
+  session?: string | null
+}
+
+/** Which effects to list; those that were given up where no `state` is named. */
+export interface EffectFilter {
+  state?: EffectState | null
+  kind?: string | null
+  rig?: string | null
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Names one effect. */
+export interface EffectRef {
+  id: string
+}
+
 /** Names one session. */
 export interface SessionRef {
   id: string
@@ -1466,6 +1580,8 @@ export interface Beads {
   dependents(of: string | TreeOf, options?: CallOptions): Promise<Tree>
   /** Lists the open issues that wait, each with what it waits for, a page at a time. */
   blocked(only?: GraphFilter, options?: CallOptions): Promise<BlockedPage>
+  /** Reads what was tried for a bead, session by session, and why it failed or waits. */
+  attempts(bead: string | BeadRef, options?: CallOptions): Promise<Attempts>
   /** Explains why a bead is ready, or names every fact that keeps it from running. */
   explain(bead: string | BeadRef, options?: CallOptions): Promise<Explanation>
   /** Plans the open work: its order and levels, the critical path, slack, and what would unblock most. */
@@ -1546,6 +1662,18 @@ export interface Sessions {
   sweep(all?: All, options?: CallOptions): Promise<OutputSweep>
   /** Has a session stopped; its bead is open again and not slung. */
   stop(session: string | SessionRef, options?: ChangeOptions): Promise<Session>
+  /** Leaves something for the next session of the bead, which finds it in its brief; the last counts. */
+  checkpoint(left: Checkpoint, options?: ChangeOptions): Promise<Session>
+  /** Ends a session and has another one of the same agent go on with its bead, from the commits that it leaves. */
+  handoff(left?: HandOff, options?: ChangeOptions): Promise<Session>
+}
+
+/** What is to be done outside the database, and what was given up. */
+export interface Effects {
+  /** Lists effects of one state, those that were given up where none is named, a page at a time. */
+  list(only?: EffectFilter, options?: CallOptions): Promise<EffectPage>
+  /** Has an effect that was given up tried again, where it is still wanted. */
+  retry(effect: string | EffectRef, options?: ChangeOptions): Promise<Effect>
 }
 
 /** Operations on merge requests. */
@@ -1598,6 +1726,7 @@ export class Handle {
   readonly agents: Agents
   readonly beads: Beads
   readonly convoys: Convoys
+  readonly effects: Effects
   readonly events: Events
   readonly reviews: Reviews
   readonly rigs: Rigs

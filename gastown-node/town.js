@@ -17,6 +17,7 @@ const ALONE = {
   CloseBead: 'id',
   CommentsOf: 'bead',
   DeleteBead: 'id',
+  EffectRef: 'id',
   ExportBeads: 'path',
   HistoryOf: 'id',
   ImportBeads: 'path',

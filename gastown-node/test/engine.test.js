@@ -66,8 +66,18 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   const waits = await town.beads.create({ title: 'wait for the tide', rig: 'harbour' })
   await town.beads.sling({ bead: waits.id, to: 'toast' })
   const { subject } = await until(plain, 'session.started', (await town.sessions.list({ bead: waits.id })).sessions[0].id)
-  await town.sessions.stop(subject)
+  const left = await town.sessions.checkpoint({ session: subject, data: { someKey: ['a'] } })
+  assert.deepEqual(left.checkpoint, { someKey: ['a'] })
+  assert.equal((await town.sessions.handoff({ session: subject })).ending, 'handed_off')
   await until(plain, 'session.ended', subject)
+  const { subject: second } = await until(plain, 'session.started', `s-${waits.id}-2`)
+  await town.sessions.stop(second)
+  await until(plain, 'session.ended', second)
+  const { attempts, failures } = await town.beads.attempts(waits.id)
+  assert.deepEqual(attempts.map(({ exit }) => exit), ['handed_off', 'cancelled'])
+  assert.equal(failures, 0)
+  await town.effects.list({ state: 'confirmed' })
+  await assert.rejects(town.effects.retry('stop#s-none#1'), { kind: 'not_found', code: 'effect_missing' })
   await plain.stop()
 
   const other = await town.beads.create('other')
@@ -97,8 +107,9 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   await town.upkeep.archive({ closedBefore: 0 })
   await town.upkeep.vacuum()
 
-  // Landing a convoy that needs none is refused, so its answer is that of the other convoys.
-  assert.deepEqual(operationsTable().map(({ name }) => name).filter((name) => !called.has(name)), ['convoys.land'])
+  // Landing a convoy that needs none is refused, so its answer is that of the other convoys; no effect was given up.
+  const without = operationsTable().map(({ name }) => name).filter((name) => !called.has(name))
+  assert.deepEqual(without, ['convoys.land', 'effects.retry'])
 })
 
 /** Calls what is about beads and looks at what it answers. */
@@ -143,6 +154,53 @@ async function graph({ beads, reservations }) {
   await beads.moveToRig({ id: 'hq-other', rig: 'harbour' })
   await beads.delete((await beads.create('gone')).id)
 }
+
+test('an agent hands its bead on and its commits are merged', async (t) => {
+  const { town, path } = await opened(t)
+  const remote = origin(path)
+  const worker = `if grep -q the.mast "$GASTOWN_BRIEF"; then exit 0; fi
+    echo hull > hull.txt; git add -A; git commit -q -m hull; echo ready; exec sleep 600`
+  const command = { 'agent.command': ['sh', '-c', worker], 'session.grace_ms': 200 }
+  await town.rigs.add({ name: 'harbour', remote, settings: command })
+  await town.agents.register({ name: 'toast', rig: 'harbour' })
+  const bead = await town.beads.create({ title: 'lay the keel', rig: 'harbour' })
+  await town.beads.sling(bead.id)
+  await town.start()
+  const { subject: first } = await until(town, 'session.started', `s-${bead.id}-1`)
+  for await (const { text } of town.sessions.follow(first)) {
+    if (text.includes('ready')) break
+  }
+  const agent = await town.session(first)
+  const large = { kind: 'invalid', code: 'checkpoint_too_large' }
+  await assert.rejects(agent.sessions.checkpoint({ data: 'x'.repeat(20_000) }), large)
+  await assert.rejects(agent.sessions.handoff({ session: 's-other' }), { kind: 'forbidden', code: 'session_of_another' })
+  await assert.rejects(town.sessions.handoff(), { kind: 'invalid', code: 'session_unnamed' })
+  await agent.sessions.handoff({ data: { next: 'the mast' } })
+  await until(town, 'bead.closed', bead.id)
+  const tried = await town.beads.attempts(bead.id)
+  assert.deepEqual(tried.attempts.map(({ exit, fault }) => [exit, fault]), [['handed_off', null], ['succeeded', null]])
+})
+
+test('a breaker tells a person and what was given up is listed', async (t) => {
+  const { town, path } = await opened(t)
+  const broken = { 'agent.command': ['no-such-program'], 'breaker.failures': 1, 'breaker.wait_ms': [3_600_000] }
+  await town.rigs.add({ name: 'harbour', remote: origin(path), settings: broken })
+  await town.agents.register({ name: 'toast', rig: 'harbour' })
+  const bead = await town.beads.create({ title: 'lay the keel', rig: 'harbour' })
+  await town.beads.sling(bead.id)
+  await town.start()
+  await until(town, 'breaker.opened', 'rig/harbour')
+  const health = await town.health()
+  check(health, 'Health')
+  const [breaker] = health.breakers
+  assert.deepEqual([breaker.subject, breaker.state, breaker.failures], ['rig/harbour', 'open', 1])
+  assert.equal((await town.beads.get(breaker.escalation)).kind, 'escalation')
+  const page = await town.effects.list({ kind: 'start' })
+  check(page, 'EffectPage')
+  const [givenUp] = page.effects
+  assert.deepEqual([givenUp.state, givenUp.setback], ['refused', 'refused'])
+  await assert.rejects(town.effects.retry(givenUp.id), { kind: 'conflict', code: 'effect_unwanted' })
+})
 
 test('handles see and do what their scope allows', async (t) => {
   const { town, path } = await opened(t)

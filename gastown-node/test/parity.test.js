@@ -7,7 +7,7 @@ const { operationsTable } = require('../native.js')
 const { town: opened } = require('./parts.js')
 const { members, words } = require('./shape.js')
 
-const GROUPS = ['agents', 'beads', 'convoys', 'events', 'reservations', 'reviews', 'rigs', 'sessions', 'upkeep']
+const GROUPS = ['agents', 'beads', 'convoys', 'effects', 'events', 'reservations', 'reviews', 'rigs', 'sessions', 'upkeep']
 
 /** The fields that the core takes, by what it says to one that it does not. */
 async function fields(town, name, input) {
@@ -59,6 +59,7 @@ test("closed sets of words are the core's", async (t) => {
     ['beads.list', 'kind', 'BeadKind', {}],
     ['beads.list', 'status', 'BeadStatus', {}],
     ['convoys.sling', 'onFailure', 'FailurePolicy', { title: 'x', rig: 'x', tasks: [] }],
+    ['effects.list', 'state', 'EffectState', {}],
     ['reviews.list', 'state', 'ReviewState', {}],
     ['sessions.list', 'state', 'SessionState', {}],
     ['sessions.output', 'stream', 'OutputStream', { session: 's-1' }],

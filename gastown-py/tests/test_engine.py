@@ -81,6 +81,71 @@ async def test_a_convoy_lands_and_every_answer_has_its_type(town: gastown.Town, 
     assert (await town.replay()).differences == []
 
 
+HANDS_ON = """
+if grep -q the.mast "$GASTOWN_BRIEF"; then exit 0; fi
+echo hull > hull.txt
+git add -A
+git commit -q -m hull
+echo ready
+exec sleep 600
+"""
+
+
+async def test_an_agent_hands_its_bead_on_and_its_commits_are_merged(town: gastown.Town, origin: Path) -> None:
+    await town.rigs.add("harbour", str(origin), settings={"agent.command": ["sh", "-c", HANDS_ON], "session.grace_ms": 200})
+    await town.agents.register("toast", rig="harbour")
+    bead = await town.beads.create("lay the keel", rig="harbour")
+    await town.beads.sling(bead.id)
+    await town.start()
+    first = (await until(town, "session.started")).subject
+    async with town.sessions.follow(first) as pages:
+        async for page in pages:
+            if "ready" in page.text:
+                break
+    agent = await town.session(first)
+    left = await agent.sessions.checkpoint({"someKey": ["a"]})
+    assert left.checkpoint == {"someKey": ["a"]}
+    with pytest.raises(gastown.InvalidError) as large:
+        await agent.sessions.checkpoint("x" * 20_000)
+    assert (large.value.code, large.value.facts["bytes_max"]) == ("checkpoint_too_large", "16384")
+    with pytest.raises(gastown.ForbiddenError) as others:
+        await agent.sessions.handoff(session="s-other")
+    assert others.value.code == "session_of_another"
+    with pytest.raises(gastown.InvalidError) as unnamed:
+        await town.sessions.handoff()
+    assert unnamed.value.code == "session_unnamed"
+    assert (await agent.sessions.handoff({"next": "the mast"})).ending == "handed_off"
+    await until(town, "bead.closed", bead.id)
+    tried = await town.beads.attempts(bead.id)
+    assert [(attempt.exit, attempt.fault) for attempt in tried.attempts] == [("handed_off", None), ("succeeded", None)]
+    assert (tried.failure, tried.failures, tried.agent_failures) == (None, 0, 0)
+    assert git(origin, "show", "main:hull.txt") == "hull"
+
+
+async def test_a_breaker_tells_a_person_and_what_was_given_up_is_listed(town: gastown.Town, origin: Path) -> None:
+    settings = {"agent.command": ["no-such-program"], "breaker.failures": 1, "breaker.wait_ms": [3_600_000]}
+    await town.rigs.add("harbour", str(origin), settings=settings)
+    await town.agents.register("toast", rig="harbour")
+    bead = await town.beads.create("lay the keel", rig="harbour")
+    await town.beads.sling(bead.id)
+    await town.start()
+    await until(town, "breaker.opened")
+    (breaker,) = (await town.health()).breakers
+    assert (breaker.subject, breaker.state, breaker.failures) == ("rig/harbour", "open", 1)
+    assert breaker.escalation is not None and (await town.beads.get(breaker.escalation)).kind == "escalation"
+    tried = await town.beads.attempts(bead.id)
+    assert [(attempt.exit, attempt.fault) for attempt in tried.attempts] == [("refused", "infrastructure")]
+    (given_up,) = (await town.effects.list(kind="start")).effects
+    assert (given_up.state, given_up.setback, given_up.rig) == ("refused", "refused", "harbour")
+    assert "no-such-program" in (given_up.outcome or "")
+    with pytest.raises(gastown.ConflictError) as unwanted:
+        await town.effects.retry(given_up.id)
+    assert unwanted.value.code == "effect_unwanted"
+    with pytest.raises(gastown.NotFoundError) as missing:
+        await town.effects.retry("stop#s-none#1")
+    assert missing.value.code == "effect_missing"
+
+
 async def test_handles_see_and_do_what_their_scope_allows(town: gastown.Town, origin: Path) -> None:
     await town.rigs.add("harbour", str(origin), settings={"agent.command": ["sh", "-c", WORKER]})
     await town.agents.register("toast", rig="harbour")

@@ -35,7 +35,7 @@ async def test_every_operation_is_a_method_and_every_method_an_operation(town: g
     for handle in (town, town.rig("harbour")):
         methods = {
             f"{group}.{name}"
-            for group in ("agents", "beads", "convoys", "events", "reservations", "reviews", "rigs", "sessions", "upkeep")
+            for group in ("agents", "beads", "convoys", "effects", "events", "reservations", "reviews", "rigs", "sessions", "upkeep")
             for name, _ in inspect.getmembers(getattr(handle, group), inspect.ismethod)
             if not name.startswith("_")
         }
@@ -76,6 +76,7 @@ async def test_a_task_of_a_convoy_takes_what_the_core_does(town: gastown.Town) -
         ("beads.list", "kind", _types.BeadKind),
         ("beads.list", "status", _types.BeadStatus),
         ("convoys.sling", "on_failure", _types.FailurePolicy),
+        ("effects.list", "state", _types.EffectState),
         ("reviews.list", "state", _types.ReviewState),
         ("sessions.list", "state", _types.SessionState),
         ("sessions.output", "stream", _types.OutputStream),

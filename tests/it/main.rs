@@ -19,6 +19,7 @@ mod history;
 mod imports;
 mod input;
 mod kills;
+mod liveness;
 mod output;
 mod parity;
 mod places;

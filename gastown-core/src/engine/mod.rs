@@ -10,19 +10,22 @@ mod tests;
 use crate::model::value::ColumnValue as _;
 use crate::model::{BeadId, BeadKind, BeadRow, Result, RigRow, Timestamp};
 use crate::store::{Scan, index};
+use crate::work::liveness::{self, Due};
 use crate::work::ready::is_ready;
 use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
-use crate::work::{convoys, effects, reviews, sessions};
+use crate::work::{breaker, convoys, effects, reviews, sessions};
 
 /// The most beads one tick looks at; the rest waits for the next.
 const BATCH: usize = 256;
 
 /// What a tick leaves to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {
     /// When to look again at the latest; none where nothing is due.
     pub(crate) next_wake: Option<Timestamp>,
+    /// The sessions whose runtime should be looked at.
+    pub(crate) due: Vec<Due>,
     /// Whether more is waiting now: it was too much for one look, or what the rules did calls for another.
     pub(crate) more: bool,
 }
@@ -34,11 +37,15 @@ pub(crate) fn tick(txn: &mut ScopedTxn<'_>) -> Result<Tick> {
         look(txn, bead)?;
     }
     wake(txn)?;
+    breaker::wake(txn)?;
+    let due = liveness::due(txn)?;
     dispatch(txn)?;
     let more = !txn.scan::<BeadRow>(Scan::new(&index::BEADS_DIRTY, vec![], 1))?.is_empty();
     let next_bead: Vec<BeadRow> = txn.scan(Scan::new(&index::BEADS_DUE, vec![], 1))?;
-    let next_wake = next_bead.first().and_then(|bead| bead.wake_at).into_iter().chain(effects::next_at(txn)?).min();
-    Ok(Tick { next_wake, more })
+    let next_bead = next_bead.first().and_then(|bead| bead.wake_at);
+    let next_wake = next_bead.into_iter().chain(effects::next_at(txn)?).chain(breaker::next_at(txn)?);
+    let next_wake = next_wake.chain(liveness::next_at(txn)?).min();
+    Ok(Tick { next_wake, due, more })
 }
 
 /// What a look would touch, one by one: used where a look fails, so that one bead cannot stop the others.

@@ -1,5 +1,10 @@
 //! The rules and the outcomes together, without an outside world: effects are answered by hand.
 
+mod breaker;
+mod faults;
+mod liveness;
+mod outbox;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,11 +14,12 @@ use super::tick;
 use crate::model::{
     AgentName, BeadId, BeadRow, BeadStatus, ConvoyRow, ConvoyState, EffectId, EffectRow, EffectState, Event,
     FailurePolicy, Key, MergeRequestRow, Oid, Order, Resolution, Result, ReviewState, RigName, Scope, SessionExit,
-    SessionId, SessionState, Timestamp, TownId,
+    SessionId, SessionRow, SessionState, Timestamp, TownId,
 };
 use crate::store::{Access, Backend, Connection, MemoryBackend, Scan, index};
 use crate::work::effects::{Done, Issued, Report};
-use crate::work::sessions::{Ended, SessionRef, Sling};
+use crate::work::outcome::{self, Ended};
+use crate::work::sessions::{SessionRef, Sling};
 use crate::work::txn::{Ctx, ScopedTxn};
 use crate::work::view::text;
 use crate::work::{
@@ -53,6 +59,15 @@ impl Bench {
         Ok(answer)
     }
 
+    /// Lets so many milliseconds pass.
+    fn pass(&mut self, ms: u64) {
+        self.now = self.now.after(Duration::from_millis(ms));
+    }
+
+    fn session(&mut self, id: &SessionId) -> SessionRow {
+        self.run(|txn| sessions::row(txn.view(), id)).unwrap()
+    }
+
     fn lead(&mut self, holder: &str) {
         let dead = if self.leader == 0 { None } else { Some("one") };
         self.leader = self.run(|txn| leader::acquire(txn, holder, Duration::from_secs(90), dead)).unwrap();
@@ -62,7 +77,7 @@ impl Bench {
     fn look(&mut self) -> Vec<Issued> {
         let epoch = self.leader;
         let mut room: BTreeMap<&'static str, usize> =
-            ["start", "stop", "publish", "branch", "merge", "gate", "land", "cleanup", "delete_branch"]
+            ["start", "stop", "nudge", "publish", "branch", "merge", "gate", "land", "cleanup", "delete_branch"]
                 .into_iter()
                 .map(|kind| (kind, 100))
                 .collect();
@@ -95,7 +110,7 @@ impl Bench {
 
     fn end(&mut self, session: &SessionId, epoch: i64, exit: SessionExit, head: Option<Oid>) {
         let ended = Ended { exit, reason: "by the test".to_owned(), head, keep_workspace: false };
-        self.run(|txn| sessions::end(txn, session, epoch, &ended)).unwrap();
+        self.run(|txn| outcome::end(txn, session, epoch, &ended)).unwrap();
     }
 
     fn bead(&mut self, id: &BeadId) -> BeadRow {
@@ -154,7 +169,9 @@ fn oid(n: u64) -> Oid {
 }
 
 fn quick() -> NewSettings {
-    NewSettings::from([("failures.backoff_ms".to_owned(), json!([0])), ("effects.backoff_ms".to_owned(), json!([0]))])
+    ["failures.backoff_ms", "agent_failures.backoff_ms", "outages.backoff_ms", "effects.backoff_ms"]
+        .map(|name| (name.to_owned(), json!([0])))
+        .into()
 }
 
 #[test]
@@ -214,13 +231,13 @@ fn what_a_finished_epoch_reports_is_journaled_and_ignored() {
 #[test]
 fn failures_of_the_work_are_bounded_and_outages_are_not_failures() {
     let mut settings = quick();
-    settings.insert("failures.max".to_owned(), json!(2));
+    settings.insert("agent_failures.max".to_owned(), json!(2));
     settings.insert("outages.max".to_owned(), json!(2));
     let mut bench = Bench::new(1, settings);
     let (work, start) = (bench.issue("fails"), bench.issue("never starts"));
     let (session, epoch) = bench.running(&work);
     bench.end(&session, epoch, SessionExit::Succeeded, None);
-    assert_eq!(bench.bead(&work).failures, 1, "to end well without a commit is a failure");
+    assert_eq!(bench.bead(&work).agent_failures, 1, "to end well without a commit is the agent's failure");
     let again = bench.one("start");
     bench.done(&again, Done::Started { base: oid(1) });
     bench.end(&SessionId::new(format!("s-{work}-2")).unwrap(), 2, SessionExit::Crashed, None);

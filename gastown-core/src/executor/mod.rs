@@ -6,6 +6,7 @@
 mod context;
 mod gate;
 mod leader;
+mod look;
 mod perform;
 mod pump;
 mod sweep;

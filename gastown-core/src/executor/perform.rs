@@ -10,27 +10,38 @@ use super::context::{Context, refinery};
 use super::gate;
 use crate::failpoint;
 use crate::git::{BranchName, DeleteOutcome, MergeOutcome, MergeSpec, Mirror, Person, PublishOutcome, WorkspaceSpec};
-use crate::model::{BeadId, BeadRow, Error, ErrorKind, Oid, Order, Result, RigName, SessionId, SessionRow, Timestamp};
+use crate::model::{
+    BeadId, BeadRow, Error, ErrorKind, Oid, Order, Part, Result, RigName, SessionId, SessionRow, Setback, Timestamp,
+};
 use crate::runtime::{ExitOutcome, SessionSpec, SessionState};
-use crate::work::effects::{Done, Issued, Report};
-use crate::work::sessions::{self, REWORK_KEY};
-use crate::work::{beads, settings};
+use crate::work::effects::{Done, Failed, Issued, Report};
+use crate::work::outcome::{self, REWORK_KEY};
+use crate::work::sessions;
+use crate::work::{beads, handoff, settings};
 
 /// Performs or probes the effect.
 pub(super) async fn perform(context: &Context, issued: &Issued) -> Report {
     match attempt(context, issued).await {
         Ok(report) => report,
         Err(error) => {
-            let reason = in_words(&error);
-            match error.kind() {
-                // What cannot be right, may not be done or is damaged stays so; all else may pass, a remote that is
-                // not found included.
-                ErrorKind::Invalid | ErrorKind::Forbidden | ErrorKind::Corrupt | ErrorKind::Unsupported => {
-                    Report::Refused { reason }
-                }
-                _ => Report::Retry { reason },
-            }
+            let part = if error.fact(PART) == Some(Part::Runtime.as_str()) { Part::Runtime } else { Part::Rig };
+            Report::Failed(Failed { setback: setback(&error), part, reason: in_words(&error) })
         }
+    }
+}
+
+/// The fact of an error that says whose part of the outside world failed.
+const PART: &str = "part";
+
+/// Whether another try may help: what cannot be right, may not be done or is damaged stays so.
+fn setback(error: &Error) -> Setback {
+    match (error.kind(), error.code()) {
+        (_, "auth_failed") => Setback::Auth,
+        (ErrorKind::NotFound, _) | (_, "target_missing") => Setback::Gone,
+        (ErrorKind::Invalid | ErrorKind::Forbidden | ErrorKind::Corrupt | ErrorKind::Unsupported, _) => {
+            Setback::Refused
+        }
+        _ => Setback::Transient,
     }
 }
 
@@ -47,7 +58,8 @@ async fn attempt(context: &Context, issued: &Issued) -> Result<Report> {
     let probe = issued.probe;
     match &issued.order {
         Order::Start { session, .. } if probe => probe_start(context, session).await,
-        Order::Start { session, .. } => start(context, session).await,
+        Order::Start { session, rig, .. } => in_time(context, rig, start(context, session)).await,
+        Order::Nudge { session, bead, .. } => nudge(context, session, bead).await,
         Order::Stop { session, rig } => stop(context, session, rig).await,
         Order::Publish { rig, branch, head, .. } => publish(context, rig, branch, head, probe).await,
         Order::Branch { rig, branch, from, holds, .. } => make_branch(context, rig, branch, from, holds.as_ref()).await,
@@ -65,11 +77,36 @@ async fn attempt(context: &Context, issued: &Issued) -> Result<Report> {
     }
 }
 
+/// Waits for a start as long as the setting says. One that takes longer is taken by the next try, which looks for it
+/// first.
+async fn in_time(context: &Context, rig: &RigName, start: impl Future<Output = Result<Report>>) -> Result<Report> {
+    let name = rig.clone();
+    let within = context.read(move |view| settings::duration(view, Some(&name), "session.start_timeout_ms")).await?;
+    match tokio::time::timeout(within, start).await {
+        Ok(report) => report,
+        Err(_) => {
+            let reason = format!("it did not start within {} s", within.as_secs_f32());
+            Ok(Report::Failed(Failed { setback: Setback::Transient, part: Part::Runtime, reason }))
+        }
+    }
+}
+
+/// Says to the agent that there is work on its hook, where its runtime can.
+async fn nudge(context: &Context, session: &SessionId, bead: &BeadId) -> Result<Report> {
+    let words = format!("There is work on your hook: {bead}. Go on with it, or say what keeps you.\n");
+    match context.outside.runtime.send(session, words.as_bytes()).await {
+        Ok(()) => Ok(Report::Done(Done::Plainly)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Report::Done(Done::Unheard)),
+        Err(error) => Err(error),
+    }
+}
+
 /// What a session is started with.
 struct Brief {
     session: SessionRow,
     bead: BeadRow,
     text: Json,
+    carried: Option<Oid>,
     command: Option<Vec<String>>,
     agent: String,
     env: BTreeMap<String, String>,
@@ -97,7 +134,8 @@ async fn brief(context: &Context, id: &SessionId) -> Result<Brief> {
                 grace: settings::duration(view, rig, "session.grace_ms")?,
                 output_bytes_max: settings::resolve(view, rig, "session.output_bytes_max")?,
                 events_bytes_max: settings::resolve(view, rig, "session.events_bytes_max")?,
-                text: json!({ "bead": whole }),
+                carried: outcome::carried(view, &bead.id, session.epoch)?,
+                text: json!({ "bead": whole, "checkpoint": handoff::left(view, &bead.id, session.epoch)? }),
                 agent,
                 session,
                 bead,
@@ -143,7 +181,7 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
     spec.grace = brief.grace;
     spec.output_bytes_max = brief.output_bytes_max;
     spec.events_bytes_max = brief.events_bytes_max;
-    let status = context.outside.runtime.start(&spec).await?;
+    let status = context.outside.runtime.start(&spec).await.map_err(|error| error.with(PART, Part::Runtime))?;
     failpoint::pass("start.spawned");
     Ok(started(status.state, base))
 }
@@ -171,8 +209,14 @@ async fn probe_start(context: &Context, id: &SessionId) -> Result<Report> {
     Ok(started(status.state, base))
 }
 
-/// The commit a session starts from: what was sent back, else the tip of the branch its work is meant for.
+/// The commit a session starts from: what was handed on or sent back, else the tip of the branch its work is meant for.
 async fn base(mirror: &Mirror, brief: &Brief) -> Result<Oid> {
+    // What was handed on is newer than what was sent back.
+    if let Some(head) = &brief.carried
+        && mirror.commit_exists(head).await?
+    {
+        return Ok(head.clone());
+    }
     if let Some(head) = brief.bead.metadata[REWORK_KEY]["head"].as_str() {
         let head = Oid::new(head)?;
         if mirror.commit_exists(&head).await? {
@@ -196,7 +240,7 @@ fn environment(context: &Context, brief: &Brief, base: &Oid, file: &str) -> BTre
         ("AGENT", brief.agent.clone()),
         ("SESSION", brief.session.id.to_string()),
         ("EPOCH", brief.session.epoch.to_string()),
-        ("FAILURES", brief.bead.failures.to_string()),
+        ("FAILURES", brief.bead.failures.saturating_add(brief.bead.agent_failures).to_string()),
         ("BRANCH", brief.session.branch.clone()),
         ("TARGET", brief.session.target.clone()),
         ("BASE", base.to_string()),
@@ -405,4 +449,26 @@ async fn on_disk<T: Send + 'static>(
         Error::unavailable("folder_unusable", format!("{} cannot be used", path.display())).with("path", path.display())
     };
     done.map_err(|source| unusable().because(source))?.map_err(|source| unusable().because(source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_whether_another_try_may_help() {
+        for (error, wanted) in [
+            (Error::forbidden("auth_failed", "the remote refused the credentials"), Setback::Auth),
+            (Error::not_found("repository_missing", "there is no repository at the remote"), Setback::Gone),
+            (Error::unavailable("target_missing", "the remote has no branch main"), Setback::Gone),
+            (Error::forbidden("protocol_refused", "this kind of address is not allowed"), Setback::Refused),
+            (Error::invalid("remote_malformed", "it is no address"), Setback::Refused),
+            (Error::corrupt("brief_unreadable", "it cannot be read"), Setback::Refused),
+            (Error::unavailable("remote_unreachable", "the remote does not answer"), Setback::Transient),
+            (Error::conflict("branch_moved", "somebody else was there"), Setback::Transient),
+            (Error::internal("task_lost", "a defect"), Setback::Transient),
+        ] {
+            assert_eq!(setback(&error), wanted, "{error:?}");
+        }
+    }
 }

@@ -10,19 +10,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::leader::{self, Engine, LEASE};
+use super::look::look as look_at;
 use super::perform::perform;
 use super::sweep::Sweeping;
 use super::watch::{Watchers, unwatched};
 use crate::engine;
 use crate::failpoint;
 use crate::model::{Error, Result, SessionId, SessionRow, Timestamp};
-use crate::work::effects::{self, Issued, Report};
+use crate::work::effects::{self, Failed, Issued, Report};
 use crate::work::leader as lease;
+use crate::work::liveness::Due;
 
 /// How many effects of each kind run at once.
 const ROOM: &[(&str, usize)] = &[
     ("start", 8),
     ("stop", 16),
+    ("nudge", 8),
     ("publish", 4),
     ("branch", 4),
     ("merge", 4),
@@ -161,6 +164,8 @@ fn room() -> BTreeMap<&'static str, usize> {
 /// What one look of the loop found.
 struct Look {
     issued: Vec<Issued>,
+    /// Sessions whose runtime is to be asked whether they live.
+    due: Vec<Due>,
     /// Sessions whose process runs and that nobody here waits for.
     orphans: Vec<SessionRow>,
     next_wake: Option<Timestamp>,
@@ -221,6 +226,9 @@ impl Work {
             for session in look.orphans {
                 watchers.watch(session);
             }
+            if !look.due.is_empty() {
+                self.in_flight.spawn(look_at(self.context.clone(), look.due));
+            }
             self.sweep();
             self.retain();
             if look.more {
@@ -263,7 +271,7 @@ impl Work {
                 let tick = engine::tick(txn)?;
                 let issued = effects::issue(txn, epoch, &mut room.clone())?;
                 let orphans = unwatched(txn, &watched)?;
-                Ok(Look { issued, orphans, next_wake: tick.next_wake, more: tick.more })
+                Ok(Look { issued, due: tick.due.clone(), orphans, next_wake: tick.next_wake, more: tick.more })
             })
             .await
     }
@@ -368,7 +376,7 @@ async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
 
 /// Reports what came of an effect until the store has heard it.
 async fn tell(context: &Context, epoch: i64, issued: &Issued, report: Report) {
-    if let Report::Retry { reason } | Report::Refused { reason } = &report {
+    if let Report::Retry { reason } | Report::Refused { reason } | Report::Failed(Failed { reason, .. }) = &report {
         tracing::warn!(effect = %issued.id, order = %issued.order, reason, "effect not done");
     }
     let report = Arc::new(report);

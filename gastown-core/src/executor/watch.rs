@@ -1,5 +1,6 @@
 //! Waiting for sessions to end, and bringing home what they left.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use crate::git::BranchName;
 use crate::model::{ErrorKind, Oid, Result, SessionExit, SessionRow, SessionState};
 use crate::runtime::{ExitOutcome, ExitRecord};
 use crate::store::{Scan, index};
-use crate::work::sessions::{self, Ended};
+use crate::work::outcome::{self, Ended};
+use crate::work::settings;
 use crate::work::txn::ScopedTxn;
 use crate::work::view::text;
 
@@ -90,7 +92,7 @@ async fn attend(context: &Context, session: &SessionRow) {
     let mut tries = 0;
     loop {
         let (id, ended) = (id.clone(), ended.clone());
-        match context.step("session.end", move |txn| sessions::end(txn, &id, epoch, &ended)).await {
+        match context.step("session.end", move |txn| outcome::end(txn, &id, epoch, &ended)).await {
             Ok(()) => break,
             Err(error) if error.kind() == ErrorKind::Unavailable && error.code() != "store_closed" && tries < TRIES => {
                 tries += 1;
@@ -115,7 +117,7 @@ fn lost(context: &Context, session: &SessionRow, why: &str) -> ExitRecord {
 async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -> Ended {
     let exit = match &record.outcome {
         ExitOutcome::Exited { code: 0 } => SessionExit::Succeeded,
-        ExitOutcome::Exited { .. } => SessionExit::Failed,
+        ExitOutcome::Exited { code } => meaning(context, session, *code).await,
         ExitOutcome::Signalled { .. } => SessionExit::Crashed,
         ExitOutcome::TimedOut => SessionExit::TimedOut,
         ExitOutcome::Stopped => SessionExit::Cancelled,
@@ -140,7 +142,7 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
                     (exit, _) => exit,
                 };
                 // What an agent damaged is its own loss; what the machine kept us from taking stays where it is.
-                let keep_workspace = exit == SessionExit::Lost;
+                let keep_workspace = worth_trying(error.kind()) == TRIES;
                 let mut reason = format!("{reason}; its work could not be brought home: {}", error.chain());
                 if keep_workspace {
                     let place = context.outside.workspace(&session.id);
@@ -148,6 +150,21 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
                 }
                 return Ended { exit, reason, head: None, keep_workspace };
             }
+        }
+    }
+}
+
+/// What the rig says that an exit code means.
+async fn meaning(context: &Context, session: &SessionRow, code: i32) -> SessionExit {
+    let rig = session.rig.clone();
+    let codes = context
+        .read(move |view| settings::resolve::<BTreeMap<String, SessionExit>>(view, Some(&rig), "agent.exit_codes"))
+        .await;
+    match codes {
+        Ok(codes) => codes.get(&code.to_string()).copied().unwrap_or(SessionExit::Failed),
+        Err(error) => {
+            tracing::warn!(session = %session.id, error = %error.chain(), "what an exit code means cannot be read");
+            SessionExit::Failed
         }
     }
 }

@@ -143,7 +143,7 @@ record! {
         plain epoch: i64,
         /// Attempts that failed because of the work.
         plain failures: u32,
-        /// Attempts that failed because of the machine or the runtime, since the last that ran.
+        /// Attempts that the machine, the runtime or the network broke off, since the last that came to an end.
         plain outages: u32,
         /// How often its change was sent back by the merge queue.
         plain reworks: u32,
@@ -191,6 +191,12 @@ record! {
         plain last_part: i64,
         /// How many comments it has.
         plain comments: i64,
+        /// Attempts that failed because of the agent.
+        plain agent_failures: u32,
+        /// Attempts for which credentials were refused, since the last that came to an end.
+        plain auth_failures: u32,
+        /// Why it failed: a code, a message, a source.
+        plain failure: Option<serde_json::Value>,
     }
 }
 
@@ -369,6 +375,9 @@ mod tests {
             open_parts: 0,
             last_part: 0,
             comments: 0,
+            agent_failures: 0,
+            auth_failures: 0,
+            failure: None,
         }
     }
 

@@ -24,6 +24,20 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Why an effect did not happen, as far as it says whether another try may help.
+    pub enum Setback = "setback" {
+        /// Something did not answer or was busy: it may be well in a moment.
+        Transient = "transient",
+        /// Credentials were refused: somebody has to change them.
+        Auth = "auth",
+        /// What it is about is not there: a repository, a branch.
+        Gone = "gone",
+        /// It may not be done, or cannot be right.
+        Refused = "refused",
+    }
+}
+
 impl EffectState {
     /// The legal moves; everything else is refused. A probe that finds it absent plans it again.
     pub const MOVES: &'static [(Self, Self)] = &[
@@ -68,6 +82,15 @@ pub enum Order {
     Stop {
         /// The session.
         session: SessionId,
+        /// Where.
+        rig: RigName,
+    },
+    /// Poke the agent: there is work on its hook.
+    Nudge {
+        /// The session.
+        session: SessionId,
+        /// The bead on the hook.
+        bead: BeadId,
         /// Where.
         rig: RigName,
     },
@@ -159,6 +182,7 @@ impl Order {
         match self {
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
+            Self::Nudge { .. } => "nudge",
             Self::Publish { .. } => "publish",
             Self::Branch { .. } => "branch",
             Self::Merge { .. } => "merge",
@@ -174,6 +198,7 @@ impl Order {
         match self {
             Self::Start { rig, .. }
             | Self::Stop { rig, .. }
+            | Self::Nudge { rig, .. }
             | Self::Publish { rig, .. }
             | Self::Branch { rig, .. }
             | Self::Merge { rig, .. }
@@ -187,9 +212,10 @@ impl Order {
     /// What it is about: a session, a merge request, a convoy, a branch.
     pub fn subject(&self) -> String {
         match self {
-            Self::Start { session, .. } | Self::Stop { session, .. } | Self::Cleanup { session, .. } => {
-                session.to_string()
-            }
+            Self::Start { session, .. }
+            | Self::Stop { session, .. }
+            | Self::Nudge { session, .. }
+            | Self::Cleanup { session, .. } => session.to_string(),
             Self::Publish { review, .. }
             | Self::Merge { review, .. }
             | Self::Gate { review, .. }
@@ -205,6 +231,7 @@ impl fmt::Display for Order {
         match self {
             Self::Start { agent, bead, epoch, .. } => write!(f, "start {agent} on {bead} (epoch {epoch})"),
             Self::Stop { session, .. } => write!(f, "stop {session}"),
+            Self::Nudge { session, bead, .. } => write!(f, "poke {session} about {bead}"),
             Self::Publish { branch, head, .. } => write!(f, "publish {} as {branch}", head.short()),
             Self::Branch { branch, from, .. } => write!(f, "make {branch} from {from}"),
             Self::Merge { review, head, target, .. } => write!(f, "merge {} into {target} for {review}", head.short()),
@@ -243,6 +270,8 @@ record! {
         plain created_at: Timestamp,
         /// When it last changed.
         plain updated_at: Timestamp,
+        /// Why it did not happen when it was last tried.
+        plain setback: Option<Setback>,
     }
 }
 
@@ -293,6 +322,7 @@ mod tests {
                     outcome: None,
                     created_at: at,
                     updated_at: at,
+                    setback: None,
                 };
                 let result = row.move_to(to);
                 if EffectState::MOVES.contains(&(from, to)) {

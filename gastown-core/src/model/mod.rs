@@ -2,12 +2,14 @@
 
 mod agent;
 mod bead;
+mod breaker;
 mod convoy;
 mod delivery;
 mod dependency;
 mod effect;
 pub(crate) mod error;
 pub(crate) mod event;
+mod exit;
 pub(crate) mod id;
 pub mod record;
 pub(crate) mod refusal;
@@ -25,16 +27,18 @@ pub use bead::{
     BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ForeignRow, LabelRow, ReservationRow, Resolution,
     TombstoneRow,
 };
+pub use breaker::{BreakerRow, BreakerState, Part};
 pub use convoy::{ConvoyMode, ConvoyRow, ConvoyState, FailurePolicy};
 pub use delivery::{DeliveryRow, DeliveryState};
 pub use dependency::{DependencyKind, DependencyRow, FreeKind, WaitGate};
-pub use effect::{EffectRow, EffectState, Order};
+pub use effect::{EffectRow, EffectState, Order, Setback};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Change, EVENT_SCHEMA, Event, Head, WrittenEvent};
+pub use exit::{Again, Consequence, Fault, HookFate, SessionExit, WorkspaceFate};
 pub use id::{AgentName, BeadId, EffectId, ID_BYTES_MAX, NAME_BYTES_MAX, Oid, RigName, SessionId, TownId};
 pub use review::{MergeRequestRow, ReviewState};
 pub use rig::{IdempotencyRow, LeaderRow, RigRow, RigState, SettingRow, TownRow};
 pub use row::{Key, Row, RowKind, Stored};
 pub use scope::Scope;
-pub use session::{Blame, EventFlaw, OutputStream, SessionExit, SessionRow, SessionState};
+pub use session::{EventFlaw, OutputStream, SessionRow, SessionState, Stall};
 pub use time::Timestamp;

@@ -10,9 +10,9 @@ use super::id::excerpt;
 use super::record::{Column, ColumnRole, Record};
 use super::value::{Cell, Value};
 use super::{
-    AgentRow, BeadId, BeadRow, BeadTextRow, CommentRow, ConvoyRow, DeliveryRow, DependencyKind, DependencyRow,
-    EffectId, EffectRow, Error, ForeignRow, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, ReservationRow,
-    Result, RigName, RigRow, SessionId, SessionRow, SettingRow, TombstoneRow, TownId, TownRow,
+    AgentRow, BeadId, BeadRow, BeadTextRow, BreakerRow, CommentRow, ConvoyRow, DeliveryRow, DependencyKind,
+    DependencyRow, EffectId, EffectRow, Error, ForeignRow, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow,
+    ReservationRow, Result, RigName, RigRow, SessionId, SessionRow, SettingRow, TombstoneRow, TownId, TownRow,
 };
 
 /// A record that has a variant in [`Row`].
@@ -136,6 +136,8 @@ rows! {
     Foreign(ForeignRow),
     /// [`ReservationRow`]
     Reservation(ReservationRow),
+    /// [`BreakerRow`]
+    Breaker(BreakerRow),
 }
 
 impl RowKind {
@@ -328,6 +330,11 @@ impl Key {
     /// Paths that the work on a bead means to touch.
     pub fn reservation(bead: &BeadId, pattern: &str) -> Self {
         Self::text(RowKind::Reservation, [bead.as_str(), pattern])
+    }
+
+    /// A breaker.
+    pub fn breaker(subject: &str) -> Self {
+        Self::text(RowKind::Breaker, [subject])
     }
 
     /// What the journal keeps of its deletion.

@@ -2,7 +2,7 @@
 
 use super::record::record;
 use super::text_enum::text_enum;
-use super::{BeadId, Error, Oid, Result, RigName, SessionId, Timestamp};
+use super::{BeadId, Error, Oid, Result, RigName, SessionExit, SessionId, Timestamp};
 
 text_enum! {
     /// Where a session stands.
@@ -35,36 +35,6 @@ impl SessionState {
 }
 
 text_enum! {
-    /// How a session ended.
-    pub enum SessionExit = "session exit" {
-        /// It left commits and said or meant that it was done.
-        Succeeded = "succeeded",
-        /// Its program said that the work failed.
-        Failed = "failed",
-        /// It ran longer than it may.
-        TimedOut = "timed_out",
-        /// It made no progress for longer than it may.
-        Stalled = "stalled",
-        /// Its model's provider refused for the rate.
-        RateLimited = "rate_limited",
-        /// Somebody stopped it.
-        Cancelled = "cancelled",
-        /// Nobody knows what became of it.
-        Lost = "lost",
-        /// Credentials were refused.
-        AuthFailed = "auth_failed",
-        /// It ended well but left nothing, or said what makes no sense.
-        ProtocolError = "protocol_error",
-        /// It died by a signal.
-        Crashed = "crashed",
-        /// A later session of the bead took its place.
-        Superseded = "superseded",
-        /// It could not be started.
-        Refused = "refused",
-    }
-}
-
-text_enum! {
     /// One of the things that a session leaves in segments beside the town's database.
     pub enum OutputStream = "output stream" {
         /// What it printed, standard output and error in the order of arrival.
@@ -91,25 +61,15 @@ text_enum! {
     }
 }
 
-/// What an exit means for the bead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// Nobody's fault: the bead goes on.
-    None,
-    /// A failed attempt of the work.
-    Work,
-    /// The machine's or the runtime's fault; not an attempt.
-    Infrastructure,
-}
-
-impl SessionExit {
-    /// Whose fault the exit was.
-    pub const fn blame(self) -> Blame {
-        match self {
-            Self::Succeeded | Self::Cancelled | Self::Superseded => Blame::None,
-            Self::Failed | Self::TimedOut | Self::Stalled | Self::ProtocolError | Self::Crashed => Blame::Work,
-            Self::RateLimited | Self::Lost | Self::AuthFailed | Self::Refused => Blame::Infrastructure,
-        }
+text_enum! {
+    /// How far a session without progress was followed up.
+    pub enum Stall = "stall" {
+        /// It was poked.
+        Nudged = "nudged",
+        /// Somebody was asked to look at it.
+        Triaged = "triaged",
+        /// It was stopped.
+        Stopped = "stopped",
     }
 }
 
@@ -151,7 +111,17 @@ record! {
         /// When it last made progress.
         volatile last_progress: Option<Timestamp>,
         /// When the engine should look again.
-        plain wake_at: Option<Timestamp>,
+        volatile wake_at: Option<Timestamp>,
+        /// How much its runtime had seen of it when it last made progress, in bytes.
+        volatile progress: i64,
+        /// What it ends as once it has stopped, where that is decided.
+        plain ending: Option<SessionExit>,
+        /// How far it was followed up while it made no progress; null while it makes some.
+        plain stall: Option<Stall>,
+        /// The bead that asks somebody to look at it.
+        plain triage: Option<BeadId>,
+        /// What its agent left for the next session of the bead.
+        plain checkpoint: Option<serde_json::Value>,
     }
 }
 
@@ -199,6 +169,11 @@ mod tests {
                     lease_until: None,
                     last_progress: None,
                     wake_at: None,
+                    progress: 0,
+                    ending: None,
+                    stall: None,
+                    triage: None,
+                    checkpoint: None,
                 };
                 let result = row.move_to(to);
                 if SessionState::MOVES.contains(&(from, to)) {

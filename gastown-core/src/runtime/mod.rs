@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{OutputStream, Result, SessionId};
+use crate::model::{Error, ErrorKind, OutputStream, Result, SessionId};
 
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub use process::{ProcessOptions, ProcessRuntime, Supervisor, copy_output, session_main};
@@ -106,6 +106,17 @@ pub trait ContainerRuntime: Send + Sync + Debug + 'static {
     async fn grown(&self, _session: &SessionId, _stream: OutputStream, _offset: u64) -> Result<()> {
         tokio::time::sleep(LOOK_AGAIN).await;
         Ok(())
+    }
+
+    /// Gives a running session's agent a word, as if somebody typed it.
+    ///
+    /// # Contract
+    ///
+    /// Not remembered: a session that does not run is a conflict `session_not_running`. A runtime whose agents hear nothing
+    /// keeps this default, which is `session_deaf`.
+    async fn send(&self, session: &SessionId, _bytes: &[u8]) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "session_deaf", format!("session {session} hears nothing"))
+            .with("session", session))
     }
 
     /// Finishes what a removal that was broken off left behind.

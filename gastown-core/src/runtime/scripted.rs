@@ -97,6 +97,7 @@ struct Scripted {
     head: Vec<u8>,
     tail: Vec<u8>,
     tail_offset: u64,
+    heard: Vec<Vec<u8>>,
     ended: watch::Sender<bool>,
     /// How much it has printed.
     printed: watch::Sender<u64>,
@@ -113,6 +114,11 @@ impl ScriptedRuntime {
     /// Ends a session that runs; `false` where it does not.
     pub fn finish(&self, session: &SessionId, outcome: ExitOutcome) -> bool {
         lock(&self.state).end(session, outcome)
+    }
+
+    /// What was said to a session that is not forgotten, in order.
+    pub fn heard(&self, session: &SessionId) -> Vec<Vec<u8>> {
+        lock(&self.state).sessions.get(session).map(|known| known.heard.clone()).unwrap_or_default()
     }
 
     /// Has a session that runs print more; `false` where it does not run.
@@ -163,6 +169,7 @@ impl State {
             head: head.to_vec(),
             tail: tail.to_vec(),
             tail_offset: (script.output.len() - tail.len()) as u64,
+            heard: Vec::new(),
             printed: watch::Sender::new(status.output_bytes),
             status,
             script: Script { output: Vec::new(), ..script.clone() },
@@ -296,6 +303,18 @@ impl ContainerRuntime for ScriptedRuntime {
         let known = state.sessions.get(session).ok_or_else(|| unknown(session))?;
         let events = known.script.events.iter().skip(usize::try_from(offset).unwrap_or(usize::MAX));
         Ok(OutputChunk::new(offset, events.copied().take(bytes_max).collect()))
+    }
+
+    async fn send(&self, session: &SessionId, bytes: &[u8]) -> Result<()> {
+        let mut state = lock(&self.state);
+        match state.sessions.get_mut(session).filter(|known| known.status.state == SessionState::Running) {
+            Some(known) => known.heard.push(bytes.to_vec()),
+            None => {
+                let error = Error::conflict("session_not_running", format!("session {session} does not run"));
+                return Err(error.with("session", session));
+            }
+        }
+        Ok(())
     }
 
     async fn grown(&self, session: &SessionId, _stream: OutputStream, offset: u64) -> Result<()> {

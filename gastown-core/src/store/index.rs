@@ -167,6 +167,8 @@ indexes! {
     EFFECTS = Effect where [] prefix [] order ["id"];
     /// Effects of one state, by when they may be issued.
     EFFECTS_BY_STATE = Effect where [] prefix ["state"] order ["next_at", "id"];
+    /// Effects of one state and kind, by when they may be issued.
+    EFFECTS_BY_KIND = Effect where [] prefix ["state", "kind"] order ["next_at", "id"];
     /// All rigs.
     RIGS = Rig where [] prefix [] order ["name"];
     /// All remembered answers by who asked what.
@@ -193,6 +195,10 @@ indexes! {
     RESERVATIONS = Reservation where [] prefix ["bead"] order ["pattern"];
     /// Reservations of one rig, those that end first in front.
     RESERVATIONS_BY_RIG = Reservation where [] prefix ["rig"] order ["expires_at", "bead", "pattern"];
+    /// All breakers.
+    BREAKERS = Breaker where [] prefix [] order ["subject"];
+    /// Breakers the engine should look at later, by when.
+    BREAKERS_DUE = Breaker where [Present("wake_at")] prefix [] order ["wake_at", "subject"];
 }
 
 /// The index over every row of a kind, in the order of its key.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::operation::{Agents, Beads, Convoys, Events, Operation, Reservations, Reviews, Rigs, Sessions, Upkeep};
+use super::operation::{
+    Agents, Beads, Convoys, Effects, Events, Operation, Reservations, Reviews, Rigs, Sessions, Upkeep,
+};
 use super::town::Town;
 use crate::failpoint;
 use crate::model::{Error, Result, Scope, refusal};
@@ -86,6 +88,11 @@ impl Handle {
     /// Reservations of paths: add, remove, overlaps.
     pub fn reservations(&self) -> Reservations {
         Reservations(self.clone())
+    }
+
+    /// What is to be done outside the database: list, retry.
+    pub fn effects(&self) -> Effects {
+        Effects(self.clone())
     }
 
     /// The whole town: health, backup, check, archive.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handle::Handle;
 use super::operation::Operation;
-use crate::model::{EffectRow, EffectState, Result};
+use crate::model::{BeadId, BreakerRow, BreakerState, EffectRow, EffectState, Result, SessionId, Timestamp};
 use crate::store::{Scan, index};
 use crate::work::All;
 use crate::work::view::{View, text};
@@ -60,8 +60,49 @@ pub struct Health {
     pub effects_issued: usize,
     /// Effects of which nobody knows whether they happened.
     pub effects_ambiguous: usize,
+    /// The breakers that let no session be started now, or have counted failures.
+    pub breakers: Vec<Breaker>,
     /// The effects that were given up, newest last, at most 100: which, and why.
     pub effects_refused: Vec<RefusedEffect>,
+}
+
+/// A breaker: it holds sessions back while the outside world is out of order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Whose: `rig/<name>`, or `runtime`.
+    pub subject: String,
+    /// Where it stands.
+    pub state: BreakerState,
+    /// Failures in a row.
+    pub failures: u32,
+    /// How often in a row it opened.
+    pub openings: u32,
+    /// The last failure, in words.
+    pub reason: Option<String>,
+    /// When it came to stand where it stands.
+    pub since: Timestamp,
+    /// When it lets a session through to find out; none where one is on its way.
+    pub until: Option<Timestamp>,
+    /// The session that finds out.
+    pub probe: Option<SessionId>,
+    /// The bead that tells a person of it.
+    pub escalation: Option<BeadId>,
+}
+
+impl From<BreakerRow> for Breaker {
+    fn from(row: BreakerRow) -> Self {
+        Self {
+            subject: row.subject,
+            state: row.state,
+            failures: row.failures,
+            openings: row.openings,
+            reason: row.reason,
+            since: row.since,
+            until: row.wake_at,
+            probe: row.probe,
+            escalation: row.escalation,
+        }
+    }
 }
 
 /// A row that cannot be read.
@@ -114,6 +155,7 @@ fn counted(view: View<'_>, _: &All) -> Result<Health> {
         |state| -> Result<usize> { Ok(usize::try_from(view.whole_town()?.count(&of(state))?).unwrap_or(usize::MAX)) };
     let mut refused: Vec<EffectRow> = view.scan(of(EffectState::Refused))?;
     refused.sort_by_key(|row| row.updated_at);
+    let breakers: Vec<BreakerRow> = view.all(Scan::new(&index::BREAKERS, vec![], 0))?;
     let skip = refused.len().saturating_sub(100);
     Ok(Health {
         engine: EngineState::Off,
@@ -129,6 +171,11 @@ fn counted(view: View<'_>, _: &All) -> Result<Health> {
         effects_planned: count(EffectState::Planned)?,
         effects_issued: count(EffectState::Issued)? + count(EffectState::Probing)?,
         effects_ambiguous: count(EffectState::Ambiguous)?,
+        breakers: breakers
+            .into_iter()
+            .filter(|row| row.state != BreakerState::Closed || row.failures > 0)
+            .map(Breaker::from)
+            .collect(),
         effects_refused: refused
             .into_iter()
             .skip(skip)

@@ -27,9 +27,10 @@ mod watch;
 pub use builder::TownBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use handle::Handle;
-pub use health::{EngineState, Health, RefusedEffect, UnreadableRow};
+pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
 pub use operation::{
-    Agents, Beads, Convoys, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Upkeep, operations,
+    Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Upkeep,
+    operations,
 };
 pub use options::TownOptions;
 pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};

@@ -9,17 +9,20 @@ use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
-    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadCounts, BeadFilter, BeadHistory,
-    BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported, BlockedPage, Changed, ChildrenOf,
-    Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads,
-    DeleteBead, Deleted, Duplicates, Edges, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
-    GraphFilter, Heartbeat, HistoryOf, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead,
-    NewBeads, NodePage, OverlapQuery, Overlaps, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead,
-    Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig,
-    RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, Tree,
-    TreeOf, Unreserve,
+    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Attempts, Bead, BeadCounts, BeadFilter,
+    BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported, BlockedPage, Changed,
+    Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy,
+    ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, Effect, EffectFilter, EffectPage, EffectRef,
+    EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates, GraphFilter, HandOff, Heartbeat,
+    HistoryOf, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead, NewBeads, NodePage,
+    OverlapQuery, Overlaps, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead,
+    ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef,
+    Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, Tree, TreeOf, Unreserve,
 };
-use crate::work::{agents, beads, convoys, events, find, graph, query, ready, reservations, reviews, rigs, sessions};
+use crate::work::{
+    agents, attempts, beads, convoys, events, find, graph, handoff, outbox, query, ready, reservations, reviews, rigs,
+    sessions,
+};
 
 /// What an operation does to the town.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -222,6 +225,8 @@ operations! {
         ask "beads.epics" epics(GraphFilter) -> EpicPage = graph::epics, for [Mayor Polecat Refinery Witness Crew];
         /// Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent.
         ask "beads.loose_edges" loose_edges(GraphFilter) -> LoosePage = graph::loose_edges, for [Mayor Polecat Refinery Witness Crew];
+        /// Reads what was tried for a bead, session by session, and why it failed or waits.
+        ask "beads.attempts" attempts(BeadRef) -> Attempts = attempts::attempts, for [Mayor Polecat Refinery Witness Crew];
         /// Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is.
         change "beads.sling" sling(Sling) -> Bead = sessions::sling, for [Mayor];
         /// Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported.
@@ -357,6 +362,10 @@ operations! {
         outside "sessions.sweep" sweep(All) -> OutputSweep = sweep::sweep, for [];
         /// Has a session stopped; its bead is open again and not slung.
         change "sessions.stop" stop(SessionRef) -> Session = sessions::stop, for [Mayor Witness];
+        /// Leaves something for the next session of the bead, which finds it in its brief; the last counts.
+        change "sessions.checkpoint" checkpoint(Checkpoint) -> Session = handoff::checkpoint, for [Mayor Polecat Refinery Witness Crew];
+        /// Ends a session and has another one of the same agent go on with its bead, from the commits that it leaves.
+        change "sessions.handoff" handoff(HandOff) -> Session = handoff::handoff, for [Mayor Polecat Refinery Witness Crew];
     }
     /// Operations on merge requests.
     ///
@@ -414,6 +423,29 @@ operations! {
         ask "reservations.list" list(ReservationFilter) -> ReservationPage = reservations::list, for [Mayor Polecat Refinery Witness Crew];
         /// Says who has reserved paths that may be the same as these.
         ask "reservations.overlaps" overlaps(OverlapQuery) -> Overlaps = reservations::overlaps, for [Mayor Polecat Refinery Witness Crew];
+    }
+    /// What is to be done outside the database, and what was given up.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// let effects = town.operator().effects();
+    /// for given_up in effects.list(EffectFilter::default()).await?.effects {
+    ///     effects.retry(given_up.id).await?;
+    /// }
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    effects as Effects {
+        /// Lists effects of one state, those that were given up where none is named, a page at a time.
+        ask "effects.list" list(EffectFilter) -> EffectPage = outbox::list, for [];
+        /// Has an effect that was given up tried again, where it is still wanted.
+        change "effects.retry" retry(EffectRef) -> Effect = outbox::retry, for [];
     }
     /// The journal.
     ///

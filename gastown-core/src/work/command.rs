@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
+use super::liveness;
 use super::txn::{Ctx, ScopedTxn};
 use super::view::View;
 use crate::model::event::hex;
@@ -32,6 +33,7 @@ where
 {
     let mut txn = ScopedTxn::new(raw, scope, ctx)?;
     fence(txn.view())?;
+    liveness::spoke(&mut txn)?;
     let Some(key) = &ctx.idempotency_key else {
         let output = command(&mut txn, input)?;
         txn.finish(operation)?;

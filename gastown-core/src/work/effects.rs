@@ -7,9 +7,11 @@ use serde_json::json;
 
 use super::txn::ScopedTxn;
 use super::view::text;
-use super::{convoys, reviews, sessions, settings};
+use super::{breaker, convoys, outcome, reviews, sessions, settings};
 use crate::model::value::{ColumnValue as _, Value};
-use crate::model::{EffectId, EffectRow, EffectState, Key, Oid, Order, Result, Timestamp};
+use crate::model::{
+    EffectId, EffectRow, EffectState, Error, ErrorKind, Key, Oid, Order, Part, Result, Setback, Timestamp,
+};
 use crate::store::{Position, Scan, index};
 
 /// What an executor reports of an effect.
@@ -29,8 +31,27 @@ pub(crate) enum Report {
         /// Why, in words.
         reason: String,
     },
+    /// It did not happen, for this reason; what is done about it the settings say.
+    Failed(Failed),
     /// A probe found that it never happened.
     Absent,
+}
+
+/// Why an effect did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failed {
+    /// Whether another try may help.
+    pub setback: Setback,
+    /// Whose part of the outside world it was.
+    pub part: Part,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl Failed {
+    pub(crate) fn new(setback: Setback, reason: impl Into<String>) -> Self {
+        Self { setback, part: Part::Rig, reason: reason.into() }
+    }
 }
 
 /// The facts of an effect that happened.
@@ -40,6 +61,8 @@ pub(crate) enum Report {
 pub(crate) enum Done {
     /// Nothing more to say.
     Plainly,
+    /// The agent has no ear: its runtime cannot give it a word.
+    Unheard,
     /// The session's process runs; its workspace started from this commit.
     Started {
         /// The commit.
@@ -98,12 +121,12 @@ pub(crate) struct Issued {
     pub order: Order,
 }
 
-/// The most effects one look considers.
+/// The most effects of one kind that one look considers.
 const DUE_MAX: usize = 256;
 
 /// Wants something done; nothing where the same order was given before.
 pub(crate) fn enqueue(txn: &mut ScopedTxn<'_>, order: &Order, nth: u32) -> Result<()> {
-    let id = EffectId::new(format!("{}#{}#{nth}", order.kind(), order.subject()))?;
+    let id = id_of(order.kind(), &order.subject(), nth)?;
     if txn.is_taken(&Key::effect(&id))? {
         return Ok(());
     }
@@ -120,83 +143,140 @@ pub(crate) fn enqueue(txn: &mut ScopedTxn<'_>, order: &Order, nth: u32) -> Resul
         outcome: None,
         created_at: now,
         updated_at: now,
+        setback: None,
     })
 }
 
+/// The id of the nth effect of a kind about a subject.
+pub(crate) fn id_of(kind: &str, subject: &str, nth: u32) -> Result<EffectId> {
+    EffectId::new(format!("{kind}#{subject}#{nth}"))
+}
+
 /// Wants something done that was tried and given up before.
-pub(crate) fn enqueue_again(txn: &mut ScopedTxn<'_>, order: &Order) -> Result<()> {
+///
+/// Answers its id; where the same order still waits, that one's, and nothing more is wanted.
+pub(crate) fn enqueue_again(txn: &mut ScopedTxn<'_>, order: &Order) -> Result<EffectId> {
     let mut nth = 1;
-    while txn.is_taken(&Key::effect(&EffectId::new(format!("{}#{}#{nth}", order.kind(), order.subject()))?))? {
-        nth += 1;
+    loop {
+        let id = id_of(order.kind(), &order.subject(), nth)?;
+        match txn.town_view().find::<EffectRow>(&Key::effect(&id))? {
+            None => {
+                enqueue(txn, order, nth)?;
+                return Ok(id);
+            }
+            // One that is under way may have been too early for what it is wanted for now.
+            Some(row) if row.state == EffectState::Planned && row.order().is_ok_and(|known| known == *order) => {
+                return Ok(id);
+            }
+            Some(_) => nth += 1,
+        }
     }
-    enqueue(txn, order, nth)
 }
 
 /// Begins effects that are due, under the leader's epoch; `room` says how many of each kind may still begin.
+///
+/// Each kind is looked at for itself, so that many of one do not hide the others, and one that cannot be begun is
+/// given up alone.
 pub(crate) fn issue(
     txn: &mut ScopedTxn<'_>,
     leader_epoch: i64,
     room: &mut BTreeMap<&'static str, usize>,
 ) -> Result<Vec<Issued>> {
-    let limit = DUE_MAX;
     let mut issued = Vec::new();
-    let ambiguous = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Ambiguous.as_str())], limit);
-    let planned = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Planned.as_str())], limit)
-        .upto(txn.now().to_value());
-    let mut due: Vec<EffectRow> = txn.scan(ambiguous)?;
-    due.extend(txn.scan::<EffectRow>(planned)?);
-    for mut row in due {
-        let probe = row.state == EffectState::Ambiguous;
-        let order = match row.order() {
-            Ok(order) => order,
-            Err(error) => {
-                row.state = EffectState::Refused;
-                row.outcome = Some(error.chain());
-                row.updated_at = txn.now();
-                let id = row.id.clone();
-                txn.put(row)?;
-                txn.event("effect.refused", &id, json!({ "reason": error.to_string() }));
-                continue;
+    for (kind, left) in room.iter_mut() {
+        for row in due(txn, kind, if *left == 0 { 0 } else { DUE_MAX })? {
+            if *left == 0 {
+                break;
             }
-        };
-        if !probe && !is_wanted(txn, &order)? {
-            finish(txn, row, EffectState::Refused, "no longer wanted")?;
-            if let Order::Start { session, .. } = &order {
-                sessions::start_unwanted(txn, session)?;
+            match begin(txn, row.clone(), leader_epoch) {
+                Ok(Some(begun)) => {
+                    *left -= 1;
+                    issued.push(begun);
+                }
+                Ok(None) => {}
+                // The store's own trouble is not the effect's.
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Err(error) => bury(txn, row, &error)?,
             }
-            continue;
         }
-        let Some(left) = room.get_mut(order.kind()).filter(|left| **left > 0) else { continue };
-        *left -= 1;
-        row.move_to(if probe { EffectState::Probing } else { EffectState::Issued })?;
-        if !probe {
-            row.attempts += 1;
-        }
-        row.leader_epoch = leader_epoch;
-        row.updated_at = txn.now();
-        let (id, attempt) = (row.id.clone(), row.attempts);
-        txn.put(row)?;
-        if let (Order::Start { session, .. }, false) = (&order, probe) {
-            sessions::starting(txn, session)?;
-        }
-        txn.event(
-            if probe { "effect.probing" } else { "effect.issued" },
-            &id,
-            json!({ "attempt": attempt, "order": order.to_string() }),
-        );
-        issued.push(Issued { id, attempt, probe, order });
     }
+    bury_unknown(txn, room)?;
     Ok(issued)
 }
 
+/// The effects of a kind that may be begun or found out now, those that may be known to somebody first.
+fn due(txn: &ScopedTxn<'_>, kind: &str, limit: usize) -> Result<Vec<EffectRow>> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let of = |state: EffectState| Scan::new(&index::EFFECTS_BY_KIND, vec![text(state.as_str()), text(kind)], limit);
+    let mut rows: Vec<EffectRow> = txn.scan(of(EffectState::Ambiguous))?;
+    rows.extend(txn.scan::<EffectRow>(of(EffectState::Planned).upto(txn.now().to_value()))?);
+    Ok(rows)
+}
+
+/// Begins one effect; none where nobody wants it any more.
+fn begin(txn: &mut ScopedTxn<'_>, mut row: EffectRow, leader_epoch: i64) -> Result<Option<Issued>> {
+    let probe = row.state == EffectState::Ambiguous;
+    let order = row.order()?;
+    if !probe && !is_wanted(txn, &order)? {
+        finish(txn, row, EffectState::Refused, "no longer wanted")?;
+        if let Order::Start { session, .. } = &order {
+            outcome::start_unwanted(txn, session)?;
+        }
+        return Ok(None);
+    }
+    row.move_to(if probe { EffectState::Probing } else { EffectState::Issued })?;
+    if !probe {
+        row.attempts += 1;
+    }
+    row.leader_epoch = leader_epoch;
+    row.updated_at = txn.now();
+    let (id, attempt) = (row.id.clone(), row.attempts);
+    txn.put(row)?;
+    if let (Order::Start { session, .. }, false) = (&order, probe) {
+        sessions::starting(txn, session)?;
+    }
+    txn.event(
+        if probe { "effect.probing" } else { "effect.issued" },
+        &id,
+        json!({ "attempt": attempt, "order": order.to_string() }),
+    );
+    Ok(Some(Issued { id, attempt, probe, order }))
+}
+
+/// Gives up an effect that cannot even be begun.
+fn bury(txn: &mut ScopedTxn<'_>, mut row: EffectRow, error: &Error) -> Result<()> {
+    row.state = EffectState::Refused;
+    row.outcome = Some(error.chain());
+    row.setback = Some(Setback::Refused);
+    row.updated_at = txn.now();
+    let id = row.id.clone();
+    txn.put(row)?;
+    txn.event("effect.refused", &id, json!({ "reason": error.to_string() }));
+    Ok(())
+}
+
+/// Gives up effects of a kind that this build does not know.
+fn bury_unknown(txn: &mut ScopedTxn<'_>, known: &BTreeMap<&'static str, usize>) -> Result<()> {
+    let planned = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Planned.as_str())], DUE_MAX);
+    let due: Vec<EffectRow> = txn.scan(planned.upto(txn.now().to_value()))?;
+    for row in due.into_iter().filter(|row| !known.contains_key(row.kind.as_str())) {
+        let error = Error::unsupported("effect_unknown", format!("nobody here can do what effect {} wants", row.id));
+        bury(txn, row, &error)?;
+    }
+    Ok(())
+}
+
 /// Whether the state still asks for it.
-fn is_wanted(txn: &ScopedTxn<'_>, order: &Order) -> Result<bool> {
+pub(crate) fn is_wanted(txn: &ScopedTxn<'_>, order: &Order) -> Result<bool> {
     match order {
         Order::Start { session, .. } => sessions::wants_start(txn, session),
         Order::Merge { review, .. } | Order::Gate { review, .. } | Order::Land { review, .. } => {
             reviews::is_in_work(txn, review)
         }
         Order::Publish { review, .. } => reviews::is_open(txn, review),
+        Order::Nudge { session, .. } => sessions::is_running(txn, session),
         _ => Ok(true),
     }
 }
@@ -220,6 +300,9 @@ pub(crate) fn report(
             id,
             json!({ "state": row.state, "leader_epoch": leader_epoch, "attempt": attempt, "report": report }),
         );
+        if let (Report::Done(Done::Started { .. }), Ok(Order::Start { session, .. })) = (report, row.order()) {
+            return outcome::started_late(txn, &session);
+        }
         return Ok(());
     }
     let order = row.order()?;
@@ -227,10 +310,6 @@ pub(crate) fn report(
         Report::Done(done) => {
             finish(txn, row, EffectState::Confirmed, "done")?;
             apply(txn, &order, done)
-        }
-        Report::Refused { reason } => {
-            finish(txn, row, EffectState::Refused, reason)?;
-            refused(txn, &order, reason)
         }
         Report::Absent => {
             row.move_to(EffectState::Planned)?;
@@ -240,24 +319,53 @@ pub(crate) fn report(
             txn.event("effect.absent", id, json!({}));
             Ok(())
         }
-        Report::Retry { reason } => {
-            let most: u32 = settings::resolve(txn.view(), Some(order.rig()), "effects.attempts_max")?;
-            if row.attempts >= most {
-                let reason = format!("{reason} (after {} tries)", row.attempts);
-                finish(txn, row, EffectState::Refused, &reason)?;
-                return refused(txn, &order, &reason);
-            }
-            let wait = settings::backoff(txn.view(), Some(order.rig()), "effects.backoff_ms", row.attempts)?;
-            row.move_to(EffectState::Planned)?;
-            row.next_at = txn.now().after(wait);
-            row.outcome = Some(reason.clone());
-            row.updated_at = txn.now();
-            let next_at = row.next_at;
-            txn.put(row)?;
-            txn.event("effect.retry", id, json!({ "reason": reason, "next_at": next_at }));
-            Ok(())
-        }
+        Report::Refused { reason } => failed(txn, row, &order, &Failed::new(Setback::Refused, reason)),
+        Report::Retry { reason } => failed(txn, row, &order, &Failed::new(Setback::Transient, reason)),
+        Report::Failed(why) => failed(txn, row, &order, why),
     }
+}
+
+/// The settings that bound the tries of an effect and say how long it waits between them; none where it is not tried
+/// again.
+const fn patience(setback: Setback) -> Option<(&'static str, &'static str)> {
+    match setback {
+        Setback::Transient => Some(("effects.attempts_max", "effects.backoff_ms")),
+        Setback::Gone => Some(("effects.gone_attempts_max", "effects.backoff_ms")),
+        Setback::Auth => Some(("effects.auth_attempts_max", "effects.auth_backoff_ms")),
+        Setback::Refused => None,
+    }
+}
+
+/// Tries an effect that did not happen again later, or gives it up.
+fn failed(txn: &mut ScopedTxn<'_>, mut row: EffectRow, order: &Order, why: &Failed) -> Result<()> {
+    let Failed { setback, part, reason } = why;
+    row.setback = Some(*setback);
+    let held = match order {
+        Order::Start { session, rig, .. } => breaker::failed(txn, *part, rig, session, reason)?,
+        _ => false,
+    };
+    let patience = patience(*setback);
+    let most: u32 = match patience {
+        Some((most, _)) => settings::resolve(txn.view(), Some(order.rig()), most)?,
+        None => 1,
+    };
+    let Some((_, backoff)) = patience.filter(|_| row.attempts < most && !held) else {
+        let reason = match row.attempts {
+            0 | 1 => reason.clone(),
+            tries => format!("{reason} (after {tries} tries)"),
+        };
+        finish(txn, row, EffectState::Refused, &reason)?;
+        return refused(txn, order, *setback, &reason);
+    };
+    let wait = settings::jittered(txn, Some(order.rig()), backoff, row.attempts)?;
+    row.move_to(EffectState::Planned)?;
+    row.next_at = txn.now().after(wait);
+    row.outcome = Some(reason.clone());
+    row.updated_at = txn.now();
+    let (id, next_at) = (row.id.clone(), row.next_at);
+    txn.put(row)?;
+    txn.event("effect.retry", &id, json!({ "setback": setback, "reason": reason, "next_at": next_at }));
+    Ok(())
 }
 
 /// Gives up an effect whose outcome cannot be recorded, so that it shows and does not stay begun for ever.
@@ -272,12 +380,16 @@ pub(crate) fn give_up(txn: &mut ScopedTxn<'_>, id: &EffectId, leader_epoch: i64,
 
 fn finish(txn: &mut ScopedTxn<'_>, mut row: EffectRow, state: EffectState, outcome: &str) -> Result<()> {
     row.move_to(state)?;
+    if state == EffectState::Confirmed {
+        row.setback = None;
+    }
+    let setback = row.setback;
     row.outcome = Some(outcome.to_owned());
     row.updated_at = txn.now();
     let id = row.id.clone();
     txn.put(row)?;
     let kind = if state == EffectState::Confirmed { "effect.confirmed" } else { "effect.refused" };
-    txn.event(kind, &id, json!({ "outcome": outcome }));
+    txn.event(kind, &id, json!({ "outcome": outcome, "setback": setback }));
     Ok(())
 }
 
@@ -285,6 +397,10 @@ fn finish(txn: &mut ScopedTxn<'_>, mut row: EffectRow, state: EffectState, outco
 fn apply(txn: &mut ScopedTxn<'_>, order: &Order, done: &Done) -> Result<()> {
     match (order, done) {
         (Order::Start { session, .. }, Done::Started { base }) => sessions::started(txn, session, base),
+        (Order::Nudge { session, .. }, Done::Unheard) => {
+            txn.event("session.nudge_unheard", session, json!({}));
+            Ok(())
+        }
         (Order::Publish { review, .. }, _) => reviews::published(txn, review),
         (Order::Branch { convoy, .. }, Done::Branched { oid }) => convoys::branched(txn, convoy, oid),
         (Order::Merge { review, .. }, Done::Merged { target, commit }) => reviews::built(txn, review, target, commit),
@@ -303,16 +419,16 @@ fn apply(txn: &mut ScopedTxn<'_>, order: &Order, done: &Done) -> Result<()> {
 }
 
 /// The consequences of an effect that will not happen.
-fn refused(txn: &mut ScopedTxn<'_>, order: &Order, reason: &str) -> Result<()> {
+fn refused(txn: &mut ScopedTxn<'_>, order: &Order, setback: Setback, reason: &str) -> Result<()> {
     match order {
-        Order::Start { session, .. } => sessions::start_refused(txn, session, reason),
+        Order::Start { session, .. } => outcome::start_refused(txn, session, setback, reason),
         Order::Publish { review, .. }
         | Order::Merge { review, .. }
         | Order::Gate { review, .. }
         | Order::Land { review, .. } => reviews::eject(txn, review, reason),
         Order::Branch { convoy, .. } => convoys::needs_attention(txn, convoy, reason),
         // What is left behind is found and collected later; nothing waits for it.
-        Order::Stop { .. } | Order::Cleanup { .. } | Order::DeleteBranch { .. } => Ok(()),
+        Order::Stop { .. } | Order::Nudge { .. } | Order::Cleanup { .. } | Order::DeleteBranch { .. } => Ok(()),
     }
 }
 

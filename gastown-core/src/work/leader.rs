@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::effects;
 use super::txn::ScopedTxn;
+use super::{effects, liveness};
 use crate::model::{Error, Key, LeaderRow, Result};
 
 /// Takes the lease where it is free, has run out, or belongs to `dead`; returns the new leader's epoch.
@@ -26,6 +26,7 @@ pub(crate) fn acquire(txn: &mut ScopedTxn<'_>, holder: &str, lease: Duration, de
     txn.put(LeaderRow { name: "engine".to_owned(), holder: holder.to_owned(), epoch, lease_until: now.after(lease) })?;
     txn.event("engine.leader", "engine", json!({ "holder": holder, "epoch": epoch }));
     effects::suspect(txn, epoch)?;
+    liveness::rouse(txn)?;
     Ok(epoch)
 }
 

@@ -4,7 +4,9 @@
 //! scope only.
 
 pub(crate) mod agents;
+pub(crate) mod attempts;
 pub(crate) mod beads;
+pub(crate) mod breaker;
 pub(crate) mod command;
 pub(crate) mod convoys;
 pub(crate) mod effects;
@@ -13,8 +15,12 @@ pub(crate) mod fields;
 pub(crate) mod find;
 pub(crate) mod globs;
 pub(crate) mod graph;
+pub(crate) mod handoff;
 pub(crate) mod ids;
 pub(crate) mod leader;
+pub(crate) mod liveness;
+pub(crate) mod outbox;
+pub(crate) mod outcome;
 pub(crate) mod query;
 pub(crate) mod ready;
 pub(crate) mod reservations;
@@ -29,6 +35,7 @@ pub(crate) mod upgrade;
 pub(crate) mod view;
 
 pub use agents::{Agent, AgentFilter, AgentList, AgentRef, RegisterAgent};
+pub use attempts::{Attempt, Attempts};
 pub use beads::{
     AddComment, Bead, BeadPatch, BeadRef, BeadSummary, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
     DeleteBead, Deleted, KeyedBead, KeyedLink, MadeBead, MadeBeads, MoveBead, NewBead, NewBeads, NewId, Patch,
@@ -46,6 +53,9 @@ pub use graph::{
     Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode,
     TreeOf, Unblocks, WaitReason,
 };
+pub use handoff::{Checkpoint, HandOff};
+pub use outbox::{Effect, EffectFilter, EffectPage, EffectRef};
+pub use outcome::Failure;
 pub use query::{BeadQuery, QuerySort};
 pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};
 pub use reservations::{

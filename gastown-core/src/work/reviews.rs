@@ -7,7 +7,7 @@ use super::beads::{self, BeadRef, NewBead};
 use super::ready::PAGE_MAX;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{convoys, effects, graph, sessions, settings};
+use super::{convoys, effects, graph, outcome, settings};
 use crate::model::value::ColumnValue as _;
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, DependencyKind, Error, Key, MergeRequestRow, Oid, Order,
@@ -103,6 +103,7 @@ fn row(view: View<'_>, id: &BeadId) -> Result<MergeRequestRow> {
 pub(crate) fn submit(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, session: &SessionRow, head: &Oid) -> Result<()> {
     bead.move_to(BeadStatus::InReview, None, txn.now())?;
     bead.outages = 0;
+    bead.auth_failures = 0;
     bead.assignee = None;
     let source = bead.id.clone();
     txn.put_bead(bead)?;
@@ -361,7 +362,7 @@ fn send_back(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow, state: ReviewSta
         let reason = format!("its branch cannot land on {target}: {why} ({detail})");
         return convoys::needs_attention(txn, &source, &reason);
     }
-    sessions::rework(txn, &source, what)
+    outcome::rework(txn, &source, what)
 }
 
 /// The target was no longer what the merge was made on: made again, with a bound.
@@ -411,7 +412,7 @@ fn merged(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow, landed: &Oid) -> Re
         return Ok(());
     }
     if let Some(map) = source.metadata.as_object_mut() {
-        map.remove(sessions::REWORK_KEY);
+        map.remove(outcome::REWORK_KEY);
     }
     beads::settle(txn, source, BeadStatus::Closed, Resolution::Merged, data)
 }

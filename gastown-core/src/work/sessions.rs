@@ -6,16 +6,13 @@ use serde_json::json;
 use super::beads::{self, BeadRef};
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{agents, effects, ready, reviews, rigs, settings};
+use super::{agents, breaker, effects, outcome, ready, reviews, rigs, settings};
 use crate::model::value::ColumnValue as _;
 use crate::model::{
-    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, Blame, ConvoyRow, Error, Key, Oid, Order,
-    Resolution, Result, RigName, RigState, Role, SessionExit, SessionId, SessionRow, SessionState, Timestamp,
+    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, Error, Key, Oid, Order, Result,
+    RigName, RigState, Role, SessionExit, SessionId, SessionRow, SessionState, Stall, Timestamp,
 };
 use crate::store::{Scan, index};
-
-/// The key of a bead's metadata under which the merge queue leaves what it wants mended.
-pub(crate) const REWORK_KEY: &str = "gt:rework";
 
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +34,12 @@ pub struct Session {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    pub ending: Option<SessionExit>,
+    pub lease_until: Option<Timestamp>,
+    pub last_progress: Option<Timestamp>,
+    pub stall: Option<Stall>,
+    pub triage: Option<BeadId>,
+    pub checkpoint: Option<serde_json::Value>,
     /// What is known of its output; only where one session is read, and none where that cannot be looked at.
     #[serde(default)]
     pub output: Option<SessionOutput>,
@@ -72,6 +75,12 @@ impl From<SessionRow> for Session {
             created_at: row.created_at,
             started_at: row.started_at,
             ended_at: row.ended_at,
+            ending: row.ending,
+            lease_until: row.lease_until,
+            last_progress: row.last_progress,
+            stall: row.stall,
+            triage: row.triage,
+            checkpoint: row.checkpoint,
             output: None,
         }
     }
@@ -198,7 +207,7 @@ pub(crate) fn dispatch(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
         None => idle_polecat(txn, &rig)?,
     };
     let Some(agent) = agent else { return Ok(false) };
-    if !has_room(txn, &rig)? {
+    if !has_room(txn, &rig)? || breaker::holds(txn.town_view(), &rig)?.is_some() {
         return Ok(false);
     }
     plan(txn, bead, agent)?;
@@ -269,26 +278,33 @@ impl From<SessionId> for SessionRef {
 
 /// Has a session stopped; its bead is open again and not slung.
 pub(crate) fn stop(txn: &mut ScopedTxn<'_>, input: &SessionRef) -> Result<Session> {
-    let mut session = row(txn.view(), &input.id)?;
+    let session = row(txn.view(), &input.id)?;
     if matches!(session.state, SessionState::Ended | SessionState::Finishing) {
         return Ok(session.into());
     }
     if session.state == SessionState::Planned {
-        let ended = Ended {
-            exit: SessionExit::Cancelled,
-            reason: "stopped before it began".to_owned(),
-            head: None,
-            keep_workspace: false,
-        };
-        end(txn, &input.id, session.epoch, &ended)?;
+        outcome::start_unwanted(txn, &input.id)?;
         return row(txn.view(), &input.id).map(Session::from);
     }
+    bring_to_end(txn, &input.id, SessionExit::Cancelled)?;
+    row(txn.view(), &input.id).map(Session::from)
+}
+
+/// Has a session that is under way stopped, to count as this exit once it is over.
+pub(crate) fn bring_to_end(txn: &mut ScopedTxn<'_>, id: &SessionId, ending: SessionExit) -> Result<()> {
+    let mut session = row(txn.view(), id)?;
     session.move_to(SessionState::Finishing)?;
+    session.ending = Some(ending);
     let rig = session.rig.clone();
-    txn.put(session.clone())?;
-    effects::enqueue(txn, &Order::Stop { session: input.id.clone(), rig }, 1)?;
-    txn.event("session.stopping", &input.id, json!({}));
-    Ok(session.into())
+    txn.put(session)?;
+    effects::enqueue(txn, &Order::Stop { session: id.clone(), rig }, 1)?;
+    txn.event("session.stopping", id, json!({ "ending": ending }));
+    Ok(())
+}
+
+/// Whether the session's process runs and is not asked to stop.
+pub(crate) fn is_running(txn: &ScopedTxn<'_>, id: &SessionId) -> Result<bool> {
+    Ok(row(txn.view(), id)?.state == SessionState::Running)
 }
 
 pub(crate) fn get(view: View<'_>, input: &SessionRef) -> Result<Session> {
@@ -324,6 +340,11 @@ fn plan(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, mut agent: AgentRow) -> Resu
         lease_until: None,
         last_progress: None,
         wake_at: None,
+        progress: 0,
+        ending: None,
+        stall: None,
+        triage: None,
+        checkpoint: None,
     };
     agent.state = AgentState::Hooked;
     agent.hook = Some(bead.id.clone());
@@ -344,7 +365,20 @@ fn plan(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, mut agent: AgentRow) -> Resu
     txn.put(session)?;
     effects::enqueue(txn, &order, 1)?;
     txn.event("session.planned", &id, data);
-    Ok(())
+    breaker::planned(txn, order.rig(), &id)
+}
+
+/// Has the agent that handed the bead on go on with it; where no session may be started now, it waits like any other.
+pub(crate) fn go_on(txn: &mut ScopedTxn<'_>, id: &BeadId, agent: AgentRow) -> Result<()> {
+    let bead = txn.bead(id)?;
+    let Some(rig) = bead.rig.clone() else { return Ok(()) };
+    let may_go = bead.slung
+        && ready::is_ready(&bead, txn.now())
+        && agent.state == AgentState::Idle
+        && rigs::row(txn.view(), &rig)?.state == RigState::Active
+        && target(txn.view(), &bead)?.is_some()
+        && breaker::holds(txn.town_view(), &rig)?.is_none();
+    if may_go { plan(txn, bead, agent) } else { Ok(()) }
 }
 
 /// Whether a start order is still wanted.
@@ -353,7 +387,7 @@ pub(crate) fn wants_start(txn: &ScopedTxn<'_>, id: &SessionId) -> Result<bool> {
     Ok(matches!(session.state, SessionState::Planned | SessionState::Starting) && is_current(txn, &session)?)
 }
 
-fn is_current(txn: &ScopedTxn<'_>, session: &SessionRow) -> Result<bool> {
+pub(crate) fn is_current(txn: &ScopedTxn<'_>, session: &SessionRow) -> Result<bool> {
     let bead = txn.bead(&session.bead)?;
     Ok(bead.epoch == session.epoch && bead.status == BeadStatus::InProgress)
 }
@@ -363,6 +397,8 @@ pub(crate) fn starting(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
     let mut session = row(txn.view(), id)?;
     if session.state == SessionState::Planned {
         session.move_to(SessionState::Starting)?;
+        let deadline = settings::duration(txn.view(), Some(&session.rig), "session.start_timeout_ms")?;
+        session.wake_at = Some(txn.now().after(deadline));
         txn.put(session)?;
     }
     Ok(())
@@ -374,9 +410,14 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     if session.state == SessionState::Planned {
         session.move_to(SessionState::Starting)?;
     }
+    let now = txn.now();
+    let duration = |name| settings::duration(txn.view(), Some(&session.rig), name);
+    let (heartbeat, lease) = (duration("session.heartbeat_ms")?, duration("session.lease_ms")?);
+    session.wake_at = Some(now.after(heartbeat));
+    session.lease_until = Some(now.after(lease));
     if session.state == SessionState::Finishing {
         session.base = Some(base.clone());
-        session.started_at = Some(txn.now());
+        session.started_at = Some(now);
         let rig = session.rig.clone();
         txn.put(session)?;
         txn.event("session.started", id, json!({ "base": base }));
@@ -389,182 +430,9 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     }
     session.move_to(SessionState::Running)?;
     session.base = Some(base.clone());
-    session.started_at = Some(txn.now());
+    session.started_at = Some(now);
     txn.put(session)?;
     txn.event("session.started", id, json!({ "base": base }));
-    Ok(())
-}
-
-/// The start order was given up because nobody wants it any more.
-pub(crate) fn start_unwanted(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<()> {
-    let session = row(txn.view(), id)?;
-    if session.state == SessionState::Ended || session.started_at.is_some() {
-        return Ok(());
-    }
-    let ended = Ended {
-        exit: SessionExit::Cancelled,
-        reason: "stopped before it began".to_owned(),
-        head: None,
-        keep_workspace: false,
-    };
-    end(txn, id, session.epoch, &ended)
-}
-
-/// The session could not be started.
-pub(crate) fn start_refused(txn: &mut ScopedTxn<'_>, id: &SessionId, reason: &str) -> Result<()> {
-    let session = row(txn.view(), id)?;
-    let ended = Ended { exit: SessionExit::Refused, reason: reason.to_owned(), head: None, keep_workspace: false };
-    end(txn, id, session.epoch, &ended)
-}
-
-/// How a session ended, as its executor found it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ended {
-    /// How.
-    pub exit: SessionExit,
-    /// Why, in words.
-    pub reason: String,
-    /// The commit it left on its branch, where that is new.
-    pub head: Option<Oid>,
-    /// Whether its workspace holds something that could not be brought home, so that it must stay.
-    #[serde(default)]
-    pub keep_workspace: bool,
-}
-
-/// Takes the outcome of a session; what carries a finished epoch is journaled and ignored.
-pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &Ended) -> Result<()> {
-    let mut session = row(txn.view(), id)?;
-    if session.state == SessionState::Ended || session.epoch != epoch {
-        txn.event("session.stale_report", id, json!({ "epoch": epoch, "report": ended }));
-        return Ok(());
-    }
-    let now = txn.now();
-    let superseded = !is_current(txn, &session)?;
-    let exit = match (ended.exit, &ended.head) {
-        _ if superseded => SessionExit::Superseded,
-        (SessionExit::Succeeded, Some(_)) => SessionExit::Succeeded,
-        // However it came to its end, it was asked to.
-        _ if session.state == SessionState::Finishing => SessionExit::Cancelled,
-        (SessionExit::Succeeded, None) => SessionExit::ProtocolError,
-        (exit, _) => exit,
-    };
-    let reason = if exit == SessionExit::ProtocolError && ended.exit == SessionExit::Succeeded {
-        "it ended well but left no commit on its branch".to_owned()
-    } else {
-        ended.reason.clone()
-    };
-    session.move_to(SessionState::Ended)?;
-    session.exit = Some(exit);
-    session.reason = Some(reason.clone());
-    session.head.clone_from(&ended.head);
-    session.ended_at = Some(now);
-    session.wake_at = None;
-    txn.put(session.clone())?;
-    if let Some(mut agent) = txn.find::<AgentRow>(&Key::agent(&session.agent))?
-        && agent.session.as_ref() == Some(id)
-    {
-        agent.hook = None;
-        agent.since = now;
-        if agent.state == AgentState::Hooked {
-            agent.state = AgentState::Idle;
-        }
-        txn.put(agent)?;
-    }
-    if !ended.keep_workspace {
-        effects::enqueue(txn, &Order::Cleanup { session: id.clone(), rig: session.rig.clone() }, 1)?;
-    }
-    txn.event(
-        "session.ended",
-        id,
-        json!({ "bead": session.bead, "epoch": epoch, "exit": exit, "reason": reason, "head": ended.head,
-            "workspace_kept": ended.keep_workspace }),
-    );
-    if superseded {
-        return Ok(());
-    }
-    let bead = txn.bead(&session.bead)?;
-    match (exit, &ended.head) {
-        (SessionExit::Succeeded, Some(head)) => reviews::submit(txn, bead, &session, head),
-        _ => retry(txn, bead, exit, &reason),
-    }
-}
-
-/// Opens the bead for another attempt, or gives it up, by whose fault the exit was.
-fn retry(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, exit: SessionExit, reason: &str) -> Result<()> {
-    let now = txn.now();
-    let rig = bead.rig.clone();
-    let rig = rig.as_ref();
-    match exit.blame() {
-        Blame::None => bead.slung = false,
-        Blame::Work => {
-            bead.failures += 1;
-            let most: u32 = settings::resolve(txn.view(), rig, "failures.max")?;
-            if bead.failures >= most {
-                let data = json!({ "exit": exit, "reason": reason, "failures": bead.failures });
-                return fail(txn, bead, data);
-            }
-            let wait = settings::backoff(txn.view(), rig, "failures.backoff_ms", bead.failures)?;
-            bead.wake_at = Some(now.after(wait));
-        }
-        Blame::Infrastructure => {
-            bead.outages += 1;
-            let most: u32 = settings::resolve(txn.view(), rig, "outages.max")?;
-            if bead.outages >= most {
-                bead.parked_reason = Some(format!("its sessions broke off {} times: {reason}", bead.outages));
-                bead.parked_until = None;
-                if let Some(convoy) = &bead.convoy {
-                    txn.mark_dirty(convoy)?;
-                }
-            } else {
-                let wait = settings::backoff(txn.view(), rig, "failures.backoff_ms", bead.outages)?;
-                bead.wake_at = Some(now.after(wait));
-            }
-        }
-    }
-    if exit.blame() != Blame::Infrastructure {
-        bead.outages = 0;
-    }
-    bead.move_to(BeadStatus::Open, None, now)?;
-    bead.assignee = None;
-    let id = bead.id.clone();
-    let data = json!({
-        "exit": exit, "failures": bead.failures, "outages": bead.outages, "wake_at": bead.wake_at,
-        "reason": bead.parked_reason,
-    });
-    let kind = if bead.parked_reason.is_some() { "bead.parked" } else { "bead.retried" };
-    txn.put_bead(bead)?;
-    txn.event(kind, &id, data);
-    Ok(())
-}
-
-/// Gives a bead up; what that does to those that wait for it is its convoy's policy.
-fn fail(txn: &mut ScopedTxn<'_>, bead: BeadRow, data: serde_json::Value) -> Result<()> {
-    let (id, convoy) = (bead.id.clone(), bead.convoy.clone());
-    beads::settle(txn, bead, BeadStatus::Failed, Resolution::AttemptsExhausted, data)?;
-    match convoy {
-        Some(convoy) => super::convoys::member_failed(txn, &convoy, &id),
-        None => Ok(()),
-    }
-}
-
-/// Sends a bead in review back to be worked on again.
-pub(crate) fn rework(txn: &mut ScopedTxn<'_>, id: &BeadId, what: serde_json::Value) -> Result<()> {
-    let mut bead = txn.bead(id)?;
-    if bead.status != BeadStatus::InReview {
-        return Ok(());
-    }
-    bead.reworks += 1;
-    let most: u32 = settings::resolve(txn.view(), bead.rig.as_ref(), "reworks.max")?;
-    if bead.reworks > most {
-        return fail(txn, bead, json!({ "reason": "sent back too often", "reworks": most, "rework": what }));
-    }
-    bead.move_to(BeadStatus::Open, None, txn.now())?;
-    bead.assignee = None;
-    bead.slung = true;
-    bead.wake_at = None;
-    beads::merge_metadata(&mut bead.metadata, &json!({ REWORK_KEY: what }));
-    txn.put_bead(bead)?;
-    txn.event("bead.sent_back", id, what);
     Ok(())
 }
 

@@ -28,6 +28,8 @@ enum Shape {
     Command,
     /// Names and values.
     Environment,
+    /// Exit codes from 1 to 255, each with how a session that ends with it ended.
+    ExitCodes,
     /// A whole number in this range.
     Number(u64, u64),
     /// A list of whole numbers, each in this range; not empty.
@@ -47,6 +49,12 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "variables added to an agent's environment",
         default: "{}",
         shape: Shape::Environment,
+    },
+    Setting {
+        name: "agent.exit_codes",
+        meaning: "what an exit code of the agent's program means besides failed: rate_limited or auth_failed",
+        default: "{}",
+        shape: Shape::ExitCodes,
     },
     Setting {
         name: "gate.command",
@@ -71,6 +79,42 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "time between asking a program to end and making it",
         default: "10000",
         shape: Shape::Number(0, 600_000),
+    },
+    Setting {
+        name: "session.start_timeout_ms",
+        meaning: "longest try of a start; what comes up after it is taken by the next try, or stopped",
+        default: "300000",
+        shape: Shape::Number(1, 604_800_000),
+    },
+    Setting {
+        name: "session.heartbeat_ms",
+        meaning: "how often the runtime is asked whether a session lives",
+        default: "30000",
+        shape: Shape::Number(100, 86_400_000),
+    },
+    Setting {
+        name: "session.lease_ms",
+        meaning: "how long a session counts as alive after its runtime last said so; then it is lost",
+        default: "90000",
+        shape: Shape::Number(100, 86_400_000),
+    },
+    Setting {
+        name: "progress.nudge_ms",
+        meaning: "time without progress after which a session is poked",
+        default: "900000",
+        shape: Shape::Number(1, 604_800_000),
+    },
+    Setting {
+        name: "progress.triage_ms",
+        meaning: "time without progress after which somebody is asked to look at a session",
+        default: "3600000",
+        shape: Shape::Number(1, 604_800_000),
+    },
+    Setting {
+        name: "progress.stop_ms",
+        meaning: "time without progress after which a session is stopped",
+        default: "7200000",
+        shape: Shape::Number(1, 604_800_000),
     },
     Setting {
         name: "session.output_bytes_max",
@@ -116,27 +160,87 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "failures.max",
-        meaning: "failed attempts of a bead before it fails",
+        meaning: "attempts of a bead that failed because of the work before it fails",
         default: "5",
         shape: Shape::Number(1, 1_000),
     },
     Setting {
         name: "failures.backoff_ms",
-        meaning: "waits after the first, second, … failed attempt; the last one stands for all later ones",
+        meaning: "waits after the first, second, … attempt that failed because of the work; the last one stands for all later ones",
         default: "[30000, 60000, 120000, 300000, 600000]",
         shape: Shape::Numbers(0, 86_400_000),
     },
     Setting {
+        name: "agent_failures.max",
+        meaning: "attempts of a bead that failed because of the agent before it fails; as many as of the work where nobody says",
+        default: "null",
+        shape: Shape::Number(1, 1_000),
+    },
+    Setting {
+        name: "agent_failures.backoff_ms",
+        meaning: "waits after the first, second, … attempt that failed because of the agent; those of failures.backoff_ms where nobody says",
+        default: "null",
+        shape: Shape::Numbers(0, 86_400_000),
+    },
+    Setting {
         name: "outages.max",
-        meaning: "starts of a bead that the machine or the runtime refused before it is parked",
+        meaning: "attempts in a row that the machine, the runtime or the network broke off before the bead is parked; those that a breaker answers for do not count",
         default: "20",
         shape: Shape::Number(1, 100_000),
+    },
+    Setting {
+        name: "outages.backoff_ms",
+        meaning: "waits after the first, second, … attempt in a row that the machine, the runtime or the network broke off; those of failures.backoff_ms where nobody says",
+        default: "null",
+        shape: Shape::Numbers(0, 86_400_000),
+    },
+    Setting {
+        name: "auth_failures.max",
+        meaning: "attempts in a row for which credentials were refused before the bead is parked; those that a breaker answers for do not count",
+        default: "3",
+        shape: Shape::Number(1, 1_000),
+    },
+    Setting {
+        name: "auth_failures.backoff_ms",
+        meaning: "waits after the first, second, … attempt in a row for which credentials were refused; the last one stands for all later ones",
+        default: "[60000, 300000, 900000]",
+        shape: Shape::Numbers(0, 86_400_000),
+    },
+    Setting {
+        name: "backoff.jitter_percent",
+        meaning: "how much longer a wait may be by chance, so that those who failed together do not come back together",
+        default: "20",
+        shape: Shape::Number(0, 100),
+    },
+    Setting {
+        name: "breaker.failures",
+        meaning: "failures of the outside world in a row after which no session is started any more: of a rig in the rig, of the runtime in the town",
+        default: "5",
+        shape: Shape::Number(1, 100_000),
+    },
+    Setting {
+        name: "breaker.wait_ms",
+        meaning: "waits of a breaker that opened the first, second, … time in a row before one session is tried; the last one stands for all later ones",
+        default: "[60000, 120000, 300000, 600000, 1800000]",
+        shape: Shape::Numbers(1, 86_400_000),
+    },
+    Setting {
+        name: "breaker.probe_ms",
+        meaning: "how long a session must live to count as well while it runs",
+        default: "60000",
+        shape: Shape::Number(1, 86_400_000),
     },
     Setting {
         name: "reworks.max",
         meaning: "times the merge queue may send a bead back before it fails",
         default: "5",
         shape: Shape::Number(1, 1_000),
+    },
+    Setting {
+        name: "handoffs.max",
+        meaning: "times a bead may be handed on from one session to the next",
+        default: "50",
+        shape: Shape::Number(0, 10_000),
     },
     Setting {
         name: "landing.attempts_max",
@@ -146,7 +250,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "effects.attempts_max",
-        meaning: "tries of one effect before it is refused",
+        meaning: "tries of one effect that may be well in a moment before it is given up",
         default: "8",
         shape: Shape::Number(1, 1_000),
     },
@@ -154,6 +258,24 @@ pub const SETTINGS: &[Setting] = &[
         name: "effects.backoff_ms",
         meaning: "waits after the first, second, … failed try of an effect; the last one stands for all later ones",
         default: "[200, 1000, 5000, 15000, 60000]",
+        shape: Shape::Numbers(0, 86_400_000),
+    },
+    Setting {
+        name: "effects.gone_attempts_max",
+        meaning: "tries of one effect whose repository or branch is not there before it is given up",
+        default: "4",
+        shape: Shape::Number(1, 1_000),
+    },
+    Setting {
+        name: "effects.auth_attempts_max",
+        meaning: "tries of one effect for which credentials were refused before it is given up",
+        default: "3",
+        shape: Shape::Number(1, 1_000),
+    },
+    Setting {
+        name: "effects.auth_backoff_ms",
+        meaning: "waits after the first, second, … try of an effect for which credentials were refused; the last one stands for all later ones",
+        default: "[1000, 10000, 60000]",
         shape: Shape::Numbers(0, 86_400_000),
     },
 ];
@@ -213,9 +335,27 @@ pub(crate) fn duration(view: View<'_>, rig: Option<&RigName>, name: &'static str
 
 /// The wait after the `count`th failure (from 1) by a setting that lists waits.
 pub(crate) fn backoff(view: View<'_>, rig: Option<&RigName>, name: &'static str, count: u32) -> Result<Duration> {
-    let waits: Vec<u64> = resolve(view, rig, name)?;
+    let waits: Option<Vec<u64>> = resolve(view, rig, name)?;
+    let waits = match waits {
+        Some(waits) => waits,
+        None => resolve(view, rig, "failures.backoff_ms")?,
+    };
     let at = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX).min(waits.len().saturating_sub(1));
     Ok(Duration::from_millis(waits.get(at).copied().unwrap_or(0)))
+}
+
+/// The same, longer by a chance that the settings bound and the command's seed decides.
+pub(crate) fn jittered(
+    txn: &mut ScopedTxn<'_>,
+    rig: Option<&RigName>,
+    name: &'static str,
+    count: u32,
+) -> Result<Duration> {
+    let wait = backoff(txn.view(), rig, name, count)?;
+    let percent: u32 = resolve(txn.view(), rig, "backoff.jitter_percent")?;
+    let most = u64::try_from((wait * percent / 100).as_millis()).unwrap_or(u64::MAX);
+    let chance = if most == 0 { 0 } else { txn.ids().next_u64() % (most + 1) };
+    Ok(wait + Duration::from_millis(chance))
 }
 
 fn find(name: &str) -> Result<&'static Setting> {
@@ -240,6 +380,15 @@ impl Setting {
                     .as_object()
                     .is_some_and(|map| map.iter().all(|(k, v)| !k.is_empty() && !k.contains(['=', '\0']) && text(v))),
                 "an object of texts; names without \"=\"".to_owned(),
+            ),
+            Shape::ExitCodes => (
+                value.as_object().is_some_and(|map| {
+                    map.iter().all(|(code, exit)| {
+                        code.parse::<u8>().is_ok_and(|n| n > 0 && n.to_string() == *code)
+                            && matches!(exit.as_str(), Some("rate_limited" | "auth_failed" | "failed"))
+                    })
+                }),
+                "an object of exit codes from 1 to 255, each rate_limited, auth_failed or failed".to_owned(),
             ),
             Shape::Number(least, most) => (
                 value.as_u64().is_some_and(|n| (least..=most).contains(&n)),
@@ -282,6 +431,9 @@ mod tests {
             ("gate.command", json!([])),
             ("gate.command", json!("make test")),
             ("agent.environment", json!({ "A=B": "c" })),
+            ("agent.exit_codes", json!({ "0": "failed" })),
+            ("agent.exit_codes", json!({ "075": "rate_limited" })),
+            ("agent.exit_codes", json!({ "75": "succeeded" })),
             ("sessions.max", json!(0)),
             ("sessions.max", json!(-1)),
             ("failures.backoff_ms", json!([])),

@@ -167,6 +167,7 @@ impl<'a> View<'a> {
             Row::Setting(setting) => Ok(setting.scope == "town" || setting.scope == format!("rig:{rig}")),
             Row::Idempotency(answer) => Ok(answer.principal == self.scope.principal()),
             Row::Town(_) => Ok(true),
+            Row::Breaker(breaker) => Ok(breaker.rig.as_ref() == Some(rig)),
             Row::Effect(_) | Row::Leader(_) | Row::Tombstone(_) | Row::Foreign(_) => Ok(false),
         }
     }

@@ -139,6 +139,10 @@ class Beads(Group):
         """Lists the open issues that wait, each with what it waits for, a page at a time."""
         return await self._call(t.BlockedPage, "beads.blocked", only)
 
+    async def attempts(self, id: str) -> t.Attempts:
+        """Reads what was tried for a bead, session by session, and why it failed or waits."""
+        return await self._call(t.Attempts, "beads.attempts", {}, id=id)
+
     async def explain(self, id: str) -> t.Explanation:
         """Explains why a bead is ready, or names every fact that keeps it from running."""
         return await self._call(t.Explanation, "beads.explain", {}, id=id)
@@ -294,6 +298,28 @@ class Sessions(Group):
     async def stop(self, id: str, *, key: Key = None) -> t.Session:
         """Has a session stopped; its bead is open again and not slung."""
         return await self._call(t.Session, "sessions.stop", {}, key, id=id)
+
+    async def checkpoint(self, data: Any, session: str | None = None, *, key: Key = None) -> t.Session:
+        """Leaves something for the next session of the bead, which finds it in its brief; the last counts."""
+        return await self._call(t.Session, "sessions.checkpoint", {}, key, data=data, session=session)
+
+    async def handoff(self, data: Any = None, session: str | None = None, *, key: Key = None) -> t.Session:
+        """Ends a session and has another one of the same agent go on with its bead, from the commits that it leaves."""
+        return await self._call(t.Session, "sessions.handoff", {}, key, data=data, session=session)
+
+
+class Effects(Group):
+    """What is to be done outside the database, and what was given up."""
+
+    __slots__ = ()
+
+    async def list(self, **only: Unpack[t.EffectFilter]) -> t.EffectPage:
+        """Lists effects of one state, those that were given up where none is named, a page at a time."""
+        return await self._call(t.EffectPage, "effects.list", only)
+
+    async def retry(self, id: str, *, key: Key = None) -> t.Effect:
+        """Has an effect that was given up tried again, where it is still wanted."""
+        return await self._call(t.Effect, "effects.retry", {}, key, id=id)
 
 
 class Reviews(Group):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
-from gastown._operations import Agents, Beads, Convoys, Events, Reservations, Reviews, Rigs, Sessions, Upkeep
+from gastown._operations import Agents, Beads, Convoys, Effects, Events, Reservations, Reviews, Rigs, Sessions, Upkeep
 from gastown._types import Backup, Durability, Health, Replay
 from gastown.backend import Backend
 
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 class Handle:
     """A town through one scope: the operations of every noun."""
 
-    __slots__ = ("_native", "agents", "beads", "convoys", "events", "reservations", "reviews", "rigs", "sessions", "upkeep")
+    __slots__ = ("_native", "agents", "beads", "convoys", "effects", "events", "reservations", "reviews", "rigs", "sessions", "upkeep")
 
     def __init__(self, native: _gastown.Handle) -> None:
         self._native = native
         self.agents = Agents(native)
         self.beads = Beads(native)
         self.convoys = Convoys(native)
+        self.effects = Effects(native)
         self.events = Events(native)
         self.reservations = Reservations(native)
         self.reviews = Reviews(native)

@@ -75,7 +75,13 @@ SessionExit = Literal[
     "crashed",
     "superseded",
     "refused",
+    "handed_off",
 ]
+Fault = Literal["work", "agent", "infrastructure", "credentials"]
+Stall = Literal["nudged", "triaged", "stopped"]
+BreakerState = Literal["closed", "open", "half_open"]
+EffectState = Literal["planned", "issued", "ambiguous", "probing", "confirmed", "refused"]
+Setback = Literal["transient", "auth", "gone", "refused"]
 SessionState = Literal["planned", "starting", "running", "finishing", "ended"]
 ReasonKind = Literal[
     "kind",
@@ -572,6 +578,90 @@ class EngineState:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """A breaker: it holds sessions back while the outside world of a rig, or the runtime, is out of order."""
+
+    subject: str
+    state: BreakerState
+    failures: int
+    openings: int
+    reason: str | None
+    since: int
+    until: int | None
+    probe: str | None
+    escalation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Something to be done outside the database; `order` is one readable line."""
+
+    id: str
+    kind: str
+    order: str | None
+    rig: str
+    state: EffectState
+    attempts: int
+    setback: Setback | None
+    outcome: str | None
+    next_at: int
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EffectPage:
+    """A page of effects."""
+
+    effects: list[Effect]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a bead failed: `source` is whose fault it was."""
+
+    code: str
+    message: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One session of a bead; `fault` is what it counted to."""
+
+    session: str
+    epoch: int
+    agent: str
+    state: SessionState
+    exit: SessionExit | None
+    fault: Fault | None
+    reason: str | None
+    head: str | None
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """What was tried for a bead, oldest first, and why it failed or waits; `more` where there were over 200."""
+
+    bead: str
+    status: BeadStatus
+    failure: Failure | None
+    failures: int
+    agent_failures: int
+    outages: int
+    auth_failures: int
+    reworks: int
+    parked_reason: str | None
+    next_at: int | None
+    attempts: list[Attempt]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedEffect:
     """An effect that was given up."""
 
@@ -743,6 +833,7 @@ class Health:
     effects_planned: int
     effects_issued: int
     effects_ambiguous: int
+    breakers: list[Breaker]
     effects_refused: list[RefusedEffect]
 
 
@@ -866,6 +957,12 @@ class Session:
     created_at: int
     started_at: int | None
     ended_at: int | None
+    ending: SessionExit | None
+    lease_until: int | None
+    last_progress: int | None
+    stall: Stall | None
+    triage: str | None
+    checkpoint: Any
     output: SessionOutput | None
 
 
@@ -1356,6 +1453,16 @@ class ReviewFilter(TypedDict, total=False):
 
     source: str | None
     state: ReviewState | None
+
+
+class EffectFilter(TypedDict, total=False):
+    """Which effects to list; those that were given up where no `state` is named."""
+
+    state: EffectState | None
+    kind: str | None
+    rig: str | None
+    limit: int | None
+    cursor: str | None
 
 
 class SessionFilter(TypedDict, total=False):

@@ -168,6 +168,9 @@ pub(super) fn issue(words: &str) -> BeadRow {
         open_parts: 0,
         last_part: 0,
         comments: 0,
+        agent_failures: 0,
+        auth_failures: 0,
+        failure: None,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::model::value::Value;
 use crate::model::{
-    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyMode,
-    ConvoyRow, ConvoyState, DeliveryRow, DeliveryState, DependencyKind, DependencyRow, EffectId, EffectRow,
-    EffectState, Event, FailurePolicy, ForeignRow, Head, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Oid,
-    ReservationRow, ReviewState, RigName, RigRow, RigState, Role, Row, RowKind, SessionExit, SessionId, SessionRow,
-    SessionState, SettingRow, Timestamp, TombstoneRow, TownRow, WaitGate,
+    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, BreakerRow, BreakerState,
+    CommentRow, ConvoyMode, ConvoyRow, ConvoyState, DeliveryRow, DeliveryState, DependencyKind, DependencyRow,
+    EffectId, EffectRow, EffectState, Event, FailurePolicy, ForeignRow, Head, IdempotencyRow, LabelRow, LeaderRow,
+    MergeRequestRow, Oid, ReservationRow, ReviewState, RigName, RigRow, RigState, Role, Row, RowKind, SessionExit,
+    SessionId, SessionRow, SessionState, Setback, SettingRow, Stall, Timestamp, TombstoneRow, TownRow, WaitGate,
 };
 
 /// A stream of numbers that a seed determines (xorshift).
@@ -213,6 +213,20 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
             outcome: draw.maybe(Draw::text),
             created_at: draw.at(),
             updated_at: draw.at(),
+            setback: draw.maybe(|draw| draw.of(Setback::ALL)),
+        }),
+        RowKind::Breaker => Row::Breaker(BreakerRow {
+            subject: draw.text(),
+            rig: draw.maybe(Draw::rig),
+            state: draw.of(BreakerState::ALL),
+            failures: draw.count(),
+            openings: draw.count(),
+            reason: draw.maybe(Draw::text),
+            failed_at: draw.maybe(Draw::at),
+            since: draw.at(),
+            probe: draw.maybe(Draw::session),
+            escalation: draw.maybe(Draw::bead),
+            wake_at: draw.maybe(Draw::at),
         }),
         RowKind::Setting => Row::Setting(SettingRow {
             scope: draw.of(&["town", "rig:a", "rig:ab"]).to_owned(),
@@ -297,6 +311,9 @@ pub fn bead(draw: &mut Draw) -> BeadRow {
         open_parts: draw.int(),
         last_part: draw.int(),
         comments: draw.int(),
+        agent_failures: draw.count(),
+        auth_failures: draw.count(),
+        failure: draw.maybe(Draw::json),
     }
 }
 
@@ -320,6 +337,11 @@ fn session(draw: &mut Draw) -> SessionRow {
         lease_until: draw.maybe(Draw::at),
         last_progress: draw.maybe(Draw::at),
         wake_at: draw.maybe(Draw::at),
+        progress: draw.int(),
+        ending: draw.maybe(|draw| draw.of(SessionExit::ALL)),
+        stall: draw.maybe(|draw| draw.of(Stall::ALL)),
+        triage: draw.maybe(Draw::bead),
+        checkpoint: draw.maybe(Draw::json),
     }
 }
 

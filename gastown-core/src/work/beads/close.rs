@@ -275,6 +275,9 @@ pub(crate) fn reopen(txn: &mut ScopedTxn<'_>, input: &ReopenBead) -> Result<Bead
     row.close_reason = None;
     row.failures = 0;
     row.outages = 0;
+    row.agent_failures = 0;
+    row.auth_failures = 0;
+    row.failure = None;
     row.reworks = 0;
     row.parked_reason = None;
     row.parked_until = None;

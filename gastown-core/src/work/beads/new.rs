@@ -231,6 +231,9 @@ pub(crate) fn insert(
         open_parts: 0,
         last_part: 0,
         comments: 0,
+        agent_failures: 0,
+        auth_failures: 0,
+        failure: None,
     };
     txn.put(row.clone())?;
     graph::added(txn, &id)?;

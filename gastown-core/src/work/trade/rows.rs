@@ -177,6 +177,9 @@ fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
         open_parts: 0,
         last_part: 0,
         comments: 0,
+        agent_failures: 0,
+        auth_failures: 0,
+        failure: None,
     };
     (row, texts)
 }
