@@ -183,7 +183,7 @@ test('an agent hands its bead on and its commits are merged', async (t) => {
 
 test('a breaker tells a person and what was given up is listed', async (t) => {
   const { town, path } = await opened(t)
-  const broken = { 'agent.command': ['no-such-program'], 'breaker.failures': 1, 'breaker.wait_ms': [3_600_000] }
+  const broken = { 'breaker.failures': 1, 'breaker.wait_ms': [3_600_000] }
   await town.rigs.add({ name: 'harbour', remote: origin(path), settings: broken })
   await town.agents.register({ name: 'toast', rig: 'harbour' })
   const bead = await town.beads.create({ title: 'lay the keel', rig: 'harbour' })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gastown_core::model::{BeadStatus, EffectState, ErrorKind, OutputStream, SessionExit, SessionId};
+use gastown_core::model::{BeadStatus, ErrorKind, OutputStream, SessionExit, SessionId, Setback};
 use gastown_core::runtime::{
     Capabilities, ContainerRuntime, ExitRecord, OutputChunk, ProcessOptions, ProcessRuntime, SessionSpec, SessionStatus,
 };
@@ -77,6 +77,26 @@ async fn a_process_that_shows_nothing_for_too_long_is_stopped_as_stalled() {
     assert_eq!((tried.failures, tried.agent_failures), (0, 1));
     event(&yard.town, &mut 0, |event| event.kind == "session.nudge_unheard").await;
     yard.ends_tidy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_given_up_is_listed_with_its_reason_and_not_tried_again_unwanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = origin(dir.path());
+    let town = crate::support::open(dir.path()).await;
+    // No program is named, so that every start is refused at once.
+    let rig = staff(&town, &origin, 1, quick([("outages.max", json!(1))])).await;
+    town.start().await.unwrap();
+    let bead = town.operator().beads().create(NewBead::titled("lay the keel").in_rig(rig)).await.unwrap();
+    town.operator().beads().sling(bead.id.clone()).await.unwrap();
+    happened(&town, &mut 0, "bead.parked", &bead.id).await;
+    let starts = EffectFilter { kind: Some("start".to_owned()), ..EffectFilter::default() };
+    let given_up = town.operator().effects().list(starts).await.unwrap().effects;
+    assert_eq!((given_up.len(), given_up[0].setback), (1, Some(Setback::Refused)));
+    assert!(given_up[0].outcome.as_deref().unwrap().contains("agent.command"));
+    let error = town.operator().effects().retry(given_up[0].id.clone()).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "effect_unwanted"));
+    town.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,9 +217,5 @@ async fn a_rig_whose_program_is_missing_opens_its_breaker_and_closes_it_once_it_
     let told = yard.bead(&gastown_core::model::BeadId::new(raised.subject).unwrap()).await;
     assert_eq!(told.status, BeadStatus::Closed);
     assert!(yard.town.operator().upkeep().health(gastown_core::All {}).await.unwrap().breakers.is_empty());
-    let given_up = yard.town.operator().effects().list(EffectFilter::default()).await.unwrap().effects;
-    assert!(given_up.len() >= 2 && given_up.iter().all(|effect| effect.state == EffectState::Refused));
-    let error = yard.town.operator().effects().retry(given_up[0].id.clone()).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "effect_unwanted"));
     yard.ends_tidy().await;
 }

@@ -143,6 +143,7 @@ pub(crate) fn quick<const N: usize>(settings: [(&str, Json); N]) -> NewSettings 
         ("effects.backoff_ms", json!([10, 50])),
         ("effects.attempts_max", json!(3)),
         ("session.grace_ms", json!(200)),
+        ("breaker.wait_ms", json!([50])),
     ];
     quick.into_iter().chain(settings).map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -110,7 +110,8 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
     if let Some(triage) = triage {
         breaker::settle_escalation(txn, &triage, "the session has ended")?;
     }
-    let held = tell_breaker(txn, &session, exit, &reason)?;
+    // The runtime's breaker is no rig's, and whoever stopped the session may see one rig only.
+    let held = txn.as_town(|txn| tell_breaker(txn, &session, exit, &reason))?;
     if superseded {
         return Ok(());
     }

@@ -81,9 +81,9 @@ fn escalations(bench: &mut Bench, status: BeadStatus) -> Vec<BeadRow> {
 /// Fails starts in the rig until its breaker opens.
 fn opened(bench: &mut Bench) {
     for _ in 0..3 {
+        bench.pass(1_000);
         let start = starts(bench).remove(0);
         fail(bench, &start, Part::Rig);
-        bench.pass(1_000);
     }
     assert_eq!(breaker(bench, "rig/harbour").state, BreakerState::Open);
 }
@@ -180,7 +180,7 @@ fn a_probe_that_fails_opens_the_breaker_for_longer_and_one_bead_tells_of_all_of_
     slung(&mut bench, rig());
     opened(&mut bench);
     assert_eq!(escalations(&mut bench, BeadStatus::Open).len(), 1);
-    bench.pass(59_000);
+    bench.pass(60_000);
     assert_eq!(starts(&mut bench).len(), 1);
 }
 
@@ -266,7 +266,7 @@ fn a_dead_runtime_for_three_days_costs_few_starts_and_everything_goes_on_afterwa
             tries += 1;
             fail(&mut bench, &start, Part::Runtime);
         }
-        bench.pass(30_000);
+        bench.pass(5 * 60_000);
     }
     // The first ten at once, then one probe each ten minutes.
     assert!(tries <= 10 + 72 * 6 + 2, "{tries} starts");
@@ -288,4 +288,30 @@ fn a_dead_runtime_for_three_days_costs_few_starts_and_everything_goes_on_afterwa
     }
     assert_eq!(merged, 30, "every bead ran");
     assert!(escalations(&mut bench, BeadStatus::Open).is_empty());
+}
+
+#[test]
+fn a_probe_that_a_rigs_own_caller_stops_before_it_began_leaves_it_to_another() {
+    let mut bench = bench(2);
+    slung(&mut bench, rig());
+    for _ in 0..3 {
+        bench.pass(1_000);
+        let start = starts(&mut bench).remove(0);
+        fail(&mut bench, &start, Part::Runtime);
+    }
+    bench.pass(60_000);
+    let other = slung(&mut bench, rig());
+    bench.run(super::tick).unwrap();
+    let probe = breaker(&mut bench, "runtime").probe.unwrap();
+    let scope = crate::model::Scope::Rig(rig());
+    let ctx = crate::work::txn::Ctx::at(bench.now, 77);
+    let mut raw = bench.connection.write(&crate::model::TownId::new("town").unwrap()).unwrap();
+    let stop = SessionRef { id: probe };
+    crate::work::command::change(&mut *raw, &scope, &ctx, "test", &stop, sessions::stop).unwrap();
+    raw.commit().unwrap();
+    let row = breaker(&mut bench, "runtime");
+    assert_eq!((row.state, row.probe), (BreakerState::HalfOpen, None));
+    let next = starts(&mut bench);
+    assert_eq!(next.len(), 1);
+    assert!(matches!(&next[0].order, Order::Start { bead, .. } if *bead == other));
 }

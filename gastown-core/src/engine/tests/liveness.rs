@@ -203,8 +203,8 @@ fn a_clock_that_goes_back_or_jumps_ahead_reaps_nobody() {
     alive(&mut bench, &session, epoch, 1);
     let then = bench.now;
     bench.now = then.before(std::time::Duration::from_secs(100 * 3_600));
+    assert!(due(&mut bench).is_empty());
     for _ in 0..10 {
-        assert!(due(&mut bench).is_empty());
         silent(&mut bench, &session, epoch);
         alive(&mut bench, &session, epoch, 1);
         bench.pass(MINUTE);

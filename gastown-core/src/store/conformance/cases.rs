@@ -26,6 +26,7 @@ macro_rules! __store_cases {
             rows_of_tombstone_round_trip
             rows_of_foreign_record_round_trip
             rows_of_reservation_round_trip
+            rows_of_breaker_round_trip
             towns_do_not_see_each_other
             kinds_with_equal_keys_are_apart
             a_text_of_a_megabyte_is_kept
@@ -97,6 +98,7 @@ macro_rules! __store_cases {
             scans_of_deliveries_due
             scans_of_effects
             scans_of_effects_by_state
+            scans_of_effects_by_kind
             scans_of_rigs
             scans_of_answers
             scans_of_answers_by_age
@@ -110,6 +112,8 @@ macro_rules! __store_cases {
             scans_of_reservations_all
             scans_of_reservations
             scans_of_reservations_by_rig
+            scans_of_breakers
+            scans_of_breakers_due
             pages_give_every_row_once_while_rows_change
             a_position_of_a_row_that_is_gone_still_holds
             text_is_ordered_by_its_bytes

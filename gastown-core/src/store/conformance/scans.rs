@@ -149,6 +149,7 @@ indexes! {
     scans_of_deliveries_due = DELIVERIES_DUE;
     scans_of_effects = EFFECTS;
     scans_of_effects_by_state = EFFECTS_BY_STATE;
+    scans_of_effects_by_kind = EFFECTS_BY_KIND;
     scans_of_rigs = RIGS;
     scans_of_answers = ANSWERS;
     scans_of_answers_by_age = ANSWERS_BY_AGE;
@@ -162,6 +163,8 @@ indexes! {
     scans_of_reservations_all = RESERVATIONS_ALL;
     scans_of_reservations = RESERVATIONS;
     scans_of_reservations_by_rig = RESERVATIONS_BY_RIG;
+    scans_of_breakers = BREAKERS;
+    scans_of_breakers_due = BREAKERS_DUE;
 }
 
 /// Beads with these ids, open and ready.
