@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use gastown_core::model::{BeadId, BeadStatus};
 use gastown_core::{BeadFilter, Claim, CloseBead, Error, Heartbeat, ReleaseBead, Result, Town};
+
+/// How long a claimer pauses where everything is somebody's.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a claimer was answered: its line is what it says to whoever watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +100,8 @@ pub async fn drain(town: &Town, by: &str, lease_ms: u64, mut seed: u64, mut say:
                 if beads.list(left).await?.beads.is_empty() {
                     return Ok(());
                 }
+                // A lease that runs out makes no entry that could be waited for.
+                tokio::time::sleep(PAUSE).await;
                 continue;
             }
             Err(error) => return Err(error),

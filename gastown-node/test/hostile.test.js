@@ -78,7 +78,9 @@ test('a broken file comes in as far as it is good', async (t) => {
       [9, 'line_cut'],
     ],
   )
-  assert.deepEqual([report.created, report.updated, report.dangling, report.circles], [4, 0, 1, 1])
+  assert.deepEqual([report.created, report.updated, report.dangling], [4, 1, 1])
+  const told = ['self_edge', 'duplicate_id', 'number_out_of_range', 'priority_out_of_range', 'status_unknown']
+  assert.deepEqual(told.map((code) => report.repairs[code]), [1, 1, 1, 1, 1])
   assert.deepEqual((await town.beads.list()).beads.map(({ title }) => title), ['good', 'later', 'odd', 'far'])
   await assert.rejects(town.beads.importFrom({ path: file, strict: true }), (error) => {
     assert.deepEqual([error.code, error.facts.line], ['import_flawed', '4'])

@@ -66,7 +66,9 @@ async def test_a_broken_file_comes_in_as_far_as_it_is_good(town: gastown.Town, t
     report = await town.beads.import_from(str(file))
     flawed = [(flaw.line, flaw.code) for flaw in report.flawed_lines]
     assert flawed == [(4, "invalid_utf8"), (7, "not_an_object"), (8, "text_too_long"), (9, "line_cut")]
-    assert (report.created, report.updated, report.dangling, report.circles) == (4, 0, 1, 1)
+    assert (report.created, report.updated, report.dangling) == (4, 1, 1)
+    told = ("self_edge", "duplicate_id", "number_out_of_range", "priority_out_of_range", "status_unknown")
+    assert [report.repairs.get(code) for code in told] == [1] * 5
     assert [bead.title for bead in (await town.beads.list()).beads] == ["good", "later", "odd", "far"]
     with pytest.raises(gastown.InvalidError) as caught:
         await town.beads.import_from(str(file), strict=True)

@@ -115,7 +115,10 @@ async fn a_broken_file_comes_in_as_far_as_it_is_good() {
     let report = beads.import_from(file.as_path()).await.unwrap();
     let flawed: Vec<(u64, &str)> = report.flawed_lines.iter().map(|flaw| (flaw.line, flaw.code.as_str())).collect();
     assert_eq!(flawed, [(4, "invalid_utf8"), (7, "not_an_object"), (8, "text_too_long"), (9, "line_cut")]);
-    assert_eq!((report.created, report.updated, report.dangling, report.circles), (4, 0, 1, 1), "{report:?}");
+    assert_eq!((report.created, report.updated, report.dangling), (4, 1, 1), "{report:?}");
+    for code in ["self_edge", "duplicate_id", "number_out_of_range", "priority_out_of_range", "status_unknown"] {
+        assert_eq!(report.repairs.get(code), Some(&1), "{code} in {report:?}");
+    }
     let found: Vec<String> =
         beads.list(BeadFilter::default()).await.unwrap().beads.iter().map(|b| b.title.clone()).collect();
     assert_eq!(found, ["good", "later", "odd", "far"]);
