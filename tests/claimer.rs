@@ -120,8 +120,8 @@ pub async fn drain(town: &Town, by: &str, lease_ms: u64, mut seed: u64, mut say:
             n @ 2..=4 => {
                 let mut lost = None;
                 for _ in 0..n - 1 {
-                    let beat = Heartbeat { lease_ms: Some(lease_ms), ..Heartbeat::of(&bead) };
-                    match beads.heartbeat(beat).await {
+                    let renewal = Heartbeat { lease_ms: Some(lease_ms), ..Heartbeat::of(&bead) };
+                    match beads.heartbeat(renewal).await {
                         Ok(lease) => tell(Word::Renewed, lease.lease_until.as_micros()),
                         Err(error) => {
                             lost = Some(error);

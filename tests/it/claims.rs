@@ -144,7 +144,7 @@ fn threads(folder: &Path, store: Option<&str>, pool: usize) {
             let (town, tokio) = (town.clone(), tokio.handle().clone());
             scope.spawn(move || {
                 let mut answers = Vec::new();
-                let (by, lease_ms) = (format!("t{n}"), if n % 4 == 0 { 1 } else { 500 });
+                let (by, lease_ms) = (format!("t{n}"), if n.is_multiple_of(4) { 1 } else { 500 });
                 let work = drain(&town, &by, lease_ms, n, |answer| answers.push(answer));
                 tokio.block_on(async { tokio::time::timeout(HANG, work).await.expect("it hangs").unwrap() });
                 answers
@@ -202,10 +202,13 @@ async fn processes(store: Option<&str>, pool: usize) {
     let folder = dir.path().join("town");
     let town = open(&folder, store).await;
     fill(&town, pool).await;
-    let run = |n: usize| worker(&folder, store, n, (n < 3).then_some(2 + n * 3));
-    let all = async { tokio::join!(run(0), run(1), run(2), run(3), run(4), run(5), run(6), run(7)) };
-    let (a, b, c, d, e, f, g, h) = tokio::time::timeout(HANG, all).await.expect("they hang");
-    let answers = [a, b, c, d, e, f, g, h].concat();
+    let mut workers = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let (folder, store) = (folder.clone(), store.map(str::to_owned));
+        let kill_after = (n < 3).then_some(2 + n * 3);
+        workers.spawn(async move { worker(&folder, store.as_deref(), n, kill_after).await });
+    }
+    let answers = tokio::time::timeout(HANG, workers.join_all()).await.expect("they hang").concat();
     let told = check(&town, pool, &answers).await;
     assert!(told.steals > 0 && told.releases > 0, "not all of it happened: {told:?}");
     town.close().await.unwrap();

@@ -128,7 +128,9 @@ impl Drop for Culprit<'_> {
 /// Calls with each seed of a target, and with so many changed ones.
 fn each_input(name: &str, changes: u64, mut visit: impl FnMut(&[u8])) {
     let seeds = corpus(name);
-    seeds.iter().for_each(|(_, bytes)| visit(bytes));
+    for (_, bytes) in &seeds {
+        visit(bytes);
+    }
     let changes = if is_soak() { changes * 100 } else { changes };
     for round in asked("GASTOWN_SEED").map_or(0..changes, |seed| seed..seed + 1) {
         let mut seed = round.wrapping_mul(0x9e37_79b9_7f4a_7c15);
