@@ -175,7 +175,7 @@ async fn an_import_of_any_size_takes_bounded_memory() {
 }
 
 fn many() -> usize {
-    if is_soak() { 100_000 } else { 2_000 }
+    if is_soak() { 100_000 } else { 500 }
 }
 
 /// Makes so many beads through the front door, each of which waits for the one that is said of those before it.
