@@ -40,8 +40,8 @@ struct Found {
     deletions: BTreeMap<String, Deletion>,
 }
 
-/// One sync.
-struct Sync<'a> {
+/// One sync, in rounds.
+struct Rounds<'a> {
     handle: &'a Handle,
     operation: &'static Operation,
     input: SyncBeads,
@@ -67,14 +67,14 @@ pub(in crate::town) async fn sync(
     let basis = Basis::new(&path, input.rig.as_ref());
     let report = SyncReport { path: path.clone(), ..SyncReport::default() };
     let (excluded, loose) = (BTreeSet::new(), HashSet::new());
-    let mut sync = Sync { handle, operation, input, path, basis, excluded, loose, report };
+    let mut rounds = Rounds { handle, operation, input, path, basis, excluded, loose, report };
     for _ in 0..ROUNDS_MAX {
-        if sync.round().await? {
-            return sync.end().await;
+        if rounds.round().await? {
+            return rounds.end().await;
         }
     }
-    let said = format!("{} or its beads changed {ROUNDS_MAX} times meanwhile", sync.path.display());
-    Err(Error::unavailable("sync_contended", said).with("path", sync.path.display()).with("rounds", ROUNDS_MAX))
+    let said = format!("{} or its beads changed {ROUNDS_MAX} times meanwhile", rounds.path.display());
+    Err(Error::unavailable("sync_contended", said).with("path", rounds.path.display()).with("rounds", ROUNDS_MAX))
 }
 
 /// The file of issues that a path means; it need not be there yet.
@@ -128,7 +128,7 @@ fn read(path: &Path) -> Result<Found> {
     Ok(Found { document: Document::read(text)?, exists, deletions })
 }
 
-impl Sync<'_> {
+impl Rounds<'_> {
     /// One round; answers whether all is done.
     async fn round(&mut self) -> Result<bool> {
         let path = self.path.clone();
