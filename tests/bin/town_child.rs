@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Some("work") => in_tokio(commands::work(&args[2..])),
         Some("script") => in_tokio(commands::script(&args[2..])),
         Some("claims") => in_tokio(commands::claims(&args[2..])),
+        Some("sync") => in_tokio(sync(Path::new(&args[2]), Path::new(&args[3]))),
         Some("create") => in_tokio(create(Path::new(&args[2]), args[3].to_str().expect("UTF-8"))),
         _ => ExitCode::FAILURE,
     }
@@ -72,6 +73,13 @@ async fn create(town: &Path, title: &str) -> Result<()> {
     let beads = town.operator().beads();
     let bead = beads.create(NewBead::titled(title).in_rig(RigName::new("harbour")?)).await?;
     beads.sling(bead.id).await?;
+    town.close().await
+}
+
+/// `sync <town> <folder>`: brings both together.
+async fn sync(town: &Path, folder: &Path) -> Result<()> {
+    let town = Town::builder(town).open().await?;
+    town.operator().beads().sync(folder).await?;
     town.close().await
 }
 

@@ -30,6 +30,7 @@ mod processes;
 mod refinery;
 mod runtime;
 mod support;
+mod sync;
 mod town;
 mod trade;
 mod upkeep;

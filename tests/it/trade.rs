@@ -146,6 +146,59 @@ async fn a_bead_is_never_taken_back_in_time_nor_brought_back_unasked() {
     ends(town).await;
 }
 
+#[tokio::test]
+async fn what_only_the_town_knows_of_a_bead_outlives_a_newer_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let town = memory(dir.path()).await;
+    let beads = town.operator().beads();
+    let line = |id: &str, title: &str, made: &str, at: &str| {
+        let made = json!({ "id": id, "title": title, "status": "open", "priority": 2, "issue_type": "task",
+            "created_at": made, "updated_at": at });
+        format!("{made}\n")
+    };
+    let (made, early, late) = ("2025-01-01T00:00:00Z", "2025-01-02T00:00:00Z", "2035-01-02T00:00:00Z");
+    let path = written(dir.path(), "in.jsonl", &(line("gt-1", "one", made, early) + &line("gt-2", "two", made, early)));
+    take(&town, &path).await;
+    let twin = beads.create(NewBead::titled("twin")).await.unwrap();
+    let close = gastown_core::CloseBead {
+        duplicate_of: Some(twin.id),
+        ..gastown_core::CloseBead::from(&BeadId::new("gt-2").unwrap())
+    };
+    let closed = beads.close(close).await.unwrap().bead;
+    let there = give(&town, &dir.path().join("out.jsonl"), Dialect::Native).await;
+    let mut newer = lines(&there).into_iter().find(|line| line["id"] == "gt-2").unwrap();
+    (newer["title"], newer["updated_at"]) = (json!("deux"), json!(late));
+    let newer = format!("{newer}\n");
+    take(&town, &written(dir.path(), "in.jsonl", &newer)).await;
+    let bead = beads.get(&closed.id).await.unwrap();
+    assert_eq!((bead.title.as_str(), bead.resolution), ("deux", closed.resolution));
+    // Another bead that was made apart under the same id is told and not written over this one.
+    let other = line("gt-1", "another", "2025-01-01T00:00:07Z", late);
+    let report = take(&town, &written(dir.path(), "in.jsonl", &other)).await;
+    assert_eq!((report.conflicts, report.updated, report.conflicting[0].why.as_str()), (1, 0, "id_shared"));
+    assert_eq!(beads.get(BeadId::new("gt-1").unwrap()).await.unwrap().title, "one");
+    ends(town).await;
+}
+
+#[tokio::test]
+async fn other_tools_get_statuses_that_they_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let town = memory(dir.path()).await;
+    let made = json!({ "id": "gt-1", "title": "t", "status": "in_review", "created_at": "2025-01-01T00:00:00Z" });
+    let failed = json!({ "id": "gt-2", "title": "u", "status": "failed", "created_at": "2025-01-01T00:00:00Z" });
+    take(&town, &written(dir.path(), "in.jsonl", &format!("{made}\n{failed}\n"))).await;
+    for (dialect, words) in [
+        (Dialect::Native, ["in_review", "failed"]),
+        (Dialect::Bd, ["in_progress", "closed"]),
+        (Dialect::Br, ["in_progress", "closed"]),
+    ] {
+        let text = give(&town, &dir.path().join("out.jsonl"), dialect).await;
+        let found: Vec<Json> = lines(&text).into_iter().map(|line| line["status"].clone()).collect();
+        assert_eq!(found, words, "{dialect:?}");
+    }
+    ends(town).await;
+}
+
 /// The folder of real exports; without it the tests say so and show nothing.
 #[allow(clippy::disallowed_methods, reason = "a test finds its data")]
 fn data() -> Option<PathBuf> {

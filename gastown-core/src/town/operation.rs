@@ -16,8 +16,8 @@ use crate::work::{
     GraphFilter, Heartbeat, HistoryOf, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead,
     NewBeads, NodePage, OverlapQuery, Overlaps, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead,
     Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig,
-    RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, Tree,
-    TreeOf, Unreserve,
+    RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf,
+    SyncBeads, SyncReport, Tree, TreeOf, Unreserve,
 };
 use crate::work::{agents, beads, convoys, events, find, graph, query, ready, reservations, reviews, rigs, sessions};
 
@@ -228,6 +228,8 @@ operations! {
         outside "beads.import_from" import_from(ImportBeads) -> ImportReport = upkeep::import_beads, for [];
         /// Writes the beads into a file as `bd` and `br` know them, or as they were imported.
         outside "beads.export_to" export_to(ExportBeads) -> BeadsExported = upkeep::export_beads, for [];
+        /// Brings the town and the file of a `.beads` folder together, by field, from what both agreed on last.
+        outside "beads.sync" sync(SyncBeads) -> SyncReport = upkeep::sync_beads, for [];
     }
     /// Operations on convoys.
     ///

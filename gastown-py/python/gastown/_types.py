@@ -710,6 +710,73 @@ class BeadsExported:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class MergeChoice:
+    """A decision of a merge by which something was given up, or may surprise; `dropped` is `None` where nothing was."""
+
+    id: str
+    key: str
+    code: str
+    kept: Any
+    dropped: Any
+
+
+@dataclass(frozen=True, slots=True)
+class BeadsMerged:
+    """What a merge of files did; each list has at most 1,000 entries, the totals are whole."""
+
+    issues: int
+    choices: int
+    chosen: list[MergeChoice]
+    markers: int
+    flaws: int
+    flawed_lines: list[ImportFlaw]
+
+
+class SyncBeads(TypedDict, total=False):
+    """How to sync; `dialect` is for a file that has no issues yet."""
+
+    rig: str | None
+    dialect: Literal["native", "bd", "br"]
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBead:
+    """A bead that stayed as it is on both sides though they differ, and why."""
+
+    bead: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a sync did; each list has at most 1,000 entries, the totals are whole."""
+
+    path: str
+    dialect: Literal["native", "bd", "br"]
+    unchanged: int
+    created: int
+    updated: int
+    deleted: int
+    foreign: int
+    lines_added: int
+    lines_changed: int
+    lines_removed: int
+    choices: int
+    chosen: list[MergeChoice]
+    held: int
+    held_beads: list[HeldBead]
+    markers: int
+    dangling: int
+    dangling_edges: list[Link]
+    circles: int
+    circle_paths: list[list[str]]
+    repairs: dict[str, int]
+    flaws: int
+    flawed_lines: list[ImportFlaw]
+
+
 class Archive(TypedDict, total=False):
     """What may be put away; times are microseconds since 1970 UTC."""
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::import::{Stored, kept_line};
-use crate::interchange::{Dialect, Entry, Issue, Limits, Reader as Lines, Record, Time, Writer};
+use super::sync::basis;
+use crate::interchange::{Deletion, Dialect, Entry, Issue, Limits, Reader as Lines, Record, Time, Writer};
 use crate::model::{BeadRow, Error, ForeignRow, Result, TombstoneRow};
 use crate::store::{Reader, Scan, index};
 use crate::work::view::{View, text};
@@ -120,7 +121,7 @@ pub(crate) fn export(
     }
     if input.memories {
         view.walk::<ForeignRow>(Scan::new(&index::FOREIGN_RECORDS, vec![], 0), |row| {
-            if input.dialect == Dialect::Native || row.source == "memory" {
+            if !basis::is_own(&row) && (input.dialect == Dialect::Native || row.source == "memory") {
                 let line = kept_line(Some(&row.data)).map_or_else(|| row.data.to_string(), str::to_owned);
                 writer.record(&Record::Other(line.into()))?;
                 done.foreign += 1;
@@ -130,6 +131,29 @@ pub(crate) fn export(
     }
     done.bytes = writer.into_inner().bytes;
     Ok(done)
+}
+
+/// What is left of a deleted bead, as an issue.
+pub(super) fn left_of(left: &TombstoneRow) -> Result<Issue> {
+    match tombstone(left)? {
+        Record::Issue(issue) | Record::Tombstone(issue) => Ok(*issue),
+        Record::Deletion(one) => Ok(deleted(&one)),
+        _ => Err(Error::corrupt("tombstone_unreadable", format!("what is left of bead {} is something else", left.id))
+            .with("bead", &left.id)),
+    }
+}
+
+/// What an entry in a file of deletions says of an issue.
+pub(super) fn deleted(one: &Deletion) -> Issue {
+    Issue {
+        id: one.id.clone(),
+        status: "tombstone".to_owned(),
+        updated_at: one.ts.clone(),
+        deleted_at: one.ts.clone(),
+        deleted_by: one.by.clone(),
+        delete_reason: one.reason.clone(),
+        ..Issue::default()
+    }
 }
 
 /// What is left of a deleted bead, as a record: the one it came as, or one that says when it was deleted.

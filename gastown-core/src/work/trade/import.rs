@@ -92,12 +92,7 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
     }
     for record in &batch.records {
         let Incoming::Issue(rows) = record else { continue };
-        for edge in &rows.edges {
-            if !txn.is_taken(&Key::bead(&edge.on_bead))? {
-                let (bead, on_bead) = (edge.bead.clone(), edge.on_bead.clone());
-                outcome.loose.push(Link { bead, on_bead, kind: edge.kind, gate: edge.gate });
-            }
-        }
+        find_loose(txn, rows, &mut outcome)?;
     }
     let report = &outcome.report;
     if report.created + report.updated + report.tombstones + report.foreign > 0 {
@@ -108,6 +103,24 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
         txn.event("beads.imported", "town", facts);
     }
     Ok(outcome)
+}
+
+/// Gives beads the edges of their records, all of them being there.
+pub(super) fn join(txn: &mut ScopedTxn<'_>, written: &[Rows], outcome: &mut Outcome) -> Result<()> {
+    for rows in written {
+        take_edges(txn, rows, &mut outcome.report)?;
+    }
+    written.iter().try_for_each(|rows| find_loose(txn, rows, outcome))
+}
+
+fn find_loose(txn: &ScopedTxn<'_>, rows: &Rows, outcome: &mut Outcome) -> Result<()> {
+    for edge in &rows.edges {
+        if !txn.is_taken(&Key::bead(&edge.on_bead))? {
+            let (bead, on_bead) = (edge.bead.clone(), edge.on_bead.clone());
+            outcome.loose.push(Link { bead, on_bead, kind: edge.kind, gate: edge.gate });
+        }
+    }
+    Ok(())
 }
 
 /// Adds to the report the edges that still have no target.
@@ -186,6 +199,10 @@ fn take_bead(
         report.skipped += 1;
         return Ok(false);
     }
+    if is_another(&bead, &rows.bead) {
+        report.conflict(id, "id_shared", false);
+        return Ok(false);
+    }
     let stored = Stored::of(txn.view(), bead)?;
     let (here, there) = (said(stored.issue())?, said(rows.issue())?);
     if here == there {
@@ -211,21 +228,27 @@ fn take_bead(
     Ok(true)
 }
 
+/// Whether two beads only share an id: they were made at different times, and as different things.
+fn is_another(here: &BeadRow, there: &BeadRow) -> bool {
+    let is_known = |bead: &BeadRow| bead.created_at != Timestamp::default();
+    is_known(here) && is_known(there) && here.created_at != there.created_at && here.title != there.title
+}
+
 /// The rig whose prefix an id has.
-fn rig_of(id: &BeadId, rigs: &[RigRow]) -> Option<RigName> {
+pub(super) fn rig_of(id: &BeadId, rigs: &[RigRow]) -> Option<RigName> {
     let fits = |rig: &&RigRow| id.as_str().strip_prefix(&rig.prefix).is_some_and(|rest| rest.starts_with('-'));
     rigs.iter().filter(fits).max_by_key(|rig| rig.prefix.len()).map(|rig| rig.name.clone())
 }
 
 /// Whether somebody works on a bead here, whose work an import must not take away.
-fn is_in_use(txn: &ScopedTxn<'_>, bead: &BeadRow) -> bool {
+pub(super) fn is_in_use(txn: &ScopedTxn<'_>, bead: &BeadRow) -> bool {
     bead.convoy.is_some()
         || bead.slung
         || bead.lease_until.is_some_and(|until| until > txn.now())
         || beads::refuse_in_session(txn, bead).is_err()
 }
 
-fn create(txn: &mut ScopedTxn<'_>, rows: &Rows, rig: Option<RigName>) -> Result<()> {
+pub(super) fn create(txn: &mut ScopedTxn<'_>, rows: &Rows, rig: Option<RigName>) -> Result<()> {
     let bead = BeadRow { rig, ..rows.bead.clone() };
     let id = bead.id.clone();
     let facts = json!({ "kind": bead.kind, "title": bead.title });
@@ -247,7 +270,7 @@ fn has_text(texts: &BeadTextRow) -> bool {
 }
 
 /// What a comment is known by in every town.
-fn key(comment: &CommentRow) -> (Timestamp, &str, &str) {
+pub(super) fn key(comment: &CommentRow) -> (Timestamp, &str, &str) {
     (comment.created_at, &comment.author, &comment.text)
 }
 
@@ -284,12 +307,12 @@ fn add_comments(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result
 }
 
 /// Whether a kind is one that has nothing besides the bead.
-const fn is_simple(kind: BeadKind) -> bool {
+pub(super) const fn is_simple(kind: BeadKind) -> bool {
     matches!(kind, BeadKind::Issue | BeadKind::Molecule | BeadKind::Step | BeadKind::Gate)
 }
 
 /// Has a bead say what a newer record says; what was said about it here stays.
-fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<()> {
+pub(super) fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<()> {
     let (was, id) = (&stored.bead, &stored.bead.id);
     let known: HashSet<_> = rows.comments.iter().map(key).collect();
     let mut ids: HashSet<&str> = HashSet::new();
@@ -311,6 +334,9 @@ fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<()> {
     if has_text(&rows.texts) || stored.texts.is_some() {
         txn.put(rows.texts.clone())?;
     }
+    // What only this town knows of where it stands.
+    let stands = was.status == rows.bead.status && was.source_status == rows.bead.source_status;
+    let is_closed_alike = stands && was.close_reason == rows.bead.close_reason;
     let kind = if is_simple(was.kind) && is_simple(rows.bead.kind) { rows.bead.kind } else { was.kind };
     let bead = BeadRow {
         kind,
@@ -327,6 +353,9 @@ fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<()> {
         open_parts: was.open_parts,
         last_part: was.last_part,
         comments: rows.bead.comments + own,
+        resolution: if is_closed_alike { was.resolution } else { rows.bead.resolution },
+        parked_reason: if stands { was.parked_reason.clone() } else { rows.bead.parked_reason.clone() },
+        parked_until: if stands { was.parked_until } else { None },
         ..rows.bead.clone()
     };
     graph::put_imported(txn, was, bead)?;
@@ -388,7 +417,7 @@ fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, report: &mut ImportReport)
 }
 
 /// Takes a bead away; edges to it stay, as edges to what is not there.
-fn bury(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<()> {
+pub(super) fn bury(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<()> {
     let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENTS, vec![text(&bead.id)], 0))?;
     graph::remove_bead(txn, &bead.id)?;
     let bead = txn.bead(&bead.id)?;

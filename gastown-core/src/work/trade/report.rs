@@ -108,13 +108,14 @@ pub struct ImportFlaw {
 pub struct ImportConflict {
     /// The bead.
     pub bead: BeadId,
-    /// Why: `equal_time` where both changed at the same time, `in_use` where somebody works on the bead here.
+    /// Why: `equal_time` where both changed at the same time, `in_use` where somebody works on the bead here, `id_shared` where
+    /// two beads that were made apart have one id.
     pub why: String,
     /// Whether the record took the place of what was here.
     pub taken: bool,
 }
 
-fn list<T>(to: &mut Vec<T>, from: Vec<T>) {
+pub(super) fn list<T>(to: &mut Vec<T>, from: Vec<T>) {
     let room = LISTED_MAX.saturating_sub(to.len());
     to.extend(from.into_iter().take(room));
 }

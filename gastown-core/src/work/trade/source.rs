@@ -22,7 +22,7 @@ const BYTES_MAX: usize = 16 << 20;
 /// The longest name of a record of another tool in bytes.
 const NAME_BYTES_MAX: usize = 200;
 /// The names that a file of issues has had.
-const ISSUE_FILES: [&str; 3] = ["issues.jsonl", "beads.jsonl", "bd.jsonl"];
+pub(crate) const ISSUE_FILES: [&str; 3] = ["issues.jsonl", "beads.jsonl", "bd.jsonl"];
 
 /// Where records come from.
 pub(crate) struct Source {
@@ -168,6 +168,15 @@ fn incoming(read: &Line, file: &str) -> std::result::Result<Option<(Incoming, us
         _ => foreign(if file.is_empty() { "other" } else { file }, "", &text),
     };
     Ok(Some((incoming, size)))
+}
+
+/// The record of a line that holds no issue, as it is kept; nothing where it cannot be read or only tells of a deletion.
+pub(super) fn foreign_of(text: &[u8]) -> Result<Option<ForeignRow>> {
+    let Some(Entry::Read(line)) = Reader::new(text, Limits::default()).next_entry()? else { return Ok(None) };
+    match incoming(&line, "") {
+        Ok(Some((Incoming::Foreign(row), _))) => Ok(Some(*row)),
+        _ => Ok(None),
+    }
 }
 
 fn refused(error: &Error) -> Refused {
