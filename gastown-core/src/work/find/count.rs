@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::text_enum::text_enum;
+use crate::model::value::Value;
 use crate::model::{BeadKind, BeadRow, BeadStatus, Error, Result, RigName};
 use crate::store::{Scan, index};
 use crate::work::query;
@@ -35,6 +36,22 @@ text_enum! {
         Kind = "kind",
         /// Why they are closed or failed.
         Resolution = "resolution",
+    }
+}
+
+impl CountedField {
+    /// The column of that field.
+    const fn column(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Type => "issue_type",
+            Self::Priority => "priority",
+            Self::Assignee => "assignee",
+            Self::Label => "labels",
+            Self::Rig => "rig",
+            Self::Kind => "kind",
+            Self::Resolution => "resolution",
+        }
     }
 }
 
@@ -69,7 +86,8 @@ pub struct BeadCounts {
 
 /// Counts beads by the values of fields.
 ///
-/// It looks at every bead of the query, except that all issues by status are counted without.
+/// It looks at every bead of the query. Of all issues only the fields are read, and by status they are counted without
+/// looking at any.
 pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
     if input.by.len() > FIELDS_MAX {
         return Err(Error::invalid("too_many_fields", format!("beads are counted by at most {FIELDS_MAX} fields"))
@@ -77,6 +95,10 @@ pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
     }
     if input.query.is_none() && input.by == [CountedField::Status] && view.scope().rig().is_none() {
         return by_status(view);
+    }
+    // How many lists of labels there are is not bounded as the number of groups is.
+    if input.query.is_none() && !input.by.contains(&CountedField::Label) && view.scope().rig().is_none() {
+        return by_fields(view, &input.by);
     }
     let query = match &input.query {
         Some(text) => Some(query::parse(text, view.now())?),
@@ -90,8 +112,7 @@ pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
             *groups.entry(values).or_default() += 1;
         }
         if groups.len() > GROUPS_MAX {
-            return Err(Error::exhausted("too_many_groups", format!("there are more than {GROUPS_MAX} groups"))
-                .with("groups_max", GROUPS_MAX));
+            return Err(too_many());
         }
         Ok(true)
     };
@@ -104,6 +125,34 @@ pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
 
 fn issues() -> Scan {
     Scan::new(&index::BEADS_BY_KIND, vec![text(BeadKind::Issue.as_str())], 0)
+}
+
+fn too_many() -> Error {
+    Error::exhausted("too_many_groups", format!("there are more than {GROUPS_MAX} groups"))
+        .with("groups_max", GROUPS_MAX)
+}
+
+/// All issues by fields that are columns.
+fn by_fields(view: View<'_>, by: &[CountedField]) -> Result<BeadCounts> {
+    let reader = view.whole_town()?;
+    if by.is_empty() {
+        let total = reader.count(&issues())?;
+        let groups = if total > 0 { vec![CountGroup { values: vec![], count: total }] } else { vec![] };
+        return Ok(BeadCounts { total, groups });
+    }
+    let columns: Vec<&str> = by.iter().map(CountedField::column).collect();
+    let found = reader.tally(&Scan { limit: GROUPS_MAX + 1, ..issues() }, &columns)?;
+    if found.len() > GROUPS_MAX {
+        return Err(too_many());
+    }
+    let word = |value: Value| match value {
+        Value::Null => None,
+        Value::Int(n) => Some(n.to_string()),
+        Value::Text(text) => Some(text),
+    };
+    let groups: BTreeMap<_, _> =
+        found.into_iter().map(|(values, count)| (values.into_iter().map(word).collect(), count)).collect();
+    Ok(BeadCounts { total: groups.values().sum(), groups: sorted(groups) })
 }
 
 fn by_status(view: View<'_>) -> Result<BeadCounts> {
