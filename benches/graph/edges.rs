@@ -17,18 +17,20 @@ pub(super) fn compare(options: &Options, place: &Place<'_>, report: &mut Report)
     let beads = place.town.operator().beads();
     let (turns, count) = (options.pick(5, 1), options.pick(200, 4));
     let mut pairs = Vec::new();
-    let mut tried = 0;
-    while pairs.len() < turns * count {
+    // A small town has not room for as many edges more.
+    for tried in 0..(turns * count * 16) as u64 {
         let bead = seed::draw("linked", tried) % place.size as u64;
-        if let Some(on) = seed::before(bead, "third edge").filter(|on| *on < place.size as u64) {
-            let (bead, on_bead) = (seed::bead_id(bead), seed::bead_id(on));
-            let is_new = place.run(beads.edges(bead.clone())).depends_on.iter().all(|edge| edge.on_bead != on_bead);
-            if is_new && !pairs.contains(&(bead.clone(), on_bead.clone())) {
-                pairs.push((bead, on_bead));
-            }
+        let on = seed::before(bead, &format!("edge {tried}")).filter(|on| *on < place.size as u64);
+        let Some((bead, on_bead)) = on.map(|on| (seed::bead_id(bead), seed::bead_id(on))) else { continue };
+        let is_new = place.run(beads.edges(bead.clone())).depends_on.iter().all(|edge| edge.on_bead != on_bead);
+        if is_new && !pairs.contains(&(bead.clone(), on_bead.clone())) {
+            pairs.push((bead, on_bead));
         }
-        tried += 1;
+        if pairs.len() == turns * count {
+            break;
+        }
     }
+    let count = pairs.len() / turns;
     let mut twin = Twin::new(place);
     let link = |n: usize| {
         let (bead, on) = pairs[n].clone();
