@@ -206,6 +206,7 @@ pub fn rows(db: &Connection, sql: &str, values: &[Value]) -> Vec<Vec<Value>> {
 }
 
 /// Inserts whole rows, in transactions of so many beads: bead by bead what belongs to it.
+#[derive(Debug)]
 pub struct Bulk {
     /// The rows of each bead by their tables.
     beads: Vec<Vec<(usize, Vec<Value>)>>,
