@@ -32,7 +32,7 @@ mod writer;
 mod written_tests;
 
 pub use contract::{
-    Access, Backend, Changes, Connection, Description, Position, Reader, Scan, Txn, UNREADABLE_MAX, Unreadable,
+    Access, Backend, Changes, Connection, Description, Position, Reader, Scan, Tally, Txn, UNREADABLE_MAX, Unreadable,
     UnreadableRows, check_order, check_truncation, check_values,
 };
 pub use memory::MemoryBackend;

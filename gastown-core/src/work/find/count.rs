@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::model::text_enum::text_enum;
+use crate::model::value::Value;
 use crate::model::{BeadId, BeadKind, BeadRow, BeadStatus, Error, Result, RigName, Timestamp};
 use crate::store::{Scan, index};
 use crate::work::query;
@@ -73,6 +74,22 @@ text_enum! {
     }
 }
 
+impl CountedField {
+    /// The column of that field, where its values are counted as they are stored.
+    const fn column(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Status => "status",
+            Self::Type => "issue_type",
+            Self::Priority => "priority",
+            Self::Assignee => "assignee",
+            Self::Rig => "rig",
+            Self::Kind => "kind",
+            Self::Resolution => "resolution",
+            _ => return None,
+        })
+    }
+}
+
 /// Which beads to count, and by what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -106,7 +123,8 @@ pub struct BeadCounts {
 
 /// Counts beads by the values of fields.
 ///
-/// It looks at every bead of the query, except that all issues by status are counted without.
+/// It looks at every bead of the query. Of all issues only the fields are read, and by status they are counted without
+/// looking at any.
 pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
     if input.by.len() + input.metadata.len() > FIELDS_MAX {
         return Err(Error::invalid("too_many_fields", format!("beads are counted by at most {FIELDS_MAX} fields"))
@@ -115,6 +133,14 @@ pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
     let is_plain = input.query.is_none() && input.metadata.is_empty() && input.by == [CountedField::Status];
     if is_plain && view.scope().rig().is_none() {
         return by_status(view);
+    }
+    let columns: Option<Vec<&str>> = input.by.iter().map(CountedField::column).collect();
+    if let Some(columns) = columns
+        && input.query.is_none()
+        && input.metadata.is_empty()
+        && view.scope().rig().is_none()
+    {
+        return by_columns(view, &columns);
     }
     let query = match &input.query {
         Some(text) => Some(query::parse(text, view.now())?),
@@ -128,8 +154,7 @@ pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
             *groups.entry(values).or_default() += 1;
         }
         if groups.len() > GROUPS_MAX {
-            return Err(Error::exhausted("too_many_groups", format!("there are more than {GROUPS_MAX} groups"))
-                .with("groups_max", GROUPS_MAX));
+            return Err(too_many());
         }
         Ok(true)
     };
@@ -142,6 +167,33 @@ pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
 
 fn issues() -> Scan {
     Scan::new(&index::BEADS_BY_KIND, vec![text(BeadKind::Issue.as_str())], 0)
+}
+
+fn too_many() -> Error {
+    Error::exhausted("too_many_groups", format!("there are more than {GROUPS_MAX} groups"))
+        .with("groups_max", GROUPS_MAX)
+}
+
+/// All issues by fields that are columns.
+fn by_columns(view: View<'_>, columns: &[&str]) -> Result<BeadCounts> {
+    let reader = view.whole_town()?;
+    if columns.is_empty() {
+        let total = reader.count(&issues())?;
+        let groups = if total > 0 { vec![CountGroup { values: vec![], count: total }] } else { vec![] };
+        return Ok(BeadCounts { total, groups });
+    }
+    let found = reader.tally(&Scan { limit: GROUPS_MAX + 1, ..issues() }, columns)?;
+    if found.len() > GROUPS_MAX {
+        return Err(too_many());
+    }
+    let word = |value: Value| match value {
+        Value::Null => None,
+        Value::Int(n) => Some(n.to_string()),
+        Value::Text(text) => Some(text),
+    };
+    let groups: BTreeMap<_, _> =
+        found.into_iter().map(|(values, count)| (values.into_iter().map(word).collect(), count)).collect();
+    Ok(BeadCounts { total: groups.values().sum(), groups: sorted(groups) })
 }
 
 fn by_status(view: View<'_>) -> Result<BeadCounts> {

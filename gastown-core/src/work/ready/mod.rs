@@ -13,5 +13,5 @@ pub(crate) use claim::{claim, heartbeat, release};
 pub(crate) use cursor::{decode_position, encode_position};
 pub use filter::{BeadFilter, ListSort, ReadyFilter, ReadySort};
 pub use list::BeadPage;
-pub(crate) use list::list;
+pub(crate) use list::{LAST_ID, list};
 pub(crate) use page::{PAGE_MAX, check_limit};
