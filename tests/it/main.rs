@@ -27,6 +27,7 @@ mod power;
 mod processes;
 mod refinery;
 mod runtime;
+mod sim;
 mod support;
 mod town;
 mod trade;

@@ -260,7 +260,12 @@ async fn make_branch(
 }
 
 /// Takes a branch that is there, unless it lost what was merged into it.
-async fn found_branch(repository: &dyn Repository, branch: &BranchName, oid: Oid, holds: Option<&Oid>) -> Result<Report> {
+async fn found_branch(
+    repository: &dyn Repository,
+    branch: &BranchName,
+    oid: Oid,
+    holds: Option<&Oid>,
+) -> Result<Report> {
     if let Some(held) = holds {
         repository.fetch().await?;
         if !repository.contains(held, &oid).await? {

@@ -345,7 +345,7 @@ impl Store {
             #[cfg(feature = "testkit")]
             Kind::Inline(inline) => {
                 return inline.aside(|connection| job(&*connection.read(&inline.town)?));
-            },
+            }
         };
         let (town, quarantine) = (shared.town.clone(), Arc::clone(&shared.quarantine));
         self.aside(move |connection| {

@@ -127,7 +127,8 @@ impl Town {
         let TownBuilder { dir, id, create, store, clock, seed, .. } = builder;
         let id = id?;
         #[cfg(feature = "testkit")]
-        let inline = interference.clone().map(|interference| Store::inline(Arc::clone(&backend), id.clone(), interference));
+        let inline =
+            interference.clone().map(|interference| Store::inline(Arc::clone(&backend), id.clone(), interference));
         #[cfg(not(feature = "testkit"))]
         let inline = None;
         // Before anything else is made in the folder: what is wrong with it, the store says best.
@@ -348,12 +349,11 @@ impl Town {
         let parts = &self.shared.parts;
         let make = || async {
             let dir = &self.shared.dir;
-            let repositories = match &parts.repositories {
-                Some(repositories) => Arc::clone(repositories),
-                None => {
-                    let git = crate::git::GitRunner::new(parts.git.clone()).await?;
-                    Arc::new(crate::git::Mirrors::new(git, dir.join("mirrors")))
-                }
+            let repositories = if let Some(repositories) = &parts.repositories {
+                Arc::clone(repositories)
+            } else {
+                let git = crate::git::GitRunner::new(parts.git.clone()).await?;
+                Arc::new(crate::git::Mirrors::new(git, dir.join("mirrors")))
             };
             let desk = Desk::new(dir.join("work"));
             #[cfg(feature = "testkit")]
