@@ -29,6 +29,7 @@ mod power;
 mod processes;
 mod refinery;
 mod runtime;
+mod sim;
 mod support;
 mod sync;
 mod town;
