@@ -11,6 +11,8 @@ pub(crate) mod engine;
 #[cfg(all(feature = "git", feature = "process"))]
 pub(crate) mod executor;
 pub mod failpoint;
+#[cfg(feature = "testkit")]
+pub mod fuzz;
 #[cfg(feature = "git")]
 pub mod git;
 pub mod interchange;
@@ -25,23 +27,23 @@ pub use model::{Error, ErrorKind, Result};
 pub use town::{
     Archive, Archived, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Exported, Finding, Follow, Handle, Health,
     ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock, Town, TownBuilder,
-    TownOptions, Vacuumed, Watch, WriteTo, operations,
+    TownOptions, Vacuumed, Watch, WriteTo, merge_beads, operations,
 };
 pub use work::{
     AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Attempt, Attempts, Bead, BeadCounts, BeadFilter,
     BeadHistory, BeadNode, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, BeadsExported,
-    BlockedBead, BlockedPage, Blocker, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage,
-    CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField, DeleteBead, Deleted,
-    Duplicates, Edges, Effect, EffectFilter, EffectPage, EffectRef, Epic, EpicPage, EventPage, EventsSince,
-    Explanation, ExportBeads, Failure, FieldChange, FindDuplicates, GraphFilter, HandOff, Heartbeat, HistoryEntry,
-    HistoryOf, ImportBeads, ImportConflict, ImportFlaw, ImportReport, KeyedBead, KeyedLink, LeadTime, Lease, Link,
-    ListSort, LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads, MoveBead, NearPair, NewBead, NewBeads, NewId,
-    NewSettings, NodePage, Overlap, OverlapQuery, Overlaps, Patch, Plan, PlanOf, PlannedBead, Progress, QuerySort,
-    ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead,
-    Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList,
-    RigRef, SETTINGS, SameBeads, SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting,
-    Sling, SlingConvoy, StaleBeads, StatsOf, StatusCount, Task, Tree, TreeNode, TreeOf, Unblocks, Unreserve,
-    WaitReason,
+    BeadsMerged, BlockedBead, BlockedPage, Blocker, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment,
+    CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField,
+    DeleteBead, Deleted, Duplicates, Edges, Effect, EffectFilter, EffectPage, EffectRef, Epic, EpicPage, EventPage,
+    EventsSince, Explanation, ExportBeads, Failure, FieldChange, FindDuplicates, GraphFilter, HandOff, Heartbeat,
+    HeldBead, HistoryEntry, HistoryOf, ImportBeads, ImportConflict, ImportFlaw, ImportReport, KeyedBead, KeyedLink,
+    LeadTime, Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads, MergeBeads, MergeChoice,
+    MoveBead, NearPair, NewBead, NewBeads, NewId, NewSettings, NodePage, Overlap, OverlapQuery, Overlaps, Patch, Plan,
+    PlanOf, PlannedBead, Progress, QuerySort, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead,
+    RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Review,
+    ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, SameBeads, SearchSort, Session, SessionFilter,
+    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, StaleBeads, StatsOf, StatusCount, SyncBeads,
+    SyncReport, Task, Tree, TreeNode, TreeOf, Unblocks, Unreserve, WaitReason,
 };
 
 /// The README's program, compiled.

@@ -65,4 +65,7 @@ pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
 pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef, Sling};
 pub use settings::{NewSettings, SETTINGS, Setting};
-pub use trade::{BeadsExported, ExportBeads, ImportBeads, ImportConflict, ImportFlaw, ImportReport};
+pub use trade::{
+    BeadsExported, BeadsMerged, ExportBeads, HeldBead, ImportBeads, ImportConflict, ImportFlaw, ImportReport,
+    MergeBeads, MergeChoice, SyncBeads, SyncReport,
+};
