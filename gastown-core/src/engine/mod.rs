@@ -13,7 +13,7 @@ use crate::store::{Scan, index};
 use crate::work::ready::is_ready;
 use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
-use crate::work::{convoys, effects, reviews, sessions};
+use crate::work::{convoys, effects, reviews, sling};
 
 /// The most beads one tick looks at; the rest waits for the next.
 const BATCH: usize = 256;
@@ -59,7 +59,7 @@ pub(crate) fn look_at(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
     if bead.dirty {
         look(txn, bead)?;
     }
-    sessions::dispatch(txn, id).map(drop)
+    sling::dispatch(txn, id).map(drop)
 }
 
 /// Takes a bead whose rule fails out of the engine's way, and says so.
@@ -102,12 +102,12 @@ fn wake(txn: &mut ScopedTxn<'_>) -> Result<()> {
 fn dispatch(txn: &mut ScopedTxn<'_>) -> Result<()> {
     let rigs: Vec<RigRow> = txn.all(Scan::new(&index::RIGS, vec![], 0))?;
     for rig in rigs {
-        if !sessions::has_idle_polecat(txn, &rig.name)? {
+        if !sling::has_idle_polecat(txn, &rig.name)? {
             continue;
         }
         for id in candidates(txn.view(), &rig)? {
             // One that cannot go (its own agent is busy, its convoy has no branch yet) does not hold up the others.
-            sessions::dispatch(txn, &id)?;
+            sling::dispatch(txn, &id)?;
         }
     }
     Ok(())
@@ -118,7 +118,7 @@ fn candidates(view: View<'_>, rig: &RigRow) -> Result<Vec<BeadId>> {
     let now = view.now();
     let mut found: Vec<BeadId> = Vec::new();
     view.walk::<BeadRow>(Scan::new(&index::BEADS_SLUNG, vec![rig.name.to_value()], 0), |bead| {
-        if is_ready(&bead, now) && bead.wake_at.is_none_or(|at| at <= now) && sessions::can_go(view, &bead)? {
+        if is_ready(&bead, now) && bead.wake_at.is_none_or(|at| at <= now) && sling::can_go(view, &bead)? {
             found.push(bead.id);
         }
         Ok(found.len() < BATCH)

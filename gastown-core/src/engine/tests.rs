@@ -13,7 +13,8 @@ use crate::model::{
 };
 use crate::store::{Access, Backend, Connection, MemoryBackend, Scan, index};
 use crate::work::effects::{Done, Issued, Report};
-use crate::work::sessions::{Ended, SessionRef, Sling};
+use crate::work::sessions::{Ended, SessionRef};
+use crate::work::sling::{self, Sling};
 use crate::work::txn::{Ctx, ScopedTxn};
 use crate::work::view::text;
 use crate::work::{
@@ -126,8 +127,8 @@ impl Bench {
 
     /// Slings a bead and brings it to a running session.
     fn running(&mut self, bead: &BeadId) -> (SessionId, i64) {
-        let sling: Sling = bead.clone().into();
-        self.run(|txn| sessions::sling(txn, &sling)).unwrap();
+        let input: Sling = bead.clone().into();
+        self.run(|txn| sling::sling(txn, &input)).unwrap();
         let start = self.one("start");
         self.done(&start, Done::Started { base: oid(1) });
         let Order::Start { session, epoch, .. } = start.order else { panic!("a start") };
@@ -176,7 +177,7 @@ fn a_bead_goes_from_sling_to_merged() {
 fn what_an_older_leader_reports_is_journaled_and_ignored() {
     let mut bench = Bench::new(1, quick());
     let bead = bench.issue("lay the keel");
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     let start = bench.one("start");
     let old = bench.leader;
     bench.lead("two");
@@ -227,7 +228,7 @@ fn failures_of_the_work_are_bounded_and_outages_are_not_failures() {
     let row = bench.bead(&work);
     assert_eq!((row.status, row.resolution), (BeadStatus::Failed, Some(Resolution::AttemptsExhausted)));
 
-    bench.run(|txn| sessions::sling(txn, &start.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &start.clone().into())).unwrap();
     for _ in 0..2 {
         let refused = bench.one("start");
         bench.report(&refused, &Report::Refused { reason: "no such program".to_owned() });
@@ -269,9 +270,9 @@ fn a_session_is_stopped_whatever_it_is_doing() {
         bench.run(|txn| sessions::stop(txn, &input)).unwrap().state
     };
     bench.running(&running);
-    bench.run(|txn| sessions::sling(txn, &starting.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &starting.clone().into())).unwrap();
     let start = bench.one("start");
-    bench.run(|txn| sessions::sling(txn, &planned.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &planned.clone().into())).unwrap();
 
     assert_eq!(stop(&mut bench, &planned), SessionState::Ended);
     assert_eq!(stop(&mut bench, &starting), SessionState::Finishing);
@@ -423,7 +424,7 @@ fn beads_for_a_busy_agent_do_not_hold_up_the_others() {
         .unwrap();
     for n in 0..300 {
         let id = bench.issue(&format!("for toast0, {n}"));
-        bench.run(|txn| sessions::sling(txn, &Sling { bead: id.clone(), to: Some(busy.clone()) })).unwrap();
+        bench.run(|txn| sling::sling(txn, &Sling { bead: id.clone(), to: Some(busy.clone()) })).unwrap();
     }
     let other = bench.issue("for anybody");
     bench.run(|txn| txn.put_bead(BeadRow { slung: true, priority: 4, ..txn.bead(&other)? })).unwrap();
@@ -460,7 +461,7 @@ fn work_that_could_not_be_brought_home_is_queued_again_by_a_sling() {
     let publish = bench.one("publish");
     bench.report(&publish, &Report::Refused { reason: "the remote is gone".to_owned() });
     assert!(bench.bead(&bead).parked_reason.unwrap().contains("the remote is gone"));
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     assert_eq!(bench.bead(&bead).status, BeadStatus::InReview);
     let publish = bench.one("publish");
     assert!(matches!(&publish.order, Order::Publish { head, .. } if *head == oid(7)), "the same commit");

@@ -19,7 +19,9 @@ use crate::work::{
     RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, Tree,
     TreeOf, Unreserve,
 };
-use crate::work::{agents, beads, convoys, events, find, graph, query, ready, reservations, reviews, rigs, sessions};
+use crate::work::{
+    agents, beads, convoys, events, find, graph, query, ready, reservations, reviews, rigs, sessions, sling,
+};
 
 /// What an operation does to the town.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -223,7 +225,7 @@ operations! {
         /// Lists imported edges that count for nothing: they would close a circle, lack an end, or name a second parent.
         ask "beads.loose_edges" loose_edges(GraphFilter) -> LoosePage = graph::loose_edges, for [Mayor Polecat Refinery Witness Crew];
         /// Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is.
-        change "beads.sling" sling(Sling) -> Bead = sessions::sling, for [Mayor];
+        change "beads.sling" sling(Sling) -> Bead = sling::sling, for [Mayor];
         /// Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported.
         outside "beads.import_from" import_from(ImportBeads) -> ImportReport = upkeep::import_beads, for [];
         /// Writes the beads into a file as `bd` and `br` know them, or as they were imported.

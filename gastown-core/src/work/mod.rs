@@ -23,6 +23,7 @@ pub(crate) mod reviews;
 pub(crate) mod rigs;
 pub(crate) mod sessions;
 pub(crate) mod settings;
+pub(crate) mod sling;
 pub(crate) mod trade;
 pub(crate) mod txn;
 pub(crate) mod upgrade;
@@ -53,6 +54,7 @@ pub use reservations::{
 };
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
-pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef, Sling};
+pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef};
 pub use settings::{NewSettings, SETTINGS, Setting};
+pub use sling::Sling;
 pub use trade::{BeadsExported, ExportBeads, ImportBeads, ImportConflict, ImportFlaw, ImportReport};
