@@ -28,19 +28,20 @@ pub use town::{
     TownOptions, Vacuumed, Watch, WriteTo, operations,
 };
 pub use work::{
-    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadCounts, BeadFilter, BeadHistory,
-    BeadNode, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, BeadsExported, BlockedBead,
-    BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
-    Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField, DeleteBead, Deleted, Duplicates, Edges, Epic,
-    EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FieldChange, FindDuplicates, GraphFilter, Heartbeat,
-    HistoryEntry, HistoryOf, ImportBeads, ImportConflict, ImportFlaw, ImportReport, KeyedBead, KeyedLink, LeadTime,
-    Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads, MoveBead, NearPair, NewBead,
-    NewBeads, NewId, NewSettings, NodePage, Overlap, OverlapQuery, Overlaps, Patch, Plan, PlanOf, PlannedBead,
-    Progress, QuerySort, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed,
-    ReopenBead, Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList,
-    Rig, RigList, RigRef, SETTINGS, SameBeads, SearchSort, Session, SessionFilter, SessionList, SessionOutput,
-    SessionRef, Setting, Sling, SlingConvoy, StaleBeads, StatsOf, StatusCount, Task, Tree, TreeNode, TreeOf, Unblocks,
-    Unreserve, WaitReason,
+    AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, AgentWork, All, Bead,
+    BeadCounts, BeadFilter, BeadHistory, BeadNode, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats,
+    BeadSummary, BeadsExported, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead, Closed,
+    Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField,
+    DeleteBead, Deleted, Duplicates, Edges, Epic, EpicPage, EventPage, EventsSince, Explanation, ExportBeads,
+    FieldChange, FindDuplicates, GraphFilter, Heartbeat, HistoryEntry, HistoryOf, ImportBeads, ImportConflict,
+    ImportFlaw, ImportReport, KeyedBead, KeyedLink, LeadTime, Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason,
+    MadeBead, MadeBeads, MoveBead, NearPair, NewBead, NewBeads, NewId, NewSettings, NodePage, Overlap, OverlapQuery,
+    Overlaps, ParkBead, Patch, PauseAgent, PauseRig, PauseTown, Plan, PlanOf, PlannedBead, PlannedStart, Progress,
+    QuerySort, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead,
+    Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList,
+    RigRef, SETTINGS, SameBeads, SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting,
+    Sling, SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, StatusCount, Task, TownPause, Tree, TreeNode,
+    TreeOf, Unblocks, Unreserve, WaitReason,
 };
 
 /// The README's program, compiled.

@@ -70,6 +70,8 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   await until(plain, 'session.ended', subject)
   await plain.stop()
 
+  await dispatch(town)
+
   const other = await town.beads.create('other')
   await town.beads.link({ bead: other.id, onBead: waits.id })
   await town.beads.edges(other.id)
@@ -100,6 +102,32 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   // Landing a convoy that needs none is refused, so its answer is that of the other convoys.
   assert.deepEqual(operationsTable().map(({ name }) => name).filter((name) => !called.has(name)), ['convoys.land'])
 })
+
+/** Pauses, plans and resumes while no engine runs. */
+async function dispatch({ agents, beads, rigs, sessions, upkeep }) {
+  const { agent, work } = await agents.history('toast')
+  assert.ok(work.length >= 1 && work.every(({ exit, durationMs }) => exit !== null && durationMs !== null))
+  assert.deepEqual([agent.name, agent.state], ['toast', 'idle'])
+  assert.equal((await agents.pause({ name: 'toast', reason: 'a leak' })).state, 'paused')
+  assert.equal((await agents.retire('nux')).state, 'retired')
+  const until = Date.now() * 1_000 + 3_600_000_000
+  assert.deepEqual(await upkeep.pause({ reason: 'a storm', until }), { reason: 'a storm', until })
+  assert.equal((await rigs.pause({ name: 'harbour', reason: 'ice' })).pausedReason, 'ice')
+  const bead = await beads.create({ title: 'wait for the ice', rig: 'harbour' })
+  const { beads: [slung] } = await beads.slingMany({ slings: [{ bead: bead.id, role: 'polecat' }] })
+  assert.deepEqual([slung.status, slung.slung], ['open', true])
+  const reasons = async () => (await beads.explain(bead.id)).reasons.map(({ reason }) => reason)
+  assert.deepEqual(await reasons(), ['slung', 'town_paused', 'rig_paused', 'no_idle_agent'])
+  assert.deepEqual(await upkeep.resume(), { reason: null, until: null })
+  assert.equal((await rigs.resume('harbour')).state, 'active')
+  assert.deepEqual((await sessions.plan()).starts, [])
+  assert.equal((await agents.resume('toast')).state, 'idle')
+  const { starts: [start] } = await sessions.plan()
+  assert.deepEqual([start.bead, start.agent, start.isNewAgent], [bead.id, 'toast', false])
+  assert.equal((await beads.park({ id: bead.id, reason: 'no tide' })).parkedReason, 'no tide')
+  assert.deepEqual((await sessions.plan()).starts, [])
+  assert.equal((await beads.unpark(bead.id)).parkedReason, null)
+}
 
 /** Calls what is about beads and looks at what it answers. */
 async function graph({ beads, reservations }) {

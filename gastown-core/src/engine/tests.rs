@@ -9,7 +9,7 @@ use super::tick;
 use crate::model::{
     AgentName, BeadId, BeadRow, BeadStatus, ConvoyRow, ConvoyState, EffectId, EffectRow, EffectState, Event,
     FailurePolicy, Key, MergeRequestRow, Oid, Order, Resolution, Result, ReviewState, RigName, Scope, SessionExit,
-    SessionId, SessionState, Timestamp, TownId,
+    SessionId, SessionState, Timestamp, TownId, TownRow,
 };
 use crate::store::{Access, Backend, Connection, MemoryBackend, Scan, index};
 use crate::work::effects::{Done, Issued, Report};
@@ -23,17 +23,25 @@ use crate::work::{
 };
 
 /// A town in memory whose outside world is this test.
-struct Bench {
-    connection: Box<dyn Connection>,
-    now: Timestamp,
+pub(super) struct Bench {
+    pub(super) connection: Box<dyn Connection>,
+    pub(super) now: Timestamp,
     seed: u64,
     leader: i64,
 }
 
 impl Bench {
-    fn new(agents: usize, settings: NewSettings) -> Self {
+    pub(super) fn new(agents: usize, settings: NewSettings) -> Self {
         let connection = MemoryBackend::new().connect(Access::Write).unwrap();
         let mut bench = Self { connection, now: Timestamp::from_micros(1_000_000), seed: 1, leader: 0 };
+        let town = TownRow {
+            id: TownId::new("town").unwrap(),
+            created_at: bench.now,
+            data_schema: 3,
+            paused_reason: None,
+            paused_until: None,
+        };
+        bench.run(|txn| txn.put(town)).unwrap();
         let add = AddRig { settings, ..AddRig::new(rig(), "/origin.git") };
         bench.run(move |txn| rigs::add(txn, &add)).unwrap();
         for n in 0..agents {
@@ -44,7 +52,7 @@ impl Bench {
         bench
     }
 
-    fn run<O>(&mut self, work: impl FnOnce(&mut ScopedTxn<'_>) -> Result<O>) -> Result<O> {
+    pub(super) fn run<O>(&mut self, work: impl FnOnce(&mut ScopedTxn<'_>) -> Result<O>) -> Result<O> {
         self.seed += 1;
         let ctx = Ctx::at(self.now, self.seed);
         let town = TownId::new("town").unwrap();
@@ -60,7 +68,7 @@ impl Bench {
     }
 
     /// Ticks, then begins whatever is due.
-    fn look(&mut self) -> Vec<Issued> {
+    pub(super) fn look(&mut self) -> Vec<Issued> {
         let epoch = self.leader;
         let mut room: BTreeMap<&'static str, usize> =
             ["start", "stop", "publish", "branch", "merge", "gate", "land", "cleanup", "delete_branch"]
@@ -79,7 +87,7 @@ impl Bench {
         self.run(|txn| effects::report(txn, &issued.id, epoch, issued.attempt, report)).unwrap();
     }
 
-    fn done(&mut self, issued: &Issued, done: Done) {
+    pub(super) fn done(&mut self, issued: &Issued, done: Done) {
         self.report(issued, &Report::Done(done));
     }
 
@@ -94,12 +102,12 @@ impl Bench {
         wanted.remove(0)
     }
 
-    fn end(&mut self, session: &SessionId, epoch: i64, exit: SessionExit, head: Option<Oid>) {
+    pub(super) fn end(&mut self, session: &SessionId, epoch: i64, exit: SessionExit, head: Option<Oid>) {
         let ended = Ended { exit, reason: "by the test".to_owned(), head, keep_workspace: false };
         self.run(|txn| sessions::end(txn, session, epoch, &ended)).unwrap();
     }
 
-    fn bead(&mut self, id: &BeadId) -> BeadRow {
+    pub(super) fn bead(&mut self, id: &BeadId) -> BeadRow {
         self.run(|txn| txn.bead(id)).unwrap()
     }
 
@@ -114,13 +122,13 @@ impl Bench {
         self.run(|txn| Ok(txn.find(&Key::effect(id))?.unwrap())).unwrap()
     }
 
-    fn events(&mut self, kind: &str) -> Vec<Event> {
+    pub(super) fn events(&mut self, kind: &str) -> Vec<Event> {
         let town = TownId::new("town").unwrap();
         let reader = self.connection.read(&town).unwrap();
         reader.events(0, 100_000).unwrap().into_iter().filter(|event| event.kind == kind).collect()
     }
 
-    fn issue(&mut self, title: &str) -> BeadId {
+    pub(super) fn issue(&mut self, title: &str) -> BeadId {
         let new = NewBead::titled(title).in_rig(rig());
         self.run(|txn| beads::create(txn, &new)).unwrap().id
     }
@@ -146,11 +154,11 @@ impl Bench {
     }
 }
 
-fn rig() -> RigName {
+pub(super) fn rig() -> RigName {
     RigName::new("harbour").unwrap()
 }
 
-fn oid(n: u64) -> Oid {
+pub(super) fn oid(n: u64) -> Oid {
     Oid::new(format!("{n:040x}")).unwrap()
 }
 
@@ -409,9 +417,9 @@ fn a_bead_whose_rule_fails_is_set_aside_and_the_others_go_on() {
             bench.run(|txn| super::set_aside(txn, &id, &error.to_string())).unwrap();
         }
     }
-    assert_eq!(bench.bead(&good).status, BeadStatus::InProgress);
     assert!(bench.bead(&broken).parked_reason.unwrap().contains("there is no convoy"));
     bench.run(tick).unwrap();
+    assert_eq!(bench.bead(&good).status, BeadStatus::InProgress);
 }
 
 #[test]
@@ -424,7 +432,7 @@ fn beads_for_a_busy_agent_do_not_hold_up_the_others() {
         .unwrap();
     for n in 0..300 {
         let id = bench.issue(&format!("for toast0, {n}"));
-        bench.run(|txn| sling::sling(txn, &Sling { bead: id.clone(), to: Some(busy.clone()) })).unwrap();
+        bench.run(|txn| sling::sling(txn, &Sling { to: Some(busy.clone()), ..id.clone().into() })).unwrap();
     }
     let other = bench.issue("for anybody");
     bench.run(|txn| txn.put_bead(BeadRow { slung: true, priority: 4, ..txn.bead(&other)? })).unwrap();

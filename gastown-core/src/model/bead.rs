@@ -2,7 +2,7 @@
 
 use super::record::record;
 use super::text_enum::text_enum;
-use super::{BeadId, Error, Result, RigName, Timestamp};
+use super::{BeadId, Error, Result, RigName, Role, Timestamp};
 
 text_enum! {
     /// What a bead is to the library; closed, where `issue_type` is the user's own.
@@ -135,8 +135,14 @@ record! {
         plain parked_until: Option<Timestamp>,
         /// Whether it was slung: the engine may give it to an agent.
         plain slung: bool,
-        /// The agent it was slung to; null for any polecat of its rig.
+        /// The agent it was slung to; null for any agent of its rig in the role.
         plain slung_to: Option<BeadId>,
+        /// The role of the agents it was slung to; null for polecats.
+        plain slung_role: Option<Role>,
+        /// Since when it waits for an agent.
+        plain slung_at: Option<Timestamp>,
+        /// The queue it waits in, by [`BeadRow::lane`]; null while something of its own keeps it from running.
+        plain lane: Option<String>,
         /// How many blocking edges are unresolved.
         plain blockers: i64,
         /// The last epoch of a dispatch or claim; it never falls.
@@ -195,6 +201,22 @@ record! {
 }
 
 impl BeadRow {
+    /// The queue it belongs in: beads of one queue want the same agents and the same branch. None where it was not slung,
+    /// or where something of its own keeps it from running until it changes or wakes.
+    pub fn lane(&self) -> Option<String> {
+        let rig = self.rig.as_ref()?;
+        let waits = self.kind == BeadKind::Issue
+            && self.slung
+            && self.status == BeadStatus::Open
+            && self.blockers == 0
+            && self.wake_at.is_none()
+            && (self.parked_reason.is_none() || self.parked_until.is_some())
+            && !(self.pinned || self.template);
+        let part = |id: &Option<BeadId>| id.as_ref().map_or("-".to_owned(), ToString::to_string);
+        let role = self.slung_role.unwrap_or(Role::Polecat);
+        waits.then(|| format!("{rig} {role} {} {}", part(&self.slung_to), part(&self.convoy)))
+    }
+
     /// Moves it to another status, or says why that is not legal.
     pub fn move_to(&mut self, status: BeadStatus, resolution: Option<Resolution>, now: Timestamp) -> Result<()> {
         let landed = matches!(self.resolution, Some(Resolution::Merged | Resolution::Landed));
@@ -342,6 +364,9 @@ mod tests {
             parked_until: None,
             slung: false,
             slung_to: None,
+            slung_role: None,
+            slung_at: None,
+            lane: None,
             blockers: 0,
             epoch: 0,
             failures: 0,

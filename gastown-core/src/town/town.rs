@@ -166,7 +166,13 @@ impl Town {
                     if let Some(town) = txn.find::<TownRow>(&Key::town(&id))? {
                         return Ok(town.data_schema);
                     }
-                    txn.put(TownRow { id: id.clone(), created_at: ctx.now, data_schema: upgrade::DATA_SCHEMA })?;
+                    txn.put(TownRow {
+                        id: id.clone(),
+                        created_at: ctx.now,
+                        data_schema: upgrade::DATA_SCHEMA,
+                        paused_reason: None,
+                        paused_until: None,
+                    })?;
                     txn.event("town.founded", &id, json!({}));
                     Ok(upgrade::DATA_SCHEMA)
                 })

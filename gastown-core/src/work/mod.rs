@@ -15,12 +15,15 @@ pub(crate) mod globs;
 pub(crate) mod graph;
 pub(crate) mod ids;
 pub(crate) mod leader;
+pub(crate) mod pause;
+pub(crate) mod pool;
 pub(crate) mod query;
 pub(crate) mod ready;
 pub(crate) mod reservations;
 pub(crate) mod retention;
 pub(crate) mod reviews;
 pub(crate) mod rigs;
+pub(crate) mod schedule;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod sling;
@@ -29,7 +32,7 @@ pub(crate) mod txn;
 pub(crate) mod upgrade;
 pub(crate) mod view;
 
-pub use agents::{Agent, AgentFilter, AgentList, AgentRef, RegisterAgent};
+pub use agents::{Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, AgentWork, RegisterAgent};
 pub use beads::{
     AddComment, Bead, BeadPatch, BeadRef, BeadSummary, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
     DeleteBead, Deleted, KeyedBead, KeyedLink, MadeBead, MadeBeads, MoveBead, NewBead, NewBeads, NewId, Patch,
@@ -47,6 +50,7 @@ pub use graph::{
     Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode,
     TreeOf, Unblocks, WaitReason,
 };
+pub use pause::{ParkBead, PauseAgent, PauseRig, PauseTown, TownPause};
 pub use query::{BeadQuery, QuerySort};
 pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};
 pub use reservations::{
@@ -54,7 +58,8 @@ pub use reservations::{
 };
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
+pub use schedule::{PlannedStart, StartPlan};
 pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef};
 pub use settings::{NewSettings, SETTINGS, Setting};
-pub use sling::Sling;
+pub use sling::{Sling, SlingMany, Slung};
 pub use trade::{BeadsExported, ExportBeads, ImportBeads, ImportConflict, ImportFlaw, ImportReport};

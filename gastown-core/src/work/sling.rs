@@ -1,18 +1,22 @@
 //! Slings: a bead is given to an agent and run.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::beads::{self, BeadRef};
+use super::schedule::{self, Hand, Start};
 use super::txn::ScopedTxn;
-use super::view::{View, text};
-use super::{agents, effects, ready, reviews, rigs, settings};
-use crate::model::value::ColumnValue as _;
+use super::view::View;
+use super::{agents, effects, pool, reviews, rigs};
 use crate::model::{
-    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, Error, Key, Order, Result,
-    RigName, RigState, Role, SessionId, SessionRow, SessionState,
+    AgentName, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, Error, Key, Order, Result, RigName, Role,
+    SessionId, SessionRow, SessionState,
 };
-use crate::store::{Scan, index};
+
+/// The most beads slung at once.
+pub(crate) const SLINGS_MAX: usize = 10_000;
 
 /// A bead to be run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,19 +24,68 @@ use crate::store::{Scan, index};
 pub struct Sling {
     /// Which.
     pub bead: BeadId,
-    /// By whom; any polecat of its rig where it is left out.
+    /// By whom; any agent of its rig in the role where it is left out.
     #[serde(default)]
     pub to: Option<AgentName>,
+    /// By an agent of this role: `polecat`, `refinery` or `witness`; `polecat` where it is left out.
+    #[serde(default)]
+    pub role: Option<Role>,
 }
 
 impl From<BeadId> for Sling {
     fn from(bead: BeadId) -> Self {
-        Self { bead, to: None }
+        Self { bead, to: None, role: None }
     }
 }
 
-/// Gives a bead to an agent and has it run: at once where an agent is idle, else as soon as one is.
+/// Beads to be run: all of them or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlingMany {
+    /// The beads, 1 to 10,000, each once.
+    pub slings: Vec<Sling>,
+}
+
+/// Beads that were slung.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slung {
+    /// The beads, as they were given.
+    pub beads: Vec<beads::Bead>,
+}
+
+/// Gives a bead to an agent and has it run: at once where it is its turn and an agent is idle, else as soon as it is.
 pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &Sling) -> Result<beads::Bead> {
+    if give(txn, input)? {
+        dispatch(txn, &BTreeSet::from([&input.bead]))?;
+    }
+    beads::get(txn.view(), &BeadRef { id: input.bead.clone() })
+}
+
+/// Gives beads to agents and has them run: all of them or none.
+pub(crate) fn sling_many(txn: &mut ScopedTxn<'_>, input: &SlingMany) -> Result<Slung> {
+    let ids: BTreeSet<&BeadId> = input.slings.iter().map(|sling| &sling.bead).collect();
+    let found = input.slings.len();
+    if found == 0 || found > SLINGS_MAX || ids.len() != found {
+        return Err(Error::invalid(
+            "sling_count",
+            format!(
+                "1 to {SLINGS_MAX} beads are slung at once, each once; these are {found}, {} of them different",
+                ids.len()
+            ),
+        )
+        .with("found", found)
+        .with("different", ids.len()));
+    }
+    for sling in &input.slings {
+        give(txn, sling)?;
+    }
+    dispatch(txn, &ids)?;
+    let bead = |sling: &Sling| beads::get(txn.view(), &BeadRef { id: sling.bead.clone() });
+    Ok(Slung { beads: input.slings.iter().map(bead).collect::<Result<_>>()? })
+}
+
+/// Puts a bead among those that wait for an agent; says whether it waits for one.
+fn give(txn: &mut ScopedTxn<'_>, input: &Sling) -> Result<bool> {
     let mut bead = txn.bead(&input.bead)?;
     if bead.kind != BeadKind::Issue {
         return Err(Error::invalid(
@@ -52,21 +105,12 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &Sling) -> Result<beads::Bea
             .with("status", bead.status)
             .with("assignee", bead.assignee.as_deref().unwrap_or("")));
     }
-    let to = match &input.to {
-        None => None,
-        Some(name) => {
-            let agent = agents::by_name(txn.view(), name)?;
-            if agent.role != Role::Polecat || agent.rig.as_ref() != Some(&rig) {
-                return Err(Error::invalid("agent_unfit", format!("{name} is no polecat of the rig {rig}"))
-                    .with("agent", name)
-                    .with("role", agent.role)
-                    .with("rig", &rig));
-            }
-            Some(agent.id)
-        }
-    };
+    let (to, role) = whom(txn.view(), input, &rig)?;
+    // One that waits already keeps its place.
+    bead.slung_at = if bead.slung { bead.slung_at } else { Some(txn.now()) };
     bead.slung = true;
     bead.slung_to = to;
+    bead.slung_role = Some(role).filter(|role| *role != Role::Polecat);
     // Whoever slings it again has decided: what it was parked for is tried anew, at once.
     bead.parked_reason = None;
     bead.parked_until = None;
@@ -77,70 +121,40 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &Sling) -> Result<beads::Bea
         txn.mark_dirty(convoy)?;
     }
     txn.put_bead(bead)?;
-    txn.event("bead.slung", &id, json!({ "to": input.to }));
-    if !reviews::resubmit(txn, &id)? {
-        dispatch(txn, &id)?;
-    }
-    beads::get(txn.view(), &BeadRef { id })
+    txn.event("bead.slung", &id, json!({ "to": input.to, "role": role }));
+    Ok(!reviews::resubmit(txn, &id)?)
 }
 
-/// Gives a slung bead to an idle agent where everything allows it; says whether it did.
-pub(crate) fn dispatch(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
-    let bead = txn.bead(id)?;
-    let now = txn.now();
-    let Some(rig) = bead.rig.clone() else { return Ok(false) };
-    if !bead.slung || !ready::is_ready(&bead, now) || bead.wake_at.is_some_and(|at| at > now) {
-        return Ok(false);
+/// The agent and the role that a bead is slung to.
+fn whom(view: View<'_>, input: &Sling, rig: &RigName) -> Result<(Option<BeadId>, Role)> {
+    let runs = |role| matches!(role, Role::Polecat | Role::Refinery | Role::Witness);
+    if let Some(role) = input.role.filter(|role| !runs(*role)) {
+        return Err(Error::invalid("role_unfit", format!("a {role} is not started by the engine"))
+            .with("role", role)
+            .with("allowed", "polecat, refinery, witness"));
     }
-    if rigs::row(txn.view(), &rig)?.state != RigState::Active || target(txn.view(), &bead)?.is_none() {
-        return Ok(false);
+    let Some(name) = &input.to else { return Ok((None, input.role.unwrap_or(Role::Polecat))) };
+    let agent = agents::by_name(view, name)?;
+    let fits = input.role.map_or(runs(agent.role), |role| role == agent.role);
+    if !fits || agent.rig.as_ref() != Some(rig) {
+        let role = input.role.unwrap_or(Role::Polecat);
+        return Err(Error::invalid("agent_unfit", format!("{name} is no {role} of the rig {rig}"))
+            .with("agent", name)
+            .with("role", agent.role)
+            .with("rig", rig));
     }
-    let agent = match &bead.slung_to {
-        Some(agent) => txn.find::<AgentRow>(&Key::agent(agent))?.filter(|agent| agent.state == AgentState::Idle),
-        None => idle_polecat(txn, &rig)?,
-    };
-    let Some(agent) = agent else { return Ok(false) };
-    if !has_room(txn, &rig)? {
-        return Ok(false);
-    }
-    plan(txn, bead, agent)?;
-    Ok(true)
+    agents::refuse_retired(&agent)?;
+    Ok((Some(agent.id), agent.role))
 }
 
-/// Whether nothing but room holds a slung bead: its own agent is idle where it has one, its branch is there.
-pub(crate) fn can_go(view: View<'_>, bead: &BeadRow) -> Result<bool> {
-    if let Some(agent) = &bead.slung_to {
-        let agent: Option<AgentRow> = view.find(&Key::agent(agent))?;
-        if agent.is_none_or(|agent| agent.state != AgentState::Idle) {
-            return Ok(false);
+/// Starts those of these beads whose turn it is.
+fn dispatch(txn: &mut ScopedTxn<'_>, ids: &BTreeSet<&BeadId>) -> Result<()> {
+    for planned in schedule::plan(txn.view(), schedule::BATCH)?.starts {
+        if ids.contains(&planned.bead.id) {
+            start(txn, planned)?;
         }
     }
-    Ok(target(view, bead)?.is_some())
-}
-
-fn idle_polecat(txn: &ScopedTxn<'_>, rig: &RigName) -> Result<Option<AgentRow>> {
-    let prefix = vec![rig.to_value(), text(Role::Polecat.as_str()), text(AgentState::Idle.as_str())];
-    Ok(txn.scan(Scan::new(&index::AGENTS_BY_STATE, prefix, 1))?.pop())
-}
-
-/// Whether a polecat of the rig waits for work.
-pub(crate) fn has_idle_polecat(txn: &ScopedTxn<'_>, rig: &RigName) -> Result<bool> {
-    Ok(idle_polecat(txn, rig)?.is_some())
-}
-
-/// Whether the limits of the rig and of the town leave room for one more session.
-fn has_room(txn: &ScopedTxn<'_>, rig: &RigName) -> Result<bool> {
-    let in_rig: usize = settings::resolve(txn.view(), Some(rig), "sessions.max")?;
-    let in_town: usize = settings::resolve(txn.view(), None, "sessions.max")?;
-    let live = [SessionState::Planned, SessionState::Starting, SessionState::Running, SessionState::Finishing];
-    let (mut of_rig, mut of_town) = (0, 0);
-    for state in live {
-        let scan = Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], 0);
-        let rows: Vec<SessionRow> = txn.town_view().all(scan)?;
-        of_town += rows.len();
-        of_rig += rows.iter().filter(|row| row.rig == *rig).count();
-    }
-    Ok(of_rig < in_rig && of_town < in_town)
+    Ok(())
 }
 
 /// The branch a bead's work is meant for; none while its convoy has no branch yet.
@@ -156,11 +170,16 @@ pub(crate) fn target(view: View<'_>, bead: &BeadRow) -> Result<Option<String>> {
 }
 
 /// Puts the bead on the agent's hook and wants a session started.
-fn plan(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, mut agent: AgentRow) -> Result<()> {
+pub(crate) fn start(txn: &mut ScopedTxn<'_>, start: Start) -> Result<()> {
     let now = txn.now();
+    let Start { mut bead, hand, preset, .. } = start;
     let rig = bead.rig.clone().ok_or_else(|| Error::internal("bead_without_rig", "a slung bead has a rig"))?;
     let target = target(txn.view(), &bead)?
         .ok_or_else(|| Error::internal("target_missing", "a dispatched bead has a target branch"))?;
+    let mut agent = match hand {
+        Hand::Known(agent) => *agent,
+        Hand::New(name) => pool::spawn(txn, &rig, &name)?,
+    };
     bead.move_to(BeadStatus::InProgress, None, now)?;
     bead.epoch += 1;
     bead.assignee = Some(agent.id.to_string());
@@ -190,6 +209,9 @@ fn plan(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, mut agent: AgentRow) -> Resu
     agent.session = Some(session.id.clone());
     agent.sessions += 1;
     agent.since = now;
+    agent.preset = preset;
+    agent.paused_reason = None;
+    agent.paused_until = None;
     let order = Order::Start {
         session: session.id.clone(),
         agent: agent.name.clone(),

@@ -101,7 +101,8 @@ impl Upgrade {
 fn fields(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<()> {
     let labels: Vec<LabelRow> = txn.all(Scan::new(&index::LABELS, vec![text(&bead.id)], 0))?;
     let labels: Vec<String> = labels.into_iter().map(|row| row.label).collect();
-    if labels != bead.labels {
+    // Writing a slung bead gives it its place among those that wait.
+    if labels != bead.labels || bead.slung {
         txn.put(BeadRow { labels, ..bead.clone() })?;
     }
     graph::heal_parent(txn, &bead.id)
