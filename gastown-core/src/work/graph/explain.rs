@@ -260,7 +260,7 @@ impl Found<'_> {
             self.push(Reason { status, text, ..reason(ReasonKind::Status) });
         }
         // What was slung is given to an agent whoever it was meant for.
-        let waits = row.slung && row.status == BeadStatus::Open;
+        let waits = row.slung && row.rig.is_some() && row.status == BeadStatus::Open;
         if let Some(by) = row.assignee.as_ref().filter(|_| !waits) {
             self.push(Reason { by: Some(by.clone()), until: row.lease_until, ..reason(ReasonKind::Held) });
         }
