@@ -43,7 +43,32 @@ export type BeadKind =
   | 'step'
   | 'gate'
   | 'agent'
-export type CountedField = 'status' | 'type' | 'priority' | 'assignee' | 'label' | 'rig' | 'kind' | 'resolution'
+export type CountedField =
+  | 'status'
+  | 'type'
+  | 'priority'
+  | 'assignee'
+  | 'label'
+  | 'rig'
+  | 'kind'
+  | 'resolution'
+  | 'owner'
+  | 'creator'
+  | 'parent'
+  | 'convoy'
+  | 'spec'
+  | 'external_ref'
+  | 'estimate'
+  | 'blockers'
+  | 'pinned'
+  | 'ephemeral'
+  | 'template'
+  | 'created'
+  | 'updated'
+  | 'started'
+  | 'closed'
+  | 'due'
+  | 'defer'
 export type QuerySort = 'created' | 'newest' | 'updated' | 'priority' | 'due' | 'id'
 export type SearchSort = 'best' | 'newest'
 export type BeadStatus = 'open' | 'in_progress' | 'in_review' | 'closed' | 'failed'
@@ -385,6 +410,7 @@ export type ReasonKind =
   | 'preset_limit'
   | 'no_branch'
   | 'turn'
+  | 'type'
 
 /** Why an edge counts. */
 export type WaitReason =
@@ -650,6 +676,7 @@ export interface ReservationPage {
 export interface Reserved {
   readonly reservations: Reservation[]
   readonly overlaps: Overlap[]
+  readonly isComplete: boolean
 }
 
 /** Issues that say the same, in front the one to keep. */
@@ -772,6 +799,74 @@ export interface ImportReport {
   readonly flawedLines: ImportFlaw[]
   readonly conflicts: number
   readonly conflicting: ImportConflict[]
+}
+
+/** A decision of a merge by which something was given up, or may surprise; `dropped` is null where nothing was. */
+export interface MergeChoice {
+  readonly id: string
+  readonly key: string
+  readonly code: string
+  readonly kept: unknown
+  readonly dropped: unknown
+}
+
+/** The files to merge; the outcome takes the place of `ours`, or goes to `output`. */
+export interface MergeBeads {
+  base: string
+  ours: string
+  theirs: string
+  output?: string | null
+  strict?: boolean
+}
+
+/** What a merge of files did; each list has at most 1,000 entries, the totals are whole. */
+export interface BeadsMerged {
+  readonly issues: number
+  readonly choices: number
+  readonly chosen: MergeChoice[]
+  readonly markers: number
+  readonly flaws: number
+  readonly flawedLines: ImportFlaw[]
+}
+
+/** What to sync with, and how; `dialect` is for a file that has no issues yet. */
+export interface SyncBeads {
+  path: string
+  rig?: string | null
+  dialect?: 'native' | 'bd' | 'br'
+  dryRun?: boolean
+}
+
+/** A bead that stayed as it is on both sides though they differ, and why. */
+export interface HeldBead {
+  readonly bead: string
+  readonly why: string
+}
+
+/** What a sync did; each list has at most 1,000 entries, the totals are whole. */
+export interface SyncReport {
+  readonly path: string
+  readonly dialect: 'native' | 'bd' | 'br'
+  readonly unchanged: number
+  readonly created: number
+  readonly updated: number
+  readonly deleted: number
+  readonly foreign: number
+  readonly linesAdded: number
+  readonly linesChanged: number
+  readonly linesRemoved: number
+  readonly choices: number
+  readonly chosen: MergeChoice[]
+  readonly held: number
+  readonly heldBeads: HeldBead[]
+  readonly markers: number
+  readonly dangling: number
+  readonly danglingEdges: Link[]
+  readonly circles: number
+  readonly circlePaths: string[][]
+  readonly repairs: Record<string, number>
+  readonly flaws: number
+  readonly flawedLines: ImportFlaw[]
 }
 
 /** Where to export, and how. */
@@ -1069,7 +1164,9 @@ export interface BeadFilter {
   labelsAny?: string[]
   labelsNone?: string[]
   labelGlob?: string | null
+  labelRegex?: string | null
   parent?: string | null
+  direct?: boolean
   convoy?: string | null
   metadata?: JsonObject | null
   hasMetadata?: string[]
@@ -1124,7 +1221,9 @@ export interface ReadyFilter {
   labelsAny?: string[]
   labelsNone?: string[]
   labelGlob?: string | null
+  labelRegex?: string | null
   parent?: string | null
+  direct?: boolean
   convoy?: string | null
   metadata?: JsonObject | null
   hasMetadata?: string[]
@@ -1333,6 +1432,7 @@ export interface BeadsAt {
 /** By what to count which beads. */
 export interface CountBeads {
   by?: CountedField[]
+  metadata?: string[]
   query?: string | null
 }
 
@@ -1614,6 +1714,8 @@ export interface Beads {
   importFrom(from: string | ImportBeads, options?: CallOptions): Promise<ImportReport>
   /** Writes the beads into a file as `bd` and `br` know them, or as they were imported. */
   exportTo(to: string | ExportBeads, options?: CallOptions): Promise<BeadsExported>
+  /** Brings the town and the file of a `.beads` folder together, by field, from what both agreed on last. */
+  sync(given: string | SyncBeads, options?: CallOptions): Promise<SyncReport>
 }
 
 /** Operations on convoys. */
@@ -1816,6 +1918,14 @@ export function open(dir: string, options?: OpenOptions): Promise<Town>
  * All of it is compared with what was written before anything is taken.
  */
 export function restore(source: string, dir: string, options?: OpenOptions): Promise<Town>
+
+/**
+ * Brings two files of issues together that grew out of `base`, field by field; no town is needed.
+ *
+ * Lines that need no change stay byte for byte, and lines that cannot be read stay as they are. With `strict`, nothing is written
+ * and it rejects with the code `merge_conflicted` where something would be given up or a line cannot be read.
+ */
+export function mergeBeads(input: MergeBeads): Promise<BeadsMerged>
 
 /** The version of this package. */
 export const version: string

@@ -29,6 +29,7 @@ const ALONE = {
   RigRef: 'name',
   SessionRef: 'id',
   Sling: 'bead',
+  SyncBeads: 'path',
   TreeOf: 'id',
   Unreserve: 'bead',
   WriteTo: 'path',
@@ -120,6 +121,11 @@ if (Symbol.asyncDispose !== undefined) {
   Town.prototype[Symbol.asyncDispose] = Town.prototype.close
 }
 
+/** Brings two files of issues together that grew out of a third; no town is needed. */
+async function mergeBeads(input) {
+  return fromNative(await settle(translating(() => native.mergeBeads(toNative(input)))))
+}
+
 /** Rejects with the signal's reason when it comes first; what was begun runs to its end all the same. */
 async function unlessAborted(answer, signal) {
   let abort
@@ -168,4 +174,4 @@ async function* items(events, signal) {
   }
 }
 
-module.exports = { Handle, Town }
+module.exports = { Handle, Town, mergeBeads }

@@ -11,6 +11,8 @@ pub(crate) mod engine;
 #[cfg(all(feature = "git", feature = "process"))]
 pub(crate) mod executor;
 pub mod failpoint;
+#[cfg(feature = "testkit")]
+pub mod fuzz;
 #[cfg(feature = "git")]
 pub mod git;
 pub mod interchange;
@@ -25,23 +27,24 @@ pub use model::{Error, ErrorKind, Result};
 pub use town::{
     Archive, Archived, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Exported, Finding, Follow, Handle, Health,
     ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock, Town, TownBuilder,
-    TownOptions, Vacuumed, Watch, WriteTo, operations,
+    TownOptions, Vacuumed, Watch, WriteTo, merge_beads, operations,
 };
 pub use work::{
     AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, AgentWork, All, Bead,
     BeadCounts, BeadFilter, BeadHistory, BeadNode, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats,
-    BeadSummary, BeadsExported, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead, Closed,
-    Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField,
-    DeleteBead, Deleted, Duplicates, Edges, Epic, EpicPage, EventPage, EventsSince, Explanation, ExportBeads,
-    FieldChange, FindDuplicates, GraphFilter, Heartbeat, HistoryEntry, HistoryOf, ImportBeads, ImportConflict,
-    ImportFlaw, ImportReport, KeyedBead, KeyedLink, LeadTime, Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason,
-    MadeBead, MadeBeads, MoveBead, NearPair, NewBead, NewBeads, NewId, NewSettings, NodePage, Overlap, OverlapQuery,
-    Overlaps, ParkBead, Patch, PauseAgent, PauseRig, PauseTown, Plan, PlanOf, PlannedBead, PlannedStart, Progress,
-    QuerySort, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead,
-    Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList,
-    RigRef, SETTINGS, SameBeads, SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting,
-    Sling, SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, StatusCount, Task, TownPause, Tree, TreeNode,
-    TreeOf, Unblocks, Unreserve, WaitReason,
+    BeadSummary, BeadsExported, BeadsMerged, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead,
+    Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, CountGroup,
+    CountedField, DeleteBead, Deleted, Duplicates, Edges, Epic, EpicPage, EventPage, EventsSince, Explanation,
+    ExportBeads, FieldChange, FindDuplicates, GraphFilter, Heartbeat, HeldBead, HistoryEntry, HistoryOf, ImportBeads,
+    ImportConflict, ImportFlaw, ImportReport, KeyedBead, KeyedLink, LeadTime, Lease, Link, ListSort, LooseEdge,
+    LoosePage, LooseReason, MadeBead, MadeBeads, MergeBeads, MergeChoice, MoveBead, NearPair, NewBead, NewBeads, NewId,
+    NewSettings, NodePage, Overlap, OverlapQuery, Overlaps, ParkBead, Patch, PauseAgent, PauseRig, PauseTown, Plan,
+    PlanOf, PlannedBead, PlannedStart, Progress, QuerySort, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent,
+    ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter, ReservationPage, Reserve, Reserved,
+    Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, SameBeads, SearchSort, Session, SessionFilter,
+    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan,
+    StatsOf, StatusCount, SyncBeads, SyncReport, Task, TownPause, Tree, TreeNode, TreeOf, Unblocks, Unreserve,
+    WaitReason,
 };
 
 /// The README's program, compiled.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::model::{RigName, SessionId, Timestamp};
-use gastown_core::{Clock as _, TownOptions, operations};
+use gastown_core::{Clock as _, MergeBeads, TownOptions, operations};
 use napi_derive::napi;
 use serde_json::Value;
 
@@ -40,6 +40,13 @@ pub async fn open(
 #[napi]
 pub fn operations_table() -> napi::Result<Value> {
     json(operations()).map_err(|error| to_rejection(&error))
+}
+
+/// Brings two files of issues together that grew out of a third.
+#[napi]
+pub async fn merge_beads(input: Value) -> napi::Result<Value> {
+    let merged = MergeBeads::from_json(input).and_then(|input| json(gastown_core::merge_beads(&input)?));
+    merged.map_err(|error| to_rejection(&error))
 }
 
 #[napi]

@@ -1,10 +1,10 @@
 'use strict'
 
 const assert = require('node:assert/strict')
-const { existsSync, readFileSync, statSync, writeFileSync } = require('node:fs')
+const { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { test } = require('node:test')
-const { ManualClock, restore } = require('..')
+const { ManualClock, mergeBeads, restore } = require('..')
 const { town: opened } = require('./parts.js')
 
 const START = 1_763_670_000_000_000
@@ -85,4 +85,46 @@ test('beads come in from a file of another tool and go out to it', async (t) => 
   assert.equal(readFileSync(to, 'utf8'), line)
   assert.deepEqual([exported.beads, exported.bytes], [1, line.length])
   assert.equal(await codeOf(town.beads.importFrom({ path: from, strict: true })), 'import_flawed')
+})
+
+function issue(title, priority, updated_at) {
+  const line = { id: 'gt-1', title, status: 'open', priority, issue_type: 'task', created_at: '2025-10-11T20:00:00Z', updated_at }
+  return `${JSON.stringify(line)}\n`
+}
+
+test('a town and a .beads folder are kept equal', async (t) => {
+  const { town, path } = await opened(t)
+  const folder = join(path, '.beads')
+  mkdirSync(folder)
+  const file = join(folder, 'issues.jsonl')
+  writeFileSync(file, `${issue('Raise the mast', 2, '2025-10-11T20:00:00Z')}no line\n`)
+  const dry = await town.beads.sync({ path, dryRun: true })
+  assert.deepEqual([dry.created, dry.flaws, dry.dialect], [1, 1, 'native'])
+  assert.equal((await town.beads.sync(path)).created, 1)
+  await town.beads.update({ id: 'gt-1', priority: 0 })
+  writeFileSync(file, `${issue('Raise both masts', 2, '2025-10-12T20:00:00Z')}no line\n`)
+  const both = await town.beads.sync(folder)
+  assert.deepEqual([both.updated, both.linesChanged, both.choices], [1, 1, 0])
+  const bead = await town.beads.get('gt-1')
+  assert.deepEqual([bead.title, bead.priority], ['Raise both masts', 0])
+  const [line, rest] = readFileSync(file, 'utf8').trimEnd().split('\n')
+  assert.deepEqual([JSON.parse(line).priority, rest], [0, 'no line'])
+  const again = await town.beads.sync(folder)
+  assert.deepEqual([again.unchanged, again.updated, again.linesChanged], [1, 0, 0])
+  assert.equal(await codeOf(town.beads.sync(join(path, 'nowhere'))), 'path_missing')
+})
+
+test('files that grew apart are merged', async (t) => {
+  const { path } = await opened(t)
+  const [base, ours, theirs] = ['base', 'ours', 'theirs'].map((name) => join(path, name))
+  writeFileSync(base, issue('Raise the mast', 2, '2025-10-11T20:00:00Z'))
+  writeFileSync(ours, issue('Raise a mast', 2, '2025-10-12T20:00:00Z'))
+  writeFileSync(theirs, issue('Raise both masts', 0, '2025-10-13T20:00:00Z'))
+  assert.equal(await codeOf(mergeBeads({ base, ours, theirs, strict: true })), 'merge_conflicted')
+  const merged = await mergeBeads({ base, ours, theirs })
+  assert.deepEqual([merged.issues, merged.choices, merged.flaws], [1, 1, 0])
+  const { id, key, code, kept, dropped } = merged.chosen[0]
+  assert.deepEqual([id, key, code, kept, dropped], ['gt-1', 'title', 'field_conflict', 'Raise both masts', 'Raise a mast'])
+  assert.equal(JSON.parse(readFileSync(ours, 'utf8')).title, 'Raise both masts')
+  assert.equal(await codeOf(mergeBeads({ base: join(path, 'nowhere'), ours, theirs })), 'path_missing')
 })

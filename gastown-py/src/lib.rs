@@ -24,6 +24,7 @@ fn _gastown(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<town::Town>()?;
     module.add_function(wrap_pyfunction!(town::open, module)?)?;
     module.add_function(wrap_pyfunction!(town::operations_table, module)?)?;
+    module.add_function(wrap_pyfunction!(town::merge_beads, module)?)?;
     module.add_class::<backend::Scan>()?;
     module.add_function(wrap_pyfunction!(backend::schema, module)?)?;
     module.add_function(wrap_pyfunction!(testkit::conformance_cases, module)?)?;

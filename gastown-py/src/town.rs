@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::model::{RigName, SessionId, Timestamp};
-use gastown_core::{Clock as _, TownOptions, operations};
+use gastown_core::{Clock as _, MergeBeads, TownOptions, operations};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -49,6 +49,14 @@ pub(crate) fn open<'py>(
 #[pyfunction(name = "operations")]
 pub(crate) fn operations_table(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     to_python(py, json(operations()).map_err(|error| to_exception(py, &error))?)
+}
+
+/// Brings two files of issues together that grew out of a third.
+#[pyfunction]
+pub(crate) fn merge_beads<'py>(py: Python<'py>, input: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    let input = arguments(input)?;
+    let merged = py.detach(|| json(gastown_core::merge_beads(&MergeBeads::from_json(input)?)?));
+    to_python(py, merged.map_err(|error| to_exception(py, &error))?)
 }
 
 #[pymethods]

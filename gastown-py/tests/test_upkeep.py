@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,49 @@ async def test_beads_come_in_from_a_file_of_another_tool_and_go_out_to_it(town: 
     with pytest.raises(gastown.InvalidError) as caught:
         await town.beads.import_from(tmp_path / "in.jsonl", strict=True)
     assert caught.value.code == "import_flawed"
+
+
+def issue(title: str, priority: int, at: str) -> str:
+    line = {"id": "gt-1", "title": title, "status": "open", "priority": priority, "issue_type": "task"}
+    return json.dumps({**line, "created_at": "2025-10-11T20:00:00Z", "updated_at": at}) + "\n"
+
+
+async def test_a_town_and_a_beads_folder_are_kept_equal(town: gastown.Town, tmp_path: Path) -> None:
+    folder = tmp_path / ".beads"
+    folder.mkdir()
+    file = folder / "issues.jsonl"
+    file.write_text(issue("Raise the mast", 2, "2025-10-11T20:00:00Z") + "no line\n")
+    dry = await town.beads.sync(tmp_path, dry_run=True)
+    assert (dry.created, dry.flaws, dry.dialect, dry.path) == (1, 1, "native", str(file.resolve()))
+    assert (await town.beads.sync(tmp_path)).created == 1
+    await town.beads.update("gt-1", priority=0)
+    file.write_text(issue("Raise both masts", 2, "2025-10-12T20:00:00Z") + "no line\n")
+    both = await town.beads.sync(folder)
+    assert (both.updated, both.lines_changed, both.choices) == (1, 1, 0)
+    bead = await town.beads.get("gt-1")
+    assert (bead.title, bead.priority) == ("Raise both masts", 0)
+    line, rest = file.read_text().splitlines()
+    assert (json.loads(line)["priority"], rest) == (0, "no line")
+    again = await town.beads.sync(folder)
+    assert (again.unchanged, again.updated, again.lines_changed) == (1, 0, 0)
+    with pytest.raises(gastown.NotFoundError) as caught:
+        await town.beads.sync(tmp_path / "nowhere")
+    assert caught.value.code == "path_missing"
+
+
+def test_files_that_grew_apart_are_merged(tmp_path: Path) -> None:
+    base, ours, theirs = (tmp_path / name for name in ("base", "ours", "theirs"))
+    base.write_text(issue("Raise the mast", 2, "2025-10-11T20:00:00Z"))
+    ours.write_text(issue("Raise a mast", 2, "2025-10-12T20:00:00Z"))
+    theirs.write_text(issue("Raise both masts", 0, "2025-10-13T20:00:00Z"))
+    with pytest.raises(gastown.ConflictError) as caught:
+        gastown.merge_beads(base, ours, theirs, strict=True)
+    assert caught.value.code == "merge_conflicted"
+    merged = gastown.merge_beads(base, ours, theirs)
+    assert (merged.issues, merged.choices, merged.flaws) == (1, 1, 0)
+    choice = merged.chosen[0]
+    assert (choice.id, choice.key, choice.code) == ("gt-1", "title", "field_conflict")
+    assert (choice.kept, choice.dropped) == ("Raise both masts", "Raise a mast")
+    assert json.loads(ours.read_text())["title"] == "Raise both masts"
+    with pytest.raises(gastown.NotFoundError):
+        gastown.merge_beads(tmp_path / "nowhere", ours, theirs)

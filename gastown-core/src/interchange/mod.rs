@@ -2,14 +2,17 @@
 //!
 //! A [`Reader`] gives one [`Record`] at a time, reports what it put right ([`Repair`]) and what it could not read ([`Flaw`]), and
 //! goes on. Nothing of a good line is lost: unknown keys are kept, and [`Forms`] keep how known ones were spelled, so that
-//! [`write_issue`] gives the line back, as a JSON value, until somebody changes a field. [`merge3`] brings two files together that
-//! grew apart, and [`Flat`] reads an export whose edges, labels and comments have files of their own.
+//! [`write_issue`] gives the line back, as a JSON value, until somebody changes a field. [`merge3`] brings two sets of issues together
+//! that grew apart, [`merge_files`] two files; a [`Document`] is a whole file whose lines stay as they are until they change.
+//! [`Flat`] reads an export whose edges, labels and comments have files of their own.
 //!
 //! Nothing here knows of storage.
 
 mod conflict;
+mod document;
 mod duplicates;
 mod edge;
+mod essence;
 mod flat;
 mod flaw;
 mod forms;
@@ -29,13 +32,17 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use document::line_of;
+pub use document::{Document, Told};
 pub use edge::{Comment, CommentId, Edge};
+pub(crate) use essence::{Essence, dress, outward_status};
 pub use flat::{Flat, SideLimits, Sides};
 pub use flaw::{Flaw, Repair};
 pub use forms::{Field, Forms};
 pub use issue::Issue;
 pub use line::{Deletion, Event, Labelled, Memory, Record, Setting};
-pub use merge::{Choice, Issues, Merged, collect, merge3};
+pub(crate) use merge::merge_among;
+pub use merge::{Choice, FileMerge, Issues, Merged, collect, merge_files, merge3};
 pub use read::{Conflicts, Entry, Limits, Line, Rank, Reader, Side};
 pub use status::{Customs, Hold, Standing, bead_kind, dependency_kind, resolution, type_alias};
 pub use time::Time;

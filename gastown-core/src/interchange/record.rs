@@ -250,6 +250,18 @@ pub(super) fn amend<S: Slot>(slot: &mut S, forms: &mut Forms, field: Field, alwa
     forms.keep(field.as_str(), Kept { was, now: Some(canonical(slot)) });
 }
 
+/// Forgets how a record was spelled, and leaves what it says.
+pub(super) fn forget_spelling<T: Fields>(record: &mut T) {
+    struct Forget;
+    impl VisitMut for Forget {
+        fn field<S: Slot>(&mut self, _field: Field, _always: bool, slot: &mut S) {
+            slot.forget_spelling();
+        }
+    }
+    record.visit_mut(&mut Forget);
+    *record.forms_mut() = Forms::default();
+}
+
 /// Writes a record as one object.
 pub(super) fn put<T: Fields>(record: &T, style: Style, out: &mut Vec<u8>) {
     out.push(b'{');

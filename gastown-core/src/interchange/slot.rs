@@ -75,6 +75,8 @@ pub(super) trait Slot: Clone + PartialEq + Sized {
     }
     /// Takes an original spelling back.
     fn respell(&mut self, _text: &str) {}
+    /// Forgets original spellings.
+    fn forget_spelling(&mut self) {}
 }
 
 fn wrong(key: &'static str, raw: &str, said: &mut Said) {
@@ -262,6 +264,11 @@ impl Slot for Option<Time> {
             *self = Some(time.spelled(text));
         }
     }
+    fn forget_spelling(&mut self) {
+        if let Some(time) = self {
+            time.text = None;
+        }
+    }
 }
 
 impl Slot for Option<Value> {
@@ -417,6 +424,9 @@ impl Slot for Vec<Edge> {
     fn put(&self, style: Style, out: &mut Vec<u8>) {
         put_list(self, style, out);
     }
+    fn forget_spelling(&mut self) {
+        self.iter_mut().for_each(record::forget_spelling);
+    }
 }
 
 impl Slot for Vec<Comment> {
@@ -428,5 +438,8 @@ impl Slot for Vec<Comment> {
     }
     fn put(&self, style: Style, out: &mut Vec<u8>) {
         put_list(self, style, out);
+    }
+    fn forget_spelling(&mut self) {
+        self.iter_mut().for_each(record::forget_spelling);
     }
 }

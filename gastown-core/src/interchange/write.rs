@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::model::{Error, Result};
 
 use super::edge::CommentId;
+use super::essence;
 use super::issue::Issue;
 use super::line::Record;
 use super::record;
@@ -100,9 +101,10 @@ pub(super) fn put_record(record: &Record, dialect: Dialect, out: &mut Vec<u8>) {
     }
 }
 
-/// What every other tool expects: parts that name their issue, one name for one thing.
+/// What every other tool expects: parts that name their issue, one name for one thing, a status that it knows.
 fn plain(issue: &Issue) -> Issue {
     let mut issue = issue.clone();
+    issue.status = essence::outward_status(&issue.status).to_owned();
     issue.wisp = false;
     issue.timeout_ns = None;
     for edge in &mut issue.dependencies {

@@ -37,5 +37,5 @@ pub use past::{BeadsAt, BeadsAtPage};
 pub use replay::Replay;
 pub use sweep::OutputSweep;
 pub use town::Town;
-pub use upkeep::{Archive, Archived, Backup, Checked, Exported, Finding, Vacuumed, WriteTo};
+pub use upkeep::{Archive, Archived, Backup, Checked, Exported, Finding, Vacuumed, WriteTo, merge_beads};
 pub use watch::Watch;

@@ -18,7 +18,7 @@ use crate::work::{
     ParkBead, PauseAgent, PauseRig, PauseTown, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead,
     Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig,
     RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, SlingMany, Slung, StaleBeads,
-    StartPlan, StatsOf, TownPause, Tree, TreeOf, Unreserve,
+    StartPlan, StatsOf, SyncBeads, SyncReport, TownPause, Tree, TreeOf, Unreserve,
 };
 use crate::work::{
     agents, beads, convoys, events, find, graph, pause, query, ready, reservations, reviews, rigs, schedule, sessions,
@@ -238,6 +238,8 @@ operations! {
         outside "beads.import_from" import_from(ImportBeads) -> ImportReport = upkeep::import_beads, for [];
         /// Writes the beads into a file as `bd` and `br` know them, or as they were imported.
         outside "beads.export_to" export_to(ExportBeads) -> BeadsExported = upkeep::export_beads, for [];
+        /// Brings the town and the file of a `.beads` folder together, by field, from what both agreed on last.
+        outside "beads.sync" sync(SyncBeads) -> SyncReport = upkeep::sync_beads, for [];
     }
     /// Operations on convoys.
     ///
@@ -533,7 +535,7 @@ pub(super) fn operation(name: &str) -> &'static Operation {
 
 #[cfg(all(feature = "git", feature = "process"))]
 async fn add_rig(handle: &Handle, operation: &'static Operation, input: AddRig) -> Result<Rig> {
-    use crate::git::{BranchName, RemoteUrl, inspect_remote};
+    use crate::git::{BranchName, RemoteUrl};
     let remote = RemoteUrl::new(input.remote.clone())?;
     let target = BranchName::new(input.target())?;
     // Who may not add it does not learn either what is at the remote.
@@ -543,10 +545,9 @@ async fn add_rig(handle: &Handle, operation: &'static Operation, input: AddRig) 
             .with("rig", rig));
     }
     let outside = handle.town().outside().await?;
-    inspect_remote(&outside.git, &remote, &target).await?;
+    outside.repositories.inspect(&remote, &target).await?;
     let rig = handle.change(operation, input, rigs::add).await?;
-    let mirror = outside.mirror(&rig.name, &rig.remote).await?;
-    mirror.fetch().await?;
+    outside.repository(&rig.name, &rig.remote).await?.fetch().await?;
     Ok(rig)
 }
 

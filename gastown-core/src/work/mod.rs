@@ -62,4 +62,7 @@ pub use schedule::{PlannedStart, StartPlan};
 pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef};
 pub use settings::{NewSettings, SETTINGS, Setting};
 pub use sling::{Sling, SlingMany, Slung};
-pub use trade::{BeadsExported, ExportBeads, ImportBeads, ImportConflict, ImportFlaw, ImportReport};
+pub use trade::{
+    BeadsExported, BeadsMerged, ExportBeads, HeldBead, ImportBeads, ImportConflict, ImportFlaw, ImportReport,
+    MergeBeads, MergeChoice, SyncBeads, SyncReport,
+};

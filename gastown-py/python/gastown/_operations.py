@@ -211,6 +211,10 @@ class Beads(Group):
         """Writes the beads into a file as `bd` and `br` know them, or as they were imported."""
         return await self._call(t.BeadsExported, "beads.export_to", manner, path=os.fspath(path))
 
+    async def sync(self, path: str | os.PathLike[str], **manner: Unpack[t.SyncBeads]) -> t.SyncReport:
+        """Brings the town and the file of a `.beads` folder together, by field, from what both agreed on last."""
+        return await self._call(t.SyncReport, "beads.sync", manner, path=os.fspath(path))
+
 
 class Convoys(Group):
     """Operations on convoys."""

@@ -11,7 +11,7 @@ from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
 from gastown._operations import Agents, Beads, Convoys, Events, Reservations, Reviews, Rigs, Sessions, Upkeep
-from gastown._types import Backup, Durability, Health, Replay
+from gastown._types import Backup, BeadsMerged, Durability, Health, Replay
 from gastown.backend import Backend
 
 if TYPE_CHECKING:
@@ -168,6 +168,25 @@ def restore(
     All of it is compared with what was written before anything is taken.
     """
     return _opening(dir, {"restore": os.fsdecode(source)}, options)
+
+
+def merge_beads(
+    base: str | os.PathLike[str],
+    ours: str | os.PathLike[str],
+    theirs: str | os.PathLike[str],
+    *,
+    output: str | os.PathLike[str] | None = None,
+    strict: bool = False,
+) -> BeadsMerged:
+    """Brings two files of issues together that grew out of `base`, field by field; no town is needed.
+
+    The outcome takes the place of `ours`, or goes to `output`. Lines that need no change stay byte for byte, and lines that cannot
+    be read stay as they are. With `strict`, `ConflictError` (code `merge_conflicted`) is raised and nothing is written where
+    something would be given up or a line cannot be read. It blocks while it reads and writes the files.
+    """
+    files = {"base": base, "ours": ours, "theirs": theirs, "output": ours if output is None else output}
+    paths = {name: os.fsdecode(path) for name, path in files.items()}
+    return decode(BeadsMerged, _gastown.merge_beads({**paths, "strict": strict}))
 
 
 def _opening(dir: str | os.PathLike[str], more: dict[str, Any], options: OpenOptions) -> Opening:

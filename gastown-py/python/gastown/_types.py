@@ -107,7 +107,33 @@ ReasonKind = Literal[
 WaitReason = Literal["not_done", "failed", "not_landed", "not_decided", "parts_open", "no_part_closed", "blocked"]
 LooseReason = Literal["circle", "second_parent", "no_target", "no_waiter"]
 WaitGate = Literal["all-children", "any-children"]
-CountedField = Literal["status", "type", "priority", "assignee", "label", "rig", "kind", "resolution"]
+CountedField = Literal[
+    "status",
+    "type",
+    "priority",
+    "assignee",
+    "label",
+    "rig",
+    "kind",
+    "resolution",
+    "owner",
+    "creator",
+    "parent",
+    "convoy",
+    "spec",
+    "external_ref",
+    "estimate",
+    "blockers",
+    "pinned",
+    "ephemeral",
+    "template",
+    "created",
+    "updated",
+    "started",
+    "closed",
+    "due",
+    "defer",
+]
 QuerySort = Literal["created", "newest", "updated", "priority", "due", "id"]
 SearchSort = Literal["best", "newest"]
 
@@ -725,6 +751,73 @@ class BeadsExported:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class MergeChoice:
+    """A decision of a merge by which something was given up, or may surprise; `dropped` is `None` where nothing was."""
+
+    id: str
+    key: str
+    code: str
+    kept: Any
+    dropped: Any
+
+
+@dataclass(frozen=True, slots=True)
+class BeadsMerged:
+    """What a merge of files did; each list has at most 1,000 entries, the totals are whole."""
+
+    issues: int
+    choices: int
+    chosen: list[MergeChoice]
+    markers: int
+    flaws: int
+    flawed_lines: list[ImportFlaw]
+
+
+class SyncBeads(TypedDict, total=False):
+    """How to sync; `dialect` is for a file that has no issues yet."""
+
+    rig: str | None
+    dialect: Literal["native", "bd", "br"]
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBead:
+    """A bead that stayed as it is on both sides though they differ, and why."""
+
+    bead: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a sync did; each list has at most 1,000 entries, the totals are whole."""
+
+    path: str
+    dialect: Literal["native", "bd", "br"]
+    unchanged: int
+    created: int
+    updated: int
+    deleted: int
+    foreign: int
+    lines_added: int
+    lines_changed: int
+    lines_removed: int
+    choices: int
+    chosen: list[MergeChoice]
+    held: int
+    held_beads: list[HeldBead]
+    markers: int
+    dangling: int
+    dangling_edges: list[Link]
+    circles: int
+    circle_paths: list[list[str]]
+    repairs: dict[str, int]
+    flaws: int
+    flawed_lines: list[ImportFlaw]
+
+
 class Archive(TypedDict, total=False):
     """What may be put away; times are microseconds since 1970 UTC."""
 
@@ -1104,6 +1197,7 @@ class Reserved:
 
     reservations: list[Reservation]
     overlaps: list[Overlap]
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -1174,7 +1268,9 @@ class BeadFilter(TypedDict, total=False):
     labels_any: list[str]
     labels_none: list[str]
     label_glob: str | None
+    label_regex: str | None
     parent: str | None
+    direct: bool
     convoy: str | None
     metadata: dict[str, Any] | None
     has_metadata: list[str]
@@ -1230,7 +1326,9 @@ class ReadyFilter(TypedDict, total=False):
     labels_any: list[str]
     labels_none: list[str]
     label_glob: str | None
+    label_regex: str | None
     parent: str | None
+    direct: bool
     convoy: str | None
     metadata: dict[str, Any] | None
     has_metadata: list[str]
@@ -1546,6 +1644,7 @@ class CountBeads(TypedDict, total=False):
     """By what to count which beads."""
 
     by: list[CountedField]
+    metadata: list[str]
     query: str | None
 
 

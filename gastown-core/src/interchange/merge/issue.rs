@@ -33,6 +33,9 @@ const TEXTS: u128 = bit(Field::Description) | bit(Field::Design) | bit(Field::Ac
 /// Lists and objects, which are brought together entry by entry.
 const PARTS: u128 = bit(Field::Labels) | bit(Field::Dependencies) | bit(Field::Comments) | bit(Field::Metadata);
 
+/// The title of a tombstone whose issue's own was not known.
+const UNTITLED: &str = "(deleted)";
+
 /// Whether an issue says something else, leaving out what follows from the rest.
 pub(super) fn differs(base: &Issue, issue: &Issue) -> bool {
     struct Differs(bool);
@@ -64,6 +67,13 @@ pub(super) fn merge(base: Option<&Issue>, ours: &Issue, theirs: &Issue, choices:
     if base == Some(ours) {
         return theirs.clone();
     }
+    let as_it_was = |side: &Issue| {
+        let is_bare = side.title.is_empty() || side.title == UNTITLED;
+        let base = base.filter(|base| is_bare && side.is_tombstone() && !base.is_tombstone());
+        base.map(|base| buried(base, side))
+    };
+    let whole = (as_it_was(ours), as_it_was(theirs));
+    let (ours, theirs) = (whole.0.as_ref().unwrap_or(ours), whole.1.as_ref().unwrap_or(theirs));
     // From here on there is a weaker and a stronger side, and not ours and theirs: so the outcome cannot depend on who asks.
     let line = |issue: &Issue| {
         let mut out = Vec::new();
@@ -93,6 +103,13 @@ pub(super) fn merge(base: Option<&Issue>, ours: &Issue, theirs: &Issue, choices:
     parts(base, weak, strong, is_tie, &mut merged, choices);
     derived(weak, strong, &mut merged);
     merged
+}
+
+/// An issue that was deleted as a tombstone says: it tells of the deletion and of no other change.
+pub(in super::super) fn buried(issue: &Issue, tombstone: &Issue) -> Issue {
+    let mut buried = issue.clone();
+    copy(tombstone, &mut buried, STANDING | bit(Field::UpdatedAt));
+    buried
 }
 
 struct Scalars<'a> {
@@ -344,13 +361,31 @@ fn derived(weak: &Issue, strong: &Issue, merged: &mut Issue) {
     if at(weak) > at(strong) {
         copy(weak, merged, bit(Field::UpdatedAt));
     }
-    for (field, of_weak, of_strong) in [
-        (Field::DependencyCount, weak.dependency_count, strong.dependency_count),
-        (Field::DependentCount, weak.dependent_count, strong.dependent_count),
-        (Field::CommentCount, weak.comment_count, strong.comment_count),
-    ] {
-        if of_weak > of_strong {
-            copy(weak, merged, bit(field));
+    if weak.dependent_count > strong.dependent_count {
+        copy(weak, merged, bit(Field::DependentCount));
+    }
+    let counted = |list: &[_], weak: &[_], strong: &[_], of_weak: Option<i64>, of_strong: Option<i64>| match () {
+        () if of_weak.is_none() && of_strong.is_none() => None,
+        () if list == strong => of_strong.or(of_weak),
+        () if list == weak => of_weak.or(of_strong),
+        () => i64::try_from(list.len()).ok(),
+    };
+    let keys = |issue: &'_ Issue| -> Vec<String> {
+        issue.dependencies.iter().map(|edge| format!("{} {}", edge.kind, edge.depends_on_id)).collect()
+    };
+    let said = |issue: &'_ Issue| -> Vec<String> {
+        issue.comments.iter().map(|comment| format!("{:?}", comment.key())).collect()
+    };
+    let (of_weak, of_strong) = (weak.dependency_count, strong.dependency_count);
+    merged.dependency_count = counted(&keys(merged), &keys(weak), &keys(strong), of_weak, of_strong);
+    let (of_weak, of_strong) = (weak.comment_count, strong.comment_count);
+    merged.comment_count = counted(&said(merged), &said(weak), &said(strong), of_weak, of_strong);
+    if !merged.parent.is_empty() {
+        let is_parent = |edge: &&super::super::edge::Edge| edge.kind == "parent-child";
+        let parents: Vec<&str> =
+            merged.dependencies.iter().filter(is_parent).map(|edge| edge.depends_on_id.as_str()).collect();
+        if !parents.is_empty() && !parents.contains(&merged.parent.as_str()) {
+            merged.parent = parents[0].to_owned();
         }
     }
     if weak.content_hash != strong.content_hash {

@@ -1,5 +1,6 @@
 //! Bringing two files together that grew apart from one.
 
+mod files;
 mod issue;
 mod list;
 mod relocate;
@@ -15,6 +16,9 @@ use crate::model::Result;
 use super::issue::Issue;
 use super::line::Record;
 use super::read::{Entry, Line, Rank, Reader};
+
+pub use files::{FileMerge, merge_files};
+pub(super) use issue::buried;
 
 /// Issues by id.
 pub type Issues = BTreeMap<String, Issue>;
@@ -45,7 +49,9 @@ impl Choice {
         "edge_conflict",
         "field_conflict",
         "id_relocated",
+        "line_dropped",
         "notes_joined",
+        "record_conflict",
         "reopen_is_newer",
         "reclose_is_newer",
         "text_conflict",
@@ -54,7 +60,7 @@ impl Choice {
         "tombstone_lifted",
     ];
 
-    fn new(id: &str, key: &str, code: &'static str, kept: Value, dropped: Value) -> Self {
+    pub(super) fn new(id: &str, key: &str, code: &'static str, kept: Value, dropped: Value) -> Self {
         debug_assert!(Self::CODES.contains(&code), "{code} is not listed");
         Self { id: id.to_owned(), key: key.to_owned(), code, kept, dropped }
     }
@@ -93,14 +99,32 @@ pub struct Merged {
 /// assert!(merged.choices.is_empty(), "nothing was given up");
 /// ```
 pub fn merge3(base: &Issues, ours: &Issues, theirs: &Issues) -> Merged {
+    merge_among(base, ours, theirs, &mut |_| Ok(false)).expect("nothing is asked for that could fail").0
+}
+
+/// The same with sets that leave out what neither side changed; `is_taken` says whether an id is in use there. Answers besides
+/// which issues of ours got another id: the old ones and the new.
+pub(crate) fn merge_among(
+    base: &Issues,
+    ours: &Issues,
+    theirs: &Issues,
+    is_taken: &mut dyn FnMut(&str) -> Result<bool>,
+) -> Result<(Merged, BTreeMap<String, String>)> {
     let mut merged = Merged::default();
-    let moved = relocate::relocate(base, ours, theirs, &mut merged.choices);
+    let moved = relocate::relocate(base, ours, theirs, is_taken, &mut merged.choices)?;
+    let of_ours = moved.of_ours;
     let (ours, theirs) = (moved.ours.as_ref().unwrap_or(ours), moved.theirs.as_ref().unwrap_or(theirs));
     let ids: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     for id in ids {
         let kept = match (base.get(id), ours.get(id), theirs.get(id)) {
             (base, Some(ours), Some(theirs)) => Some(issue::merge(base, ours, theirs, &mut merged.choices)),
             (None, Some(added), None) | (None, None, Some(added)) => Some(added.clone()),
+            // Both deleted it, and one left a mark.
+            (Some(base), Some(left), None) | (Some(base), None, Some(left))
+                if left.is_tombstone() && !base.is_tombstone() =>
+            {
+                Some(left.clone())
+            }
             (Some(base), Some(left), None) | (Some(base), None, Some(left)) => issue::differs(base, left).then(|| {
                 let kept = Value::String(left.title.clone());
                 merged.choices.push(Choice::new(id, "", "deleted_but_changed", kept, Value::Null));
@@ -113,7 +137,7 @@ pub fn merge3(base: &Issues, ours: &Issues, theirs: &Issues) -> Merged {
         }
     }
     merged.choices.sort_by(|a, b| (&a.id, &a.key, a.code).cmp(&(&b.id, &b.key, b.code)));
-    merged
+    Ok((merged, of_ours))
 }
 
 /// Reads all issues of one file by id, the winner where an id comes twice; and whatever else the file holds: flaws, other

@@ -1,8 +1,10 @@
 //! Two issues that took one id in two places.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
+
+use crate::model::Result;
 
 use super::super::issue::Issue;
 use super::{Choice, Issues};
@@ -12,11 +14,19 @@ use super::{Choice, Issues};
 pub(super) struct Moved {
     pub(super) ours: Option<Issues>,
     pub(super) theirs: Option<Issues>,
+    /// The old and the new ids of ours.
+    pub(super) of_ours: BTreeMap<String, String>,
 }
 
 /// Gives the later-made of two different issues with one id another id, with all that its side newly says about it.
-pub(super) fn relocate(base: &Issues, ours: &Issues, theirs: &Issues, choices: &mut Vec<Choice>) -> Moved {
-    let mut renames: [HashMap<String, String>; 2] = Default::default();
+pub(super) fn relocate(
+    base: &Issues,
+    ours: &Issues,
+    theirs: &Issues,
+    is_taken: &mut dyn FnMut(&str) -> Result<bool>,
+    choices: &mut Vec<Choice>,
+) -> Result<Moved> {
+    let mut renames: [BTreeMap<String, String>; 2] = Default::default();
     let mut given: HashMap<String, u64> = HashMap::new();
     for (id, left) in ours {
         if base.contains_key(id) {
@@ -41,8 +51,10 @@ pub(super) fn relocate(base: &Issues, ours: &Issues, theirs: &Issues, choices: &
         let to = loop {
             *next = next.saturating_add(1);
             let to = format!("{stem}{mark}{next}");
-            let taken = [base, ours, theirs].iter().any(|issues| issues.contains_key(&to));
-            if !taken || already(&to) {
+            if already(&to) {
+                break to;
+            }
+            if ![base, ours, theirs].iter().any(|issues| issues.contains_key(&to)) && !is_taken(&to)? {
                 break to;
             }
         };
@@ -56,7 +68,7 @@ pub(super) fn relocate(base: &Issues, ours: &Issues, theirs: &Issues, choices: &
         renames[side].insert(id.clone(), to);
     }
     let [of_ours, of_theirs] = renames;
-    Moved { ours: rename(base, ours, &of_ours), theirs: rename(base, theirs, &of_theirs) }
+    Ok(Moved { ours: rename(base, ours, &of_ours), theirs: rename(base, theirs, &of_theirs), of_ours })
 }
 
 /// An id without its number: `gt-a.3` is `gt-a`, `.`, 3; one that has none counts from 1, so that the next is 2.
@@ -71,7 +83,7 @@ fn stem(id: &str) -> (&str, char, u64) {
     (id, '-', 1)
 }
 
-fn rename(base: &Issues, side: &Issues, renames: &HashMap<String, String>) -> Option<Issues> {
+fn rename(base: &Issues, side: &Issues, renames: &BTreeMap<String, String>) -> Option<Issues> {
     if renames.is_empty() {
         return None;
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::{
-    Dialect, Entry, Field, Flat, Issue, Issues, Limits, Reader, Record, Side, SideLimits, collect, merge3,
+    Dialect, Document, Entry, Field, Flat, Issue, Issues, Limits, Reader, Record, Side, SideLimits, collect,
+    merge_files, merge3,
 };
 use super::written;
 
@@ -178,6 +179,62 @@ fn a_real_merge_loses_nothing_that_one_side_added() {
             base.len(),
             merged.issues.len(),
         );
+    }
+}
+
+#[test]
+fn real_files_that_grew_apart_are_merged_as_files_like_their_issues_are() {
+    let Some(data) = data() else { return };
+    for folder in std::fs::read_dir(data.join("merge3")).unwrap() {
+        let folder = folder.unwrap().path();
+        let path = |name: &str| folder.join(name).with_extension("jsonl");
+        let [base, ours, theirs] = ["base", "ours", "theirs"].map(|name| std::fs::read(path(name)).unwrap());
+        let merge = merge_files(base.clone(), ours.clone(), theirs.clone()).unwrap();
+        let [of_base, of_ours, of_theirs] =
+            ["base", "ours", "theirs"].map(|name| collect(open(&path(name))).unwrap().0);
+        let issues = merge3(&of_base, &of_ours, &of_theirs);
+        let read = collect(Reader::new(merge.text.as_slice(), Limits::default())).unwrap().0;
+        assert_eq!(lines(&read), lines(&issues.issues), "{}", folder.display());
+        assert_eq!(merge.choices, issues.choices, "{}", folder.display());
+        assert_eq!(merge.issues, read.len() as u64);
+        // The other way round it holds the same issues, and once more it changes nothing.
+        let turned = merge_files(base.clone(), theirs.clone(), ours.clone()).unwrap();
+        assert_eq!(turned.text, merge.text, "{}: the files are sorted", folder.display());
+        for side in [&ours, &theirs] {
+            let again = merge_files(base.clone(), merge.text.clone(), side.clone()).unwrap();
+            assert_eq!(String::from_utf8(again.text).unwrap(), String::from_utf8(merge.text.clone()).unwrap());
+        }
+        // Lines that neither changed are the bytes they were.
+        let kept = |bytes: &[u8]| {
+            bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<std::collections::HashSet<_>>()
+        };
+        let (out, sides) = (kept(&merge.text), kept(&[ours, theirs].concat()));
+        let made = out.difference(&sides).count();
+        eprintln!("{}: {made} of {} lines are neither side's", folder.file_name().unwrap().display(), out.len());
+    }
+}
+
+#[test]
+fn every_real_file_is_a_document_and_stays_as_it_is() {
+    let Some(data) = data() else { return };
+    for path in [files(&data.join("jsonl")), files(&data.join("merge3"))].concat() {
+        let bytes = std::fs::read(&path).unwrap();
+        let mut document = Document::read(bytes.clone()).unwrap();
+        let had_markers = document.told().markers > 0;
+        document.settle(&Issues::new(), &mut |_| Ok(false)).unwrap();
+        let text = document.with(&BTreeMap::new());
+        if had_markers {
+            let again = Document::read(text.clone()).unwrap();
+            assert_eq!((again.told().markers, again.len()), (0, document.len()), "{}", path.display());
+        } else if document.dropped().count() == 0 && document.told().repairs.get("duplicate_id").is_none() {
+            let ended = bytes.is_empty() || bytes.ends_with(b"\n");
+            let whole = if ended { bytes } else { [&bytes[..], b"\n"].concat() };
+            assert!(text == whole, "{} is written otherwise than it was read", path.display());
+        }
+        let known: std::collections::HashSet<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+        for id in document.ids() {
+            assert!(known.contains(document.line(id).unwrap()), "{}: {id}", path.display());
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 mod corpus;
+mod files;
 mod merging;
 mod random;
 mod reading;

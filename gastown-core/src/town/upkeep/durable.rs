@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::failpoint;
 use crate::model::event::hex;
 use crate::model::{Error, Result};
 pub(super) use crate::store::draft::{DRAFT, Draft, make_folder};
@@ -38,6 +39,39 @@ pub(super) fn replace_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) ->
         std::fs::rename(draft.path(), path).map_err(|source| unwritable(path, source))?;
         path.parent().map_or(Ok(()), sync)
     })
+}
+
+/// Writes a file that takes the place of one that is there, or of none, if `is_still` says so at the last moment; answers
+/// whether it did. Whoever could read and write the file before can do so after.
+pub(super) fn replace_if(path: &Path, bytes: &[u8], is_still: impl FnOnce() -> Result<bool>) -> Result<bool> {
+    let refused = |source| unwritable(path, source);
+    let draft = Draft::file(path).map_err(refused)?;
+    let Some(mut file) = draft.held() else {
+        return Err(Error::internal("draft_closed", "a file to write is not open").with("path", path.display()));
+    };
+    file.write_all(bytes).map_err(refused)?;
+    let before = path.metadata();
+    let is_new = before.as_ref().is_err_and(|source| source.kind() == io::ErrorKind::NotFound);
+    if is_new {
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(refused)?;
+    } else {
+        file.set_permissions(before.map_err(refused)?.permissions()).map_err(refused)?;
+    }
+    file.sync_all().map_err(refused)?;
+    failpoint::pass("sync.before_rename");
+    if !is_still()? {
+        return Ok(false);
+    }
+    if is_new {
+        return match draft.name(path) {
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            named => named.map(|()| true).map_err(refused),
+        };
+    }
+    std::fs::rename(draft.path(), path).map_err(refused)?;
+    path.parent().map_or(Ok(()), sync)?;
+    Ok(true)
 }
 
 fn put_file<T>(

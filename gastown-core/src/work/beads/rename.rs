@@ -150,6 +150,17 @@ pub(crate) fn move_to_rig(txn: &mut ScopedTxn<'_>, input: &MoveBead) -> Result<R
     Ok(Renamed { bead: assemble(txn.view(), txn.bead(&root)?)?, renamed })
 }
 
+/// Gives a bead another id because a different bead of the same id comes in, and leaves the old one free.
+pub(crate) fn relocate(txn: &mut ScopedTxn<'_>, from: &BeadId, to: &BeadId) -> Result<()> {
+    let row = txn.bead(from)?;
+    refuse_in_use(txn, &row)?;
+    if !ids::is_free(txn, to)? {
+        return Err(Error::conflict("id_taken", format!("there is or was a bead {to} already")).with("bead", to));
+    }
+    change_id(txn, from, to, row.rig)?;
+    txn.delete(&Key::tombstone(from))
+}
+
 /// What of a part's id stands behind its parent's, from the point on.
 fn behind<'a>(part: &'a BeadId, parent: &BeadId) -> Option<&'a str> {
     part.as_str().strip_prefix(parent.as_str()).filter(|behind| behind.starts_with('.'))

@@ -4,15 +4,23 @@
 //! - [`source`]: a file or a folder as batches of records.
 //! - [`import`]: a batch of records into the town.
 //! - [`export`]: the town's beads as lines.
+//! - [`merge`]: files that grew apart, brought together.
+//! - [`sync`]: the town and a file, kept equal.
 
+mod choice;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod merge;
 pub(crate) mod report;
 mod rows;
 pub(crate) mod source;
+pub(crate) mod sync;
 
+pub use choice::MergeChoice;
 pub use export::{BeadsExported, ExportBeads};
+pub use merge::{BeadsMerged, MergeBeads};
 pub use report::{ImportBeads, ImportConflict, ImportFlaw, ImportReport};
+pub use sync::{HeldBead, SyncBeads, SyncReport};
 
 use crate::interchange::{Dialect, Record, Writer};
 use crate::model::Result;

@@ -74,7 +74,7 @@ pub struct ImportReport {
     pub dangling_edges: Vec<Link>,
     /// Edges that are kept and block nothing, because they close a circle.
     pub circles: u64,
-    /// The first 1,000 of those circles, each from a bead to the same.
+    /// The first 1,000 of those circles, each from a bead to the same; of more than 100 beads, the first 50 and the last.
     pub circle_paths: Vec<Vec<BeadId>>,
     /// How often each thing was read otherwise than it is written.
     pub repairs: BTreeMap<String, u64>,
@@ -108,13 +108,14 @@ pub struct ImportFlaw {
 pub struct ImportConflict {
     /// The bead.
     pub bead: BeadId,
-    /// Why: `equal_time` where both changed at the same time, `in_use` where somebody works on the bead here.
+    /// Why: `equal_time` where both changed at the same time, `in_use` where somebody works on the bead here, `id_shared` where
+    /// two beads that were made apart have one id.
     pub why: String,
     /// Whether the record took the place of what was here.
     pub taken: bool,
 }
 
-fn list<T>(to: &mut Vec<T>, from: Vec<T>) {
+pub(super) fn list<T>(to: &mut Vec<T>, from: Vec<T>) {
     let room = LISTED_MAX.saturating_sub(to.len());
     to.extend(from.into_iter().take(room));
 }

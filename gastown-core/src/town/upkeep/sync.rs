@@ -1,0 +1,337 @@
+//! The town and the file of a `.beads` folder, kept equal.
+//!
+//! One round: read the file, compare, change the town, replace the file, note what both agree on. Only the last of these takes
+//! an earlier agreement away, so a kill between any two leaves what the next sync brings together again: what is merged already
+//! merges into itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{blocking, durable, merge, of_whole_town};
+use crate::failpoint;
+use crate::interchange::{Deletion, Document, Entry, Flat, Limits, Reader as Lines, Record};
+use crate::model::{BeadId, Error, Result};
+use crate::store::{Reader, Txn};
+use crate::town::handle::Handle;
+use crate::town::operation::Operation;
+use crate::town::paths;
+use crate::work::graph::Link;
+use crate::work::trade::import::{LOOSE_MAX, look_again};
+use crate::work::trade::source::ISSUE_FILES;
+use crate::work::trade::sync::basis::{Agreed, Basis};
+use crate::work::trade::sync::look::{Look, Plan, Step};
+use crate::work::trade::sync::settle::{Settled, settle};
+use crate::work::view::View;
+use crate::work::{ImportFlaw, ImportReport, SyncBeads, SyncReport, beads, command};
+
+/// How often a sync begins anew because the file or a bead changed meanwhile.
+const ROUNDS_MAX: usize = 10;
+/// The most beads that one transaction changes, and agreements that one notes.
+const BATCH_MAX: usize = 500;
+/// The code by which a rehearsal has its transaction undone.
+const UNDONE: &str = "sync_rehearsed";
+
+/// What is read from a folder.
+struct Found {
+    document: Document,
+    /// Whether the file is there.
+    exists: bool,
+    deletions: BTreeMap<String, Deletion>,
+}
+
+/// One sync, in rounds.
+struct Rounds<'a> {
+    handle: &'a Handle,
+    operation: &'static Operation,
+    input: SyncBeads,
+    path: PathBuf,
+    basis: Basis,
+    excluded: BTreeSet<String>,
+    loose: HashSet<Link>,
+    report: SyncReport,
+}
+
+/// Brings the town and a file of issues together.
+pub(in crate::town) async fn sync(
+    handle: &Handle,
+    operation: &'static Operation,
+    input: SyncBeads,
+) -> Result<SyncReport> {
+    of_whole_town(handle)?;
+    if let Some(rig) = &input.rig {
+        handle.rigs().get(rig.clone()).await?;
+    }
+    let given = input.path.clone();
+    let path = blocking(move || file_of(&given)).await?;
+    let basis = Basis::new(&path, input.rig.as_ref());
+    let report = SyncReport { path: path.clone(), ..SyncReport::default() };
+    let (excluded, loose) = (BTreeSet::new(), HashSet::new());
+    let mut rounds = Rounds { handle, operation, input, path, basis, excluded, loose, report };
+    for _ in 0..ROUNDS_MAX {
+        if rounds.round().await? {
+            return rounds.end().await;
+        }
+    }
+    let said = format!("{} or its beads changed {ROUNDS_MAX} times meanwhile", rounds.path.display());
+    Err(Error::unavailable("sync_contended", said).with("path", rounds.path.display()).with("rounds", ROUNDS_MAX))
+}
+
+/// The file of issues that a path means; it need not be there yet.
+fn file_of(given: &Path) -> Result<PathBuf> {
+    let given = paths::absolute(given)?;
+    let missing = |path: &Path| {
+        Error::not_found("path_missing", format!("{} is not there", path.display())).with("path", path.display())
+    };
+    let real = given.canonicalize().map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => missing(&given).because(source),
+        _ => paths::unreadable(&given, source),
+    })?;
+    if !real.is_dir() {
+        return Ok(real);
+    }
+    let inner = real.join(".beads");
+    let is_folder = inner.is_dir() || real.file_name().is_some_and(|name| name == ".beads");
+    let folder = if inner.is_dir() { inner } else { real };
+    if let Some(side) = Flat::SIDE_FILES.iter().find(|name| folder.join(name).is_file()) {
+        let said = format!("{} is a flat export, which can be imported and not kept equal", folder.display());
+        return Err(Error::invalid("export_is_flat", said).with("path", folder.display()).with("file", side));
+    }
+    let found = ISSUE_FILES.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    match found {
+        Some(path) => path.canonicalize().map_err(|source| paths::unreadable(&path, source)),
+        None if is_folder => Ok(folder.join(ISSUE_FILES[0])),
+        None => Err(Error::not_found("issues_missing", format!("{} has no file of issues", folder.display()))
+            .with("path", folder.display())
+            .with("files", ISSUE_FILES.join(", "))),
+    }
+}
+
+/// Reads the file, and what the one beside it tells of deleted issues.
+fn read(path: &Path) -> Result<Found> {
+    let (text, exists) = match merge::read(path) {
+        Ok(text) => (text, true),
+        Err(error) if error.code() == "path_missing" => (Vec::new(), false),
+        Err(error) => return Err(error),
+    };
+    let mut deletions = BTreeMap::new();
+    let beside = path.with_file_name("deletions.jsonl");
+    if beside.is_file() {
+        for entry in Lines::new(merge::read(&beside)?.as_slice(), Limits::default()) {
+            if let Entry::Read(line) = entry?
+                && let Record::Deletion(one) = line.record
+            {
+                deletions.insert(one.id.clone(), *one);
+            }
+        }
+    }
+    Ok(Found { document: Document::read(text)?, exists, deletions })
+}
+
+impl Rounds<'_> {
+    /// One round; answers whether all is done.
+    async fn round(&mut self) -> Result<bool> {
+        let path = self.path.clone();
+        let found = blocking(move || read(&path)).await?;
+        let (found, mut plan) = self.look(found).await?;
+        self.tell(&found, &mut plan);
+        if self.input.dry_run {
+            self.rehearse(&found, plan).await?;
+            return Ok(true);
+        }
+        if !plan.renames.is_empty() {
+            self.rename(std::mem::take(&mut plan.renames)).await?;
+            return Ok(false);
+        }
+        let moved = self.change_town(&mut plan).await?;
+        if !self.replace_file(found, &plan).await? {
+            return Ok(false);
+        }
+        Ok(self.agree(plan).await? && !moved)
+    }
+
+    async fn look(&self, found: Found) -> Result<(Found, Plan)> {
+        let (scope, now) = (self.handle.shared_scope(), self.handle.town().ctx().now);
+        let (basis, excluded) = (self.basis.clone(), self.excluded.clone());
+        let (rig, dialect) = (self.input.rig.clone(), self.input.dialect);
+        let look = move |reader: &dyn Reader| {
+            let mut found = found;
+            let dialect = found.document.dialect().unwrap_or(dialect);
+            let (document, deletions) = (&mut found.document, &found.deletions);
+            let mut look = Look { basis: &basis, rig: rig.as_ref(), document, deletions, excluded: &excluded, dialect };
+            let plan = look.plan(View::new(reader, &scope, now))?;
+            Ok((found, plan))
+        };
+        self.handle.town().shared.store.read_aside(look).await
+    }
+
+    /// Says what was found.
+    fn tell(&mut self, found: &Found, plan: &mut Plan) {
+        let told = found.document.told();
+        self.report.dialect = found.document.dialect().unwrap_or(self.input.dialect);
+        self.report.tell(plan.unchanged, told.markers, std::mem::take(&mut plan.choices));
+        self.report.repairs = told.repairs.iter().map(|(code, times)| ((*code).to_owned(), *times)).collect();
+        let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut lines: Vec<ImportFlaw> = told
+            .flawed
+            .iter()
+            .map(|flaw| ImportFlaw {
+                file: file.clone(),
+                line: flaw.line,
+                column: flaw.column,
+                code: flaw.code.to_owned(),
+                message: flaw.message.clone(),
+            })
+            .collect();
+        for (id, code, message) in &plan.refused {
+            let (file, line) = (file.clone(), found.document.number(id).unwrap_or(0));
+            lines.push(ImportFlaw { file, line, column: 1, code: code.clone(), message: message.clone() });
+        }
+        self.report.say_flaws(told.flaws + plan.refused.len() as u64, lines);
+    }
+
+    /// Does the whole in the town in one transaction, which is undone.
+    async fn rehearse(&mut self, found: &Found, mut plan: Plan) -> Result<()> {
+        let (ctx, scope, rig) = (self.handle.town().ctx(), self.handle.shared_scope(), self.input.rig.clone());
+        let (steps, foreign) = (std::mem::take(&mut plan.steps), std::mem::take(&mut plan.foreign));
+        let slot = Arc::new(Mutex::new(None));
+        let (name, place) = (self.operation.name, Arc::clone(&slot));
+        let write = move |raw: &mut dyn Txn| -> Result<()> {
+            let settled = command::batch(raw, &scope, &ctx, name, |txn| settle(txn, &steps, &foreign, rig.as_ref()))?;
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(settled);
+            Err(Error::conflict(UNDONE, "the sync was rehearsed and is undone"))
+        };
+        match self.handle.town().shared.store.write(write).await {
+            Err(error) if error.code() == UNDONE => {}
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
+        let settled = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let settled = settled.ok_or_else(|| Error::internal("sync_lost", "the sync was rehearsed and said nothing"))?;
+        let stay = self.absorb(settled);
+        plan.without(&stay);
+        self.count_lines(&found.document, &plan);
+        Ok(())
+    }
+
+    /// Takes in what a batch did; answers the issues that stayed as they are.
+    fn absorb(&mut self, settled: Settled) -> BTreeSet<String> {
+        let Settled { outcome, held, moved } = settled;
+        self.report.absorb(outcome.report);
+        let room = LOOSE_MAX.saturating_sub(self.loose.len());
+        self.loose.extend(outcome.loose.into_iter().take(room));
+        let stay = held.iter().map(|id| id.as_str().to_owned()).chain(moved).collect();
+        held.into_iter().for_each(|id| self.report.hold(id, "in_use"));
+        stay
+    }
+
+    /// Gives beads another id whose own one belongs to another issue in the file.
+    async fn rename(&mut self, renames: Vec<(BeadId, BeadId)>) -> Result<()> {
+        for (from, to) in renames {
+            let (ctx, scope, name) = (self.handle.town().ctx(), self.handle.shared_scope(), self.operation.name);
+            let id = from.clone();
+            let write = move |raw: &mut dyn Txn| {
+                command::batch(raw, &scope, &ctx, name, |txn| beads::relocate(txn, &from, &to))
+            };
+            match self.handle.town().shared.store.write(write).await {
+                Ok(()) => {}
+                Err(error) if matches!(error.kind(), crate::ErrorKind::Conflict | crate::ErrorKind::Invalid) => {
+                    self.report.hold(id.clone(), error.code());
+                    self.excluded.insert(id.as_str().to_owned());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the town, a batch at a time; answers whether a bead changed meanwhile, and must be looked at again.
+    async fn change_town(&mut self, plan: &mut Plan) -> Result<bool> {
+        failpoint::pass("sync.before_town");
+        let (steps, foreign) = (std::mem::take(&mut plan.steps), std::mem::take(&mut plan.foreign));
+        let mut steps = steps.into_iter().peekable();
+        let mut foreign = foreign.into_iter().peekable();
+        let (mut stay, mut is_moved) = (BTreeSet::new(), false);
+        while steps.peek().is_some() || foreign.peek().is_some() {
+            let steps: Vec<Step> = steps.by_ref().take(BATCH_MAX).collect();
+            let foreign: Vec<_> = foreign.by_ref().take(BATCH_MAX).collect();
+            let (ctx, scope, rig) = (self.handle.town().ctx(), self.handle.shared_scope(), self.input.rig.clone());
+            let name = self.operation.name;
+            let write = move |raw: &mut dyn Txn| {
+                command::batch(raw, &scope, &ctx, name, |txn| settle(txn, &steps, &foreign, rig.as_ref()))
+            };
+            let settled = self.handle.town().shared.store.write(write).await?;
+            is_moved |= !settled.moved.is_empty();
+            stay.extend(self.absorb(settled));
+            failpoint::pass("sync.town_changed");
+        }
+        plan.without(&stay);
+        Ok(is_moved)
+    }
+
+    fn count_lines(&mut self, document: &Document, plan: &Plan) {
+        for (id, line) in &plan.lines {
+            match (document.contains(id), line) {
+                (true, Some(_)) => self.report.lines_changed += 1,
+                (true, None) => self.report.lines_removed += 1,
+                (false, Some(_)) => self.report.lines_added += 1,
+                (false, None) => {}
+            }
+        }
+    }
+
+    /// Puts the changed lines into the file; answers whether it was still the one that was read.
+    async fn replace_file(&mut self, found: Found, plan: &Plan) -> Result<bool> {
+        if plan.lines.is_empty() && found.document.told().markers == 0 {
+            return Ok(true);
+        }
+        let text = found.document.with(&plan.lines);
+        let path = self.path.clone();
+        let (is_done, document) = blocking(move || {
+            let Found { document, exists, .. } = found;
+            let is_still = || match merge::read(&path) {
+                Ok(now) => Ok(exists && now == document.bytes()),
+                Err(error) if error.code() == "path_missing" => Ok(!exists),
+                Err(error) => Err(error),
+            };
+            let is_done = durable::replace_if(&path, &text, is_still)?;
+            Ok((is_done, document))
+        })
+        .await?;
+        if is_done {
+            failpoint::pass("sync.file_replaced");
+            self.count_lines(&document, plan);
+        }
+        Ok(is_done)
+    }
+
+    /// Notes what both agree on by now; answers whether nobody else did meanwhile.
+    async fn agree(&self, plan: Plan) -> Result<bool> {
+        let changes: Vec<(String, Option<Agreed>)> = plan.agreed.into_iter().collect();
+        for (version, batch) in (plan.version..).zip(changes.chunks(BATCH_MAX)) {
+            let (ctx, scope, name) = (self.handle.town().ctx(), self.handle.shared_scope(), self.operation.name);
+            let (basis, batch) = (self.basis.clone(), batch.to_vec());
+            let write = move |raw: &mut dyn Txn| {
+                command::batch(raw, &scope, &ctx, name, |txn| basis.keep(txn, version, &batch))
+            };
+            if !self.handle.town().shared.store.write(write).await? {
+                return Ok(false);
+            }
+            failpoint::pass("sync.agreed");
+        }
+        Ok(true)
+    }
+
+    /// The report, with the edges that still have no target.
+    async fn end(self) -> Result<SyncReport> {
+        let (scope, now) = (self.handle.shared_scope(), self.handle.town().ctx().now);
+        let (loose, mut report) = (self.loose, self.report);
+        let look = move |reader: &dyn Reader| {
+            let mut found = ImportReport::default();
+            look_again(View::new(reader, &scope, now), &loose, &mut found)?;
+            Ok(found)
+        };
+        report.absorb(self.handle.town().shared.store.read(look).await?);
+        Ok(report)
+    }
+}

@@ -1,0 +1,118 @@
+//! What the town and a folder agreed on when they last met.
+
+use std::path::Path;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::interchange::Essence;
+use crate::model::event::hex;
+use crate::model::{Error, ForeignRow, Key, Result, RigName};
+use crate::store::{Position, Scan, index};
+use crate::work::txn::ScopedTxn;
+use crate::work::view::{View, text};
+
+/// What the sources of these rows begin with; no file is called so.
+const SOURCE: &str = "gt:sync/";
+/// The name of the row that counts the changes of the others; no bead is called so.
+const HEAD: &str = "@";
+
+/// Whether a record is ours and not another tool's.
+pub(crate) fn is_own(row: &ForeignRow) -> bool {
+    row.source.starts_with(SOURCE)
+}
+
+/// The agreement of one rig, or the whole town, with one file.
+#[derive(Clone, Debug)]
+pub(crate) struct Basis {
+    source: String,
+    path: String,
+    rig: Option<RigName>,
+}
+
+/// What both said of one issue.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Agreed {
+    /// Its line in the file.
+    pub(crate) line: String,
+    /// What it says.
+    pub(crate) said: Essence,
+}
+
+impl Basis {
+    pub(crate) fn new(path: &Path, rig: Option<&RigName>) -> Self {
+        let path = path.display().to_string();
+        let mut hash = Sha256::new();
+        hash.update(rig.map_or("", RigName::as_str));
+        hash.update([0]);
+        hash.update(&path);
+        Self { source: format!("{SOURCE}{}", &hex(&hash.finalize())[..32]), path, rig: rig.cloned() }
+    }
+
+    /// How often it was changed.
+    pub(crate) fn version(&self, view: View<'_>) -> Result<u64> {
+        let head: Option<ForeignRow> = view.find(&Key::foreign(&self.source, HEAD))?;
+        Ok(head.and_then(|head| head.data.get("version")?.as_u64()).unwrap_or(0))
+    }
+
+    /// What both said of one issue.
+    pub(crate) fn find(&self, view: View<'_>, id: &str) -> Result<Option<Agreed>> {
+        view.find::<ForeignRow>(&Key::foreign(&self.source, id))?.map(|row| agreed(&row)).transpose()
+    }
+
+    /// Shows everything both agreed on, by id.
+    pub(crate) fn walk(&self, view: View<'_>, mut visit: impl FnMut(String, Agreed)) -> Result<()> {
+        let before = Position(vec![text(&self.source), text("")]);
+        let scan = Scan::new(&index::FOREIGN_RECORDS, vec![], 0).after(Some(before));
+        view.walk::<ForeignRow>(scan, |row| {
+            if row.source != self.source {
+                return Ok(false);
+            }
+            if row.name != HEAD {
+                let agreed = agreed(&row)?;
+                visit(row.name, agreed);
+            }
+            Ok(true)
+        })
+    }
+
+    /// Writes what both agree on by now, unless somebody else did meanwhile; answers whether it was written.
+    pub(crate) fn keep(
+        &self,
+        txn: &mut ScopedTxn<'_>,
+        version: u64,
+        changes: &[(String, Option<Agreed>)],
+    ) -> Result<bool> {
+        if self.version(txn.view())? != version {
+            return Ok(false);
+        }
+        for (id, agreed) in changes {
+            match agreed {
+                None => txn.delete(&Key::foreign(&self.source, id))?,
+                Some(agreed) => txn.put(ForeignRow {
+                    source: self.source.clone(),
+                    name: id.clone(),
+                    data: json!({ "line": agreed.line, "said": agreed.said.to_string() }),
+                })?,
+            }
+        }
+        txn.put(ForeignRow {
+            source: self.source.clone(),
+            name: HEAD.to_owned(),
+            data: json!({ "version": version + 1, "path": self.path, "rig": self.rig }),
+        })?;
+        txn.event("beads.synced", "town", json!({ "path": self.path, "agreed": changes.len() }));
+        Ok(true)
+    }
+}
+
+fn agreed(row: &ForeignRow) -> Result<Agreed> {
+    let said = |key: &str| row.data.get(key)?.as_str();
+    let found = said("line").zip(said("said").and_then(Essence::parse));
+    let (line, said) = found.ok_or_else(|| {
+        Error::corrupt("basis_unreadable", format!("what was agreed on {} cannot be read", row.name))
+            .with("source", &row.source)
+            .with("bead", &row.name)
+    })?;
+    Ok(Agreed { line: line.to_owned(), said })
+}
