@@ -137,12 +137,6 @@ record! {
         plain slung: bool,
         /// The agent it was slung to; null for any agent of its rig in the role.
         plain slung_to: Option<BeadId>,
-        /// The role of the agents it was slung to; null for polecats.
-        plain slung_role: Option<Role>,
-        /// Since when it waits for an agent.
-        plain slung_at: Option<Timestamp>,
-        /// The queue it waits in, by [`BeadRow::lane`]; null while something of its own keeps it from running.
-        plain lane: Option<String>,
         /// How many blocking edges are unresolved.
         plain blockers: i64,
         /// The last epoch of a dispatch or claim; it never falls.
@@ -197,6 +191,12 @@ record! {
         plain last_part: i64,
         /// How many comments it has.
         plain comments: i64,
+        /// The role of the agents it was slung to; null for polecats.
+        plain slung_role: Option<Role>,
+        /// Since when it waits for an agent.
+        plain slung_at: Option<Timestamp>,
+        /// The queue it waits in, by [`BeadRow::lane`]; null while something of its own keeps it from running.
+        plain lane: Option<String>,
     }
 }
 

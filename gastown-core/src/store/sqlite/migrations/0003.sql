@@ -27,9 +27,6 @@ CREATE TABLE bead (
     parked_until INTEGER,
     slung INTEGER NOT NULL,
     slung_to TEXT,
-    slung_role TEXT,
-    slung_at INTEGER,
-    lane TEXT,
     blockers INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     failures INTEGER NOT NULL,
@@ -57,6 +54,9 @@ CREATE TABLE bead (
     open_parts INTEGER NOT NULL,
     last_part INTEGER NOT NULL,
     comments INTEGER NOT NULL,
+    slung_role TEXT,
+    slung_at INTEGER,
+    lane TEXT,
     UNIQUE (town_id, id)
 ) STRICT;
 INSERT INTO bead (town_id, id, kind, status, resolution, title, priority, issue_type, metadata, rig, parent, convoy, assignee,
