@@ -188,7 +188,7 @@ fn columns(db: &Connection, table: &str) -> Vec<String> {
     statement.column_names().map(str::to_owned).collect()
 }
 
-fn run_cached(db: &Connection, sql: &str) {
+pub(crate) fn run_cached(db: &Connection, sql: &str) {
     db.prepare_cached(sql).expect("it is SQL").execute([]).expect("it runs");
 }
 
@@ -202,7 +202,7 @@ fn rows(db: &Connection, sql: &str, values: &[Value]) -> Vec<Vec<Value>> {
 }
 
 /// A connection set up as the store sets up its own.
-fn connect(file: &Path, synchronous: &str) -> Connection {
+pub(crate) fn connect(file: &Path, synchronous: &str) -> Connection {
     let db = Connection::open(file).expect("the file opens");
     db.set_prepared_statement_cache_capacity(64);
     // The callers that have a connection each wait for one another longer than any of them should have to.

@@ -10,6 +10,8 @@ pub mod bare;
 pub mod bare_pg;
 mod cpu;
 mod disk;
+#[path = "graph/mod.rs"]
+pub mod graph;
 mod measure;
 pub mod opening;
 mod options;

@@ -11,6 +11,8 @@ pub struct Options {
     pub quick: bool,
     /// Where the figures are written as JSON.
     pub json: Option<PathBuf>,
+    /// Towns of these sizes, where the benchmark knows sizes.
+    pub sizes: Vec<usize>,
     /// Only cases whose name holds this.
     pub filter: Option<String>,
     /// Only ours, for a look with a profiler.
@@ -29,6 +31,7 @@ impl Options {
         Self {
             quick: true,
             json: None,
+            sizes: Vec::new(),
             filter: None,
             is_alone: false,
             has_server: false,
@@ -37,7 +40,8 @@ impl Options {
         }
     }
 
-    /// What the command line asks for: `[--quick] [--alone] [--postgres] [--json FILE] [FILTER]`; files go to `dir`.
+    /// What the command line asks for: `[--quick] [--alone] [--postgres] [--json FILE] [SIZE…] [FILTER]`; files go to
+    /// `dir`.
     ///
     /// # Errors
     /// A sentence about what is wrong with the arguments.
@@ -45,6 +49,7 @@ impl Options {
         let mut options = Self {
             quick: false,
             json: None,
+            sizes: Vec::new(),
             filter: None,
             is_alone: false,
             has_server: false,
@@ -63,9 +68,10 @@ impl Options {
                 "--json" => options.json = Some(args.next().ok_or("--json wants a file")?.into()),
                 flag if flag.starts_with('-') => {
                     return Err(format!(
-                        "there is no option {flag}; usage: [--quick] [--alone] [--postgres] [--json FILE] [FILTER]"
+                        "there is no option {flag}; usage: [--quick] [--alone] [--postgres] [--json FILE] [SIZE…] [FILTER]"
                     ));
                 }
+                size if size.parse::<usize>().is_ok() => options.sizes.extend(size.parse::<usize>()),
                 _ => options.filter = Some(arg),
             }
         }

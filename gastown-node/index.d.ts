@@ -43,7 +43,32 @@ export type BeadKind =
   | 'step'
   | 'gate'
   | 'agent'
-export type CountedField = 'status' | 'type' | 'priority' | 'assignee' | 'label' | 'rig' | 'kind' | 'resolution'
+export type CountedField =
+  | 'status'
+  | 'type'
+  | 'priority'
+  | 'assignee'
+  | 'label'
+  | 'rig'
+  | 'kind'
+  | 'resolution'
+  | 'owner'
+  | 'creator'
+  | 'parent'
+  | 'convoy'
+  | 'spec'
+  | 'external_ref'
+  | 'estimate'
+  | 'blockers'
+  | 'pinned'
+  | 'ephemeral'
+  | 'template'
+  | 'created'
+  | 'updated'
+  | 'started'
+  | 'closed'
+  | 'due'
+  | 'defer'
 export type QuerySort = 'created' | 'newest' | 'updated' | 'priority' | 'due' | 'id'
 export type SearchSort = 'best' | 'newest'
 export type BeadStatus = 'open' | 'in_progress' | 'in_review' | 'closed' | 'failed'
@@ -350,6 +375,7 @@ export type ReasonKind =
   | 'pinned'
   | 'template'
   | 'ephemeral'
+  | 'type'
 
 /** Why an edge counts. */
 export type WaitReason =
@@ -613,6 +639,7 @@ export interface ReservationPage {
 export interface Reserved {
   readonly reservations: Reservation[]
   readonly overlaps: Overlap[]
+  readonly isComplete: boolean
 }
 
 /** Issues that say the same, in front the one to keep. */
@@ -1066,7 +1093,9 @@ export interface BeadFilter {
   labelsAny?: string[]
   labelsNone?: string[]
   labelGlob?: string | null
+  labelRegex?: string | null
   parent?: string | null
+  direct?: boolean
   convoy?: string | null
   metadata?: JsonObject | null
   hasMetadata?: string[]
@@ -1121,7 +1150,9 @@ export interface ReadyFilter {
   labelsAny?: string[]
   labelsNone?: string[]
   labelGlob?: string | null
+  labelRegex?: string | null
   parent?: string | null
+  direct?: boolean
   convoy?: string | null
   metadata?: JsonObject | null
   hasMetadata?: string[]
@@ -1330,6 +1361,7 @@ export interface BeadsAt {
 /** By what to count which beads. */
 export interface CountBeads {
   by?: CountedField[]
+  metadata?: string[]
   query?: string | null
 }
 

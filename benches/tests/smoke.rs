@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "a benchmark's `main` is not called here")]
 
+#[path = "../graph.rs"]
+mod graph;
 #[path = "../merge.rs"]
 mod merge;
 #[path = "../output.rs"]
@@ -21,6 +23,11 @@ fn brief(run: fn(&Options) -> Result<(), String>) {
 #[test]
 fn the_store_benchmark_runs() {
     brief(store::run);
+}
+
+#[test]
+fn the_graph_benchmark_runs() {
+    brief(graph::run);
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub(crate) mod engine;
 #[cfg(all(feature = "git", feature = "process"))]
 pub(crate) mod executor;
 pub mod failpoint;
+#[cfg(feature = "testkit")]
+pub mod fuzz;
 #[cfg(feature = "git")]
 pub mod git;
 pub mod interchange;

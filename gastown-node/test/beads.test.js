@@ -143,6 +143,11 @@ test('a claim is renewed and filtered', async (t) => {
   assert.ok(leaseUntil > held.leaseUntil)
   const page = await town.beads.ready({ sort: 'hybrid', priorityMax: 1, metadata: { tier_a: 1 } })
   assert.deepEqual(page.beads.map(({ title }) => title), ['y'])
+  const listed = await town.beads.list({ labelRegex: '^h.t$' })
+  assert.deepEqual(listed.beads.map(({ title }) => title), ['x'])
+  await town.beads.create({ title: 'part', parent: held.id })
+  const parts = await town.beads.ready({ parent: held.id, direct: true })
+  assert.deepEqual(parts.beads.map(({ title }) => title), ['part'])
   await assert.rejects(town.beads.close({ id: held.id, expectedEpoch: held.epoch + 1 }), { code: 'epoch_stale' })
 })
 

@@ -40,6 +40,8 @@ test('beads are counted and compared', async (t) => {
       { values: ['hull'], count: 1 },
     ],
   })
+  const { groups } = await town.beads.count({ by: ['creator', 'pinned'], metadata: ['team'] })
+  assert.deepEqual(groups.map(({ values }) => values.slice(1)), [['false', null]])
   const stats = await town.beads.stats()
   assert.deepEqual([stats.total, stats.ready, stats.lead.issues], [4, 3, 1])
   assert.ok(stats.byStatus.some(({ status, count }) => status === 'closed' && count === 1))
@@ -74,6 +76,7 @@ test('paths are reserved', async (t) => {
   const deck = await town.beads.create({ title: 'Scrub the deck', rig })
   const reserved = await town.reservations.add({ bead: hull.id, patterns: ['hull/**'], ttlMs: 60_000 })
   assert.deepEqual(reserved.reservations.map(({ pattern }) => pattern), ['hull/**'])
+  assert.equal(reserved.isComplete, true)
   const { overlaps } = await town.reservations.add({ bead: deck.id, patterns: ['*/deck.md'] })
   assert.deepEqual(overlaps.map(({ reservation, example }) => [reservation.bead, example]), [[hull.id, 'hull/deck.md']])
   const asked = await town.reservations.overlaps({ rig, patterns: ['hull/a'], but: deck.id })

@@ -61,4 +61,7 @@ test('the graph explains, plans and lists itself', async (t) => {
     assert.deepEqual([error.code, error.facts.cycle], ['cycle', circle])
     return true
   })
+  const { id } = await town.beads.create({ title: 'x', issueType: 'gate' })
+  const typed = await town.beads.explain(id)
+  assert.deepEqual([typed.isReady, ...typed.reasons.map(({ reason, text }) => [reason, text])], [false, ['type', 'gate']])
 })

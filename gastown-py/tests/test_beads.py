@@ -141,6 +141,9 @@ async def test_a_claim_is_renewed_and_filtered(town: gastown.Town) -> None:
     lease = await town.beads.heartbeat(held.id, "tess", held.epoch, lease_ms=600_000)
     assert held.lease_until is not None and lease.lease_until > held.lease_until
     assert [bead.title for bead in (await town.beads.ready(sort="hybrid", priority_max=1)).beads] == ["y"]
+    assert [bead.title for bead in (await town.beads.list(label_regex="^h.t$")).beads] == ["x"]
+    await town.beads.create("part", parent=held.id)
+    assert [bead.title for bead in (await town.beads.ready(parent=held.id, direct=True)).beads] == ["part"]
     with pytest.raises(gastown.ConflictError) as caught:
         await town.beads.close(held.id, expected_epoch=held.epoch + 1)
     assert caught.value.code == "epoch_stale"

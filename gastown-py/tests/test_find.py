@@ -40,6 +40,8 @@ async def test_beads_are_counted_and_compared(town: gastown.Town) -> None:
     counts = await town.beads.count(by=["label"], query="status = open")
     assert counts.total == 3
     assert {(group.values[0], group.count) for group in counts.groups} == {(None, 2), ("hull", 1)}
+    counts = await town.beads.count(by=["creator", "pinned"], metadata=["team"])
+    assert [group.values[1:] for group in counts.groups] == [["false", None]]
     stats = await town.beads.stats()
     assert (stats.total, stats.ready, stats.lead.issues) == (4, 3, 1)
     assert gastown.StatusCount("closed", 1) in stats.by_status
@@ -72,7 +74,7 @@ async def test_paths_are_reserved(town: gastown.Town, origin: Path) -> None:
     hull = await town.beads.create("Paint the hull", rig=harbour)
     deck = await town.beads.create("Scrub the deck", rig=harbour)
     reserved = await town.reservations.add(hull.id, ["hull/**"], ttl_ms=60_000)
-    assert [held.pattern for held in reserved.reservations] == ["hull/**"]
+    assert ([held.pattern for held in reserved.reservations], reserved.is_complete) == (["hull/**"], True)
     told = await town.reservations.add(deck.id, ["*/deck.md"])
     assert [(one.pattern, one.reservation.bead) for one in told.overlaps] == [("*/deck.md", hull.id)]
     assert told.overlaps[0].example == "hull/deck.md"

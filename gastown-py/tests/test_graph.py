@@ -44,3 +44,5 @@ async def test_the_graph_explains_plans_and_lists_itself(town: gastown.Town) -> 
         await town.beads.link(keel.id, deck.id)
     assert caught.value.code == "cycle"
     assert caught.value.facts["cycle"] == " -> ".join([keel.id, deck.id, ship.id, keel.id])
+    gate = await town.beads.explain((await town.beads.create("x", issue_type="gate")).id)
+    assert (gate.is_ready, [(why.reason, why.text) for why in gate.reasons]) == (False, [("type", "gate")])

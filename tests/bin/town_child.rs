@@ -9,9 +9,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gastown_core::failpoint;
-use gastown_core::model::{BeadStatus, RigName, SessionId};
+use gastown_core::model::{RigName, SessionId};
 use gastown_core::runtime::{self, ContainerRuntime, ProcessOptions, ProcessRuntime, SessionSpec, Supervisor};
-use gastown_core::{BeadFilter, Claim, CloseBead, ErrorKind, NewBead, Result, Town};
+use gastown_core::{Claim, ErrorKind, NewBead, Result, Town};
+use gastown_tests::claimer;
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Some("host") => host(&args[2..]),
         Some("run") => in_tokio(scenario::run(&args[2..])),
         Some("claim") => in_tokio(claim(&args[2..])),
+        Some("import") => in_tokio(import(&args[2..])),
         Some("drain") => in_tokio(drain(&args[2..])),
         Some("work") => in_tokio(commands::work(&args[2..])),
         Some("script") => in_tokio(commands::script(&args[2..])),
@@ -101,45 +103,23 @@ async fn claim(args: &[OsString]) -> Result<()> {
     town.close().await
 }
 
-/// `drain <town> <name> <lease>`: claims and closes until every bead is closed; a bead that was claimed for longer
-/// than its lease may be somebody else's by then. Prints what it claimed.
+/// `import <town> <file>`: takes the file in, and prints how many beads are new and the most memory that was held.
+async fn import(args: &[OsString]) -> Result<()> {
+    let town = Town::builder(Path::new(&args[0])).open().await?;
+    let report = town.operator().beads().import_from(Path::new(&args[1])).await?;
+    let status = fs::read_to_string("/proc/self/status").expect("Linux tells it");
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+    println!("{}", serde_json::json!({ "created": report.created, "peak_kib": peak.expect("Linux tells it") }));
+    town.close().await
+}
+
+/// `drain <town> <name> <lease> <seed> [--store URL]`: claims until every bead is closed, and prints what it was answered.
 async fn drain(args: &[OsString]) -> Result<()> {
     let text = |n: usize| args[n].to_str().expect("UTF-8");
-    let lease: u64 = text(2).parse().expect("a number");
-    let town = Town::builder(Path::new(&args[0])).open().await?;
-    let beads = town.operator().beads();
-    loop {
-        match beads.claim(Claim::next(text(1)).for_ms(lease)).await {
-            Ok(bead) => {
-                println!("claimed {}", bead.id);
-                // A glance elsewhere, in which the shortest lease ends.
-                beads.get(&bead.id).await?;
-                beads.list(BeadFilter { limit: Some(50), ..BeadFilter::default() }).await?;
-                let close = CloseBead {
-                    reason: Some(text(1).to_owned()),
-                    expected_epoch: Some(bead.epoch),
-                    ..CloseBead::from(&bead.id)
-                };
-                match beads.close(close).await {
-                    Ok(_) => {}
-                    Err(error) if error.code() == "epoch_stale" => println!("late {}", bead.id),
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(error) if error.code() == "nothing_ready" => {
-                // What is in progress is somebody's whose lease may run out.
-                let held = BeadFilter {
-                    statuses: vec![BeadStatus::Open, BeadStatus::InProgress],
-                    limit: Some(1),
-                    ..BeadFilter::default()
-                };
-                if beads.list(held).await?.beads.is_empty() {
-                    break;
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    let number = |n: usize| text(n).parse::<u64>().expect("a number");
+    let town = Town::builder(Path::new(&args[0])).options(scenario::store_at(args))?.open().await?;
+    claimer::drain(&town, text(1), number(2), number(3), |answer| println!("{answer}")).await?;
     town.close().await
 }
 

@@ -238,6 +238,13 @@ async fn reservations_are_told_until_they_end_or_their_bead_closes() {
     let many = Reserve { bead: ids[1].clone(), patterns: (0..101).map(|n| n.to_string()).collect(), ttl_ms: None };
     assert_eq!(reservations.add(many).await.unwrap_err().code(), "patterns_out_of_range");
     assert_eq!(reservations.add(reserve(&ids[1], "a", 0)).await.unwrap_err().code(), "ttl_out_of_range");
+    // Patterns that cost much to look at keep nobody else from an answer.
+    let hard = |text: &str| (0..100).map(|n| format!("{}{n}", text.repeat(80))).collect::<Vec<_>>();
+    let told = reservations.add(Reserve { bead: ids[1].clone(), patterns: hard("*a"), ttl_ms: None }).await.unwrap();
+    assert!(told.is_complete);
+    let third = handle.beads().create(NewBead::titled("Third").in_rig(rig.clone())).await.unwrap().id;
+    let told = reservations.add(Reserve { bead: third, patterns: hard("*b"), ttl_ms: None }).await.unwrap();
+    assert_eq!((told.reservations.len(), told.is_complete), (100, false), "what it reserved holds all the same");
     let homeless = handle.beads().create(NewBead::titled("No rig")).await.unwrap().id;
     assert_eq!(reservations.add(reserve(&homeless, "a", 1)).await.unwrap_err().code(), "bead_without_rig");
     assert_eq!(town.replay().await.unwrap().differences, [""; 0]);

@@ -31,6 +31,7 @@ const FLOORS: &[Floor] = &[
     Floor { modules: &["git", "credential", "forge", "runtime", "auth"], may: May::Ground },
     Floor { modules: &["executor"], may: May::Below },
     Floor { modules: &["town"], may: May::Below },
+    Floor { modules: &["fuzz"], may: May::Below },
     Floor { modules: &["bin"], may: May::Below },
 ];
 

@@ -1,14 +1,12 @@
 //! What every effect needs: the store, the clock, and the outside world.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
-
-use crate::git::{GitRunner, Mirror, Person, RemoteUrl};
-use crate::model::{Result, RigName, SessionId, Timestamp};
+use super::desk::Desk;
+use crate::git::{Person, RemoteUrl, Repositories, Repository};
+use crate::model::{Result, RigName, Timestamp};
 use crate::runtime::ContainerRuntime;
 use crate::store::{Reader, Store, Txn};
 use crate::work::command;
@@ -20,41 +18,20 @@ use crate::work::view::View;
 /// The outside world, each part behind its port.
 #[derive(Debug)]
 pub(crate) struct Outside {
-    /// The git program.
-    pub(crate) git: GitRunner,
+    /// The repositories of rigs.
+    pub(crate) repositories: Arc<dyn Repositories>,
     /// Where agents and gates run.
     pub(crate) runtime: Arc<dyn ContainerRuntime>,
-    /// The folder of mirrors, workspaces and gates.
-    pub(crate) dir: PathBuf,
-    mirrors: Mutex<HashMap<RigName, Mirror>>,
+    /// Where sessions have their files.
+    pub(crate) desk: Desk,
+    /// The folder of gates' trees.
+    pub(crate) gates: PathBuf,
 }
 
 impl Outside {
-    pub(crate) fn new(git: GitRunner, runtime: Arc<dyn ContainerRuntime>, dir: PathBuf) -> Self {
-        Self { git, runtime, dir, mirrors: Mutex::new(HashMap::new()) }
-    }
-
-    /// The rig's mirror, opened once.
-    pub(crate) async fn mirror(&self, rig: &RigName, remote: &str) -> Result<Mirror> {
-        let url = RemoteUrl::new(remote)?;
-        let known = self.mirrors.lock().await.get(rig).cloned();
-        if let Some(mirror) = known.filter(|mirror| *mirror.url() == url) {
-            return Ok(mirror);
-        }
-        let path = self.dir.join("mirrors").join(format!("{rig}.git"));
-        let mirror = Mirror::open(self.git.clone(), path, &url).await?;
-        self.mirrors.lock().await.insert(rig.clone(), mirror.clone());
-        Ok(mirror)
-    }
-
-    /// What belongs to one session: its brief and its workspace.
-    pub(crate) fn session_dir(&self, session: &SessionId) -> PathBuf {
-        self.dir.join("work").join(session.as_str())
-    }
-
-    /// The session's workspace.
-    pub(crate) fn workspace(&self, session: &SessionId) -> PathBuf {
-        self.session_dir(session).join("tree")
+    /// The rig's repository.
+    pub(crate) async fn repository(&self, rig: &RigName, remote: &str) -> Result<Arc<dyn Repository>> {
+        self.repositories.open(rig, &RemoteUrl::new(remote)?).await
     }
 }
 
@@ -100,11 +77,11 @@ impl Context {
         self.store.read(move |reader: &dyn Reader| read(View::new(reader, &crate::model::Scope::Town, now))).await
     }
 
-    /// The mirror of a rig that is known to the town.
-    pub(crate) async fn mirror(&self, rig: &RigName) -> Result<Mirror> {
+    /// The repository of a rig that is known to the town.
+    pub(crate) async fn repository(&self, rig: &RigName) -> Result<Arc<dyn Repository>> {
         let name = rig.clone();
         let row = self.read(move |view| rigs::row(view, &name)).await?;
-        self.outside.mirror(rig, &row.remote).await
+        self.outside.repository(rig, &row.remote).await
     }
 }
 

@@ -29,10 +29,10 @@ pub(super) async fn run(context: &Context, review: &BeadId, rig: &RigName, commi
         .await?;
     // The setting was taken away since: there is nothing to pass.
     let Some(command) = command else { return Ok(Report::Done(Done::GatePassed)) };
-    let mirror = context.mirror(rig).await?;
+    let repository = context.repository(rig).await?;
     let id = SessionId::new(format!("gate-{review}-{}", commit.short()))?;
-    let tree = context.outside.dir.join("gates").join(id.as_str());
-    mirror.checkout_scratch(commit, &tree).await?;
+    let tree = context.outside.gates.join(id.as_str());
+    repository.checkout_scratch(commit, &tree).await?;
     let mut spec = SessionSpec::new(id.clone(), command, &tree);
     spec.env = BTreeMap::from([
         ("GASTOWN_GATE".to_owned(), review.to_string()),
@@ -60,7 +60,7 @@ pub(super) async fn run(context: &Context, review: &BeadId, rig: &RigName, commi
         // The machine's fault and not the change's.
         other => Report::Retry { reason: format!("the gate {other}") },
     };
-    mirror.remove_workspace(&tree).await?;
+    repository.remove_workspace(&tree).await?;
     runtime.forget(&id).await?;
     Ok(report)
 }

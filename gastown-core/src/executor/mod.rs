@@ -4,6 +4,7 @@
 //! (`engine`). Every step may be repeated: after a crash the next leader probes what the last one had begun.
 
 mod context;
+mod desk;
 mod gate;
 mod leader;
 mod perform;
@@ -12,5 +13,6 @@ mod sweep;
 mod watch;
 
 pub(crate) use context::{Context, Outside, Retain};
+pub(crate) use desk::Desk;
 pub(crate) use pump::{Pump, PumpState};
 pub(crate) use sweep::sweep;

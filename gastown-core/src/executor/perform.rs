@@ -1,7 +1,6 @@
 //! One effect at a time: done, or found out.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -9,7 +8,9 @@ use serde_json::{Value as Json, json};
 use super::context::{Context, refinery};
 use super::gate;
 use crate::failpoint;
-use crate::git::{BranchName, DeleteOutcome, MergeOutcome, MergeSpec, Mirror, Person, PublishOutcome, WorkspaceSpec};
+use crate::git::{
+    BranchName, DeleteOutcome, MergeOutcome, MergeSpec, Person, PublishOutcome, Repository, WorkspaceSpec,
+};
 use crate::model::{BeadId, BeadRow, Error, ErrorKind, Oid, Order, Result, RigName, SessionId, SessionRow, Timestamp};
 use crate::runtime::{ExitOutcome, SessionSpec, SessionState};
 use crate::work::effects::{Done, Issued, Report};
@@ -117,12 +118,11 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
         return Ok(Report::Refused { reason: "the setting agent.command names no program".to_owned() });
     };
     let rig = brief.session.rig.clone();
-    let mirror = context.mirror(&rig).await?;
-    mirror.fetch().await?;
-    let base = base(&mirror, &brief).await?;
-    let workspace = context.outside.workspace(id);
-    let dir = context.outside.session_dir(id);
-    on_disk(&dir, |dir| std::fs::create_dir_all(dir)).await?;
+    let repository = context.repository(&rig).await?;
+    repository.fetch().await?;
+    let base = base(repository.as_ref(), &brief).await?;
+    let workspace = context.outside.desk.workspace(id);
+    context.outside.desk.make(id).await?;
     let spec = WorkspaceSpec {
         path: workspace.clone(),
         branch: BranchName::new(brief.session.branch.clone())?,
@@ -131,14 +131,12 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
         upstream: Some(BranchName::new(brief.session.target.clone())?),
     };
     // What an earlier try made for an older tip was used by nobody.
-    mirror.remove_workspace(&workspace).await?;
-    mirror.prepare_workspace(&spec).await?;
-    let file = dir.join("brief.json");
+    repository.remove_workspace(&workspace).await?;
+    repository.prepare_workspace(&spec).await?;
     brief.text["base"] = json!(base);
-    let text = brief.text.to_string();
-    on_disk(&file, move |file| write_whole(file, text.as_bytes())).await?;
+    context.outside.desk.lay(id, &brief.text).await?;
     let mut spec = SessionSpec::new(id.clone(), command, workspace);
-    spec.env = environment(context, &brief, &base, &file.to_string_lossy());
+    spec.env = environment(context, &brief, &base, &context.outside.desk.brief(id).to_string_lossy());
     spec.timeout = Some(brief.timeout);
     spec.grace = brief.grace;
     spec.output_bytes_max = brief.output_bytes_max;
@@ -163,24 +161,23 @@ async fn probe_start(context: &Context, id: &SessionId) -> Result<Report> {
     if status.state == SessionState::Absent {
         return Ok(Report::Absent);
     }
-    let file = context.outside.session_dir(id).join("brief.json");
-    let text = on_disk(&file, |file| std::fs::read(file)).await?;
-    let unreadable = || Error::corrupt("brief_unreadable", format!("{} cannot be read", file.display()));
-    let brief: Json = serde_json::from_slice(&text).map_err(|source| unreadable().because(source))?;
-    let base = Oid::new(brief["base"].as_str().ok_or_else(unreadable)?)?;
+    let brief = context.outside.desk.read(id).await?;
+    let base = brief["base"].as_str();
+    let base = base.ok_or_else(|| Error::corrupt("brief_unreadable", format!("the brief of {id} names no base")))?;
+    let base = Oid::new(base)?;
     Ok(started(status.state, base))
 }
 
 /// The commit a session starts from: what was sent back, else the tip of the branch its work is meant for.
-async fn base(mirror: &Mirror, brief: &Brief) -> Result<Oid> {
+async fn base(repository: &dyn Repository, brief: &Brief) -> Result<Oid> {
     if let Some(head) = brief.bead.metadata[REWORK_KEY]["head"].as_str() {
         let head = Oid::new(head)?;
-        if mirror.commit_exists(&head).await? {
+        if repository.commit_exists(&head).await? {
             return Ok(head);
         }
     }
     let target = BranchName::new(brief.session.target.clone())?;
-    mirror.branch(&target).await?.ok_or_else(|| {
+    repository.branch(&target).await?.ok_or_else(|| {
         Error::unavailable("target_missing", format!("the remote has no branch {target}")).with("branch", &target)
     })
 }
@@ -216,16 +213,16 @@ async fn stop(context: &Context, session: &SessionId, rig: &RigName) -> Result<R
 }
 
 async fn publish(context: &Context, rig: &RigName, branch: &str, head: &Oid, probe: bool) -> Result<Report> {
-    let mirror = context.mirror(rig).await?;
+    let repository = context.repository(rig).await?;
     let branch = BranchName::new(branch)?;
-    let there = mirror.remote_branch(&branch).await?;
+    let there = repository.remote_branch(&branch).await?;
     if there.as_ref() == Some(head) {
         return Ok(Report::Done(Done::Plainly));
     }
     if probe {
         return Ok(Report::Absent);
     }
-    let outcome = mirror.publish(&branch, head, there.as_ref()).await?;
+    let outcome = repository.publish(&branch, head, there.as_ref()).await?;
     failpoint::pass("publish.pushed");
     Ok(match outcome {
         PublishOutcome::Published | PublishOutcome::AlreadyThere => Report::Done(Done::Plainly),
@@ -243,30 +240,35 @@ async fn make_branch(
     from: &str,
     holds: Option<&Oid>,
 ) -> Result<Report> {
-    let mirror = context.mirror(rig).await?;
+    let repository = context.repository(rig).await?;
     let (branch, from) = (BranchName::new(branch)?, BranchName::new(from)?);
-    mirror.fetch().await?;
-    if let Some(oid) = mirror.remote_branch(&branch).await? {
-        return found_branch(&mirror, &branch, oid, holds).await;
+    repository.fetch().await?;
+    if let Some(oid) = repository.remote_branch(&branch).await? {
+        return found_branch(repository.as_ref(), &branch, oid, holds).await;
     }
     let tip = match holds {
         Some(held) => held.clone(),
-        None => mirror.branch(&from).await?.ok_or_else(|| {
+        None => repository.branch(&from).await?.ok_or_else(|| {
             Error::unavailable("target_missing", format!("the remote has no branch {from}")).with("branch", &from)
         })?,
     };
-    match mirror.publish(&branch, &tip, None).await? {
+    match repository.publish(&branch, &tip, None).await? {
         PublishOutcome::Published | PublishOutcome::AlreadyThere => Ok(Report::Done(Done::Branched { oid: tip })),
-        PublishOutcome::Moved { actual: Some(oid) } => found_branch(&mirror, &branch, oid, holds).await,
+        PublishOutcome::Moved { actual: Some(oid) } => found_branch(repository.as_ref(), &branch, oid, holds).await,
         PublishOutcome::Moved { actual: None } => Ok(Report::Retry { reason: format!("{branch} was removed again") }),
     }
 }
 
 /// Takes a branch that is there, unless it lost what was merged into it.
-async fn found_branch(mirror: &Mirror, branch: &BranchName, oid: Oid, holds: Option<&Oid>) -> Result<Report> {
+async fn found_branch(
+    repository: &dyn Repository,
+    branch: &BranchName,
+    oid: Oid,
+    holds: Option<&Oid>,
+) -> Result<Report> {
     if let Some(held) = holds {
-        mirror.fetch().await?;
-        if !mirror.contains(held, &oid).await? {
+        repository.fetch().await?;
+        if !repository.contains(held, &oid).await? {
             let reason = format!("{branch} holds {oid} at the remote, without {held} that was merged into it");
             return Ok(Report::Refused { reason });
         }
@@ -283,10 +285,10 @@ async fn merge(
     message: &str,
     at: Timestamp,
 ) -> Result<Report> {
-    let mirror = context.mirror(rig).await?;
+    let repository = context.repository(rig).await?;
     let branch = BranchName::new(target)?;
-    mirror.fetch().await?;
-    let target = mirror.branch(&branch).await?.ok_or_else(|| {
+    repository.fetch().await?;
+    let target = repository.branch(&branch).await?.ok_or_else(|| {
         Error::unavailable("target_missing", format!("the remote has no branch {branch}")).with("branch", &branch)
     })?;
     let spec = MergeSpec {
@@ -296,9 +298,9 @@ async fn merge(
         committer: refinery(),
         time: at,
     };
-    Ok(match mirror.merge(&spec).await {
+    Ok(match repository.merge(&spec).await {
         Ok(MergeOutcome::Merged { commit }) => {
-            mirror.keep(&keep_name(review), &commit).await?;
+            repository.keep(&keep_name(review), &commit).await?;
             failpoint::pass("merge.built");
             Report::Done(Done::Merged { target, commit })
         }
@@ -318,29 +320,29 @@ async fn land(
     expected: &Oid,
     commit: &Oid,
 ) -> Result<Report> {
-    let mirror = context.mirror(rig).await?;
+    let repository = context.repository(rig).await?;
     let branch = BranchName::new(target)?;
-    let actual = mirror.remote_branch(&branch).await?;
+    let actual = repository.remote_branch(&branch).await?;
     let report = if actual.as_ref() == Some(expected) {
-        match mirror.publish(&branch, commit, Some(expected)).await? {
+        match repository.publish(&branch, commit, Some(expected)).await? {
             PublishOutcome::Published | PublishOutcome::AlreadyThere => Report::Done(Done::Plainly),
-            PublishOutcome::Moved { actual } => after_move(&mirror, commit, actual).await?,
+            PublishOutcome::Moved { actual } => after_move(repository.as_ref(), commit, actual).await?,
         }
     } else {
-        after_move(&mirror, commit, actual).await?
+        after_move(repository.as_ref(), commit, actual).await?
     };
     failpoint::pass("land.pushed");
     if matches!(report, Report::Done(Done::Plainly)) {
-        mirror.release(&keep_name(review)).await?;
+        repository.release(&keep_name(review)).await?;
     }
     Ok(report)
 }
 
 /// Whether the target, which is not what it was, holds our commit already.
-async fn after_move(mirror: &Mirror, commit: &Oid, actual: Option<Oid>) -> Result<Report> {
+async fn after_move(repository: &dyn Repository, commit: &Oid, actual: Option<Oid>) -> Result<Report> {
     if let Some(tip) = &actual {
-        mirror.fetch().await?;
-        if tip == commit || (mirror.commit_exists(tip).await? && mirror.contains(commit, tip).await?) {
+        repository.fetch().await?;
+        if tip == commit || (repository.commit_exists(tip).await? && repository.contains(commit, tip).await?) {
             return Ok(Report::Done(Done::Plainly));
         }
     }
@@ -352,14 +354,9 @@ fn keep_name(review: &BeadId) -> String {
 }
 
 async fn cleanup(context: &Context, session: &SessionId, rig: &RigName) -> Result<Report> {
-    let mirror = context.mirror(rig).await?;
-    mirror.remove_workspace(context.outside.workspace(session)).await?;
-    let dir = context.outside.session_dir(session);
-    on_disk(&dir, |dir| match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    })
-    .await?;
+    let repository = context.repository(rig).await?;
+    repository.remove_workspace(&context.outside.desk.workspace(session)).await?;
+    context.outside.desk.clear(session).await?;
     Ok(Report::Done(Done::Plainly))
 }
 
@@ -370,39 +367,18 @@ async fn delete_branch(
     expected: &Oid,
     work: &[String],
 ) -> Result<Report> {
-    let mirror = context.mirror(rig).await?;
+    let repository = context.repository(rig).await?;
     let branch = BranchName::new(branch)?;
     for name in work {
-        mirror.delete_branch(&BranchName::new(name.clone())?).await?;
+        repository.delete_branch(&BranchName::new(name.clone())?).await?;
     }
-    Ok(match mirror.delete_remote_branch(&branch, expected).await? {
+    Ok(match repository.delete_remote_branch(&branch, expected).await? {
         DeleteOutcome::Deleted | DeleteOutcome::Absent => {
-            mirror.delete_branch(&branch).await?;
+            repository.delete_branch(&branch).await?;
             Report::Done(Done::Plainly)
         }
         DeleteOutcome::Moved { actual } => {
             Report::Refused { reason: format!("{branch} holds {actual} and not {expected}; it stays") }
         }
     })
-}
-
-/// Writes a file so that a reader sees all of it or nothing.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let part = path.with_extension("part");
-    std::fs::write(&part, bytes)?;
-    std::fs::File::open(&part)?.sync_all()?;
-    std::fs::rename(&part, path)
-}
-
-/// Does something with a path on a thread that may block.
-async fn on_disk<T: Send + 'static>(
-    path: &Path,
-    work: impl FnOnce(&Path) -> std::io::Result<T> + Send + 'static,
-) -> Result<T> {
-    let place = path.to_owned();
-    let done = tokio::task::spawn_blocking(move || work(&place)).await;
-    let unusable = || {
-        Error::unavailable("folder_unusable", format!("{} cannot be used", path.display())).with("path", path.display())
-    };
-    done.map_err(|source| unusable().because(source))?.map_err(|source| unusable().because(source))
 }

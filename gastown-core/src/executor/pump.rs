@@ -204,8 +204,9 @@ impl Work {
                         self.isolate().await;
                     }
                     tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
+                        biased;
                         () = self.stop.cancelled() => {}
+                        () = tokio::time::sleep(pause) => {}
                     }
                     pause = (pause * 2).min(PAUSE_MAX);
                     continue;
@@ -325,16 +326,18 @@ impl Work {
         let until_renewal = LEASE / 3;
         let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).chain([self.retain_at]).min();
         let until_due = next_wake.map_or(until_renewal, |at| at.since(now)).min(until_renewal);
+        // In one order, so that a simulation plays the same again.
         tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            Some(ended) = self.in_flight.join_next_with_id() => self.give_back(ended),
             changed = commits.changed() => {
                 if changed.is_err() {
                     // The store's writer is gone; the next look says so.
                     tokio::task::yield_now().await;
                 }
             }
-            Some(ended) = self.in_flight.join_next_with_id() => self.give_back(ended),
             () = tokio::time::sleep(until_due) => {}
-            () = self.stop.cancelled() => {}
         }
         while let Some(ended) = self.in_flight.try_join_next_with_id() {
             self.give_back(ended);

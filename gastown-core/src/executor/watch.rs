@@ -1,6 +1,5 @@
 //! Waiting for sessions to end, and bringing home what they left.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +63,7 @@ impl Watchers {
         let this = self.clone();
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 () = attend(&this.context, &session) => this.sweeping.session_ended(),
                 () = this.stop.cancelled() => {}
             }
@@ -143,7 +143,7 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
                 let keep_workspace = exit == SessionExit::Lost;
                 let mut reason = format!("{reason}; its work could not be brought home: {}", error.chain());
                 if keep_workspace {
-                    let place = context.outside.workspace(&session.id);
+                    let place = context.outside.desk.workspace(&session.id);
                     reason = format!("{reason}; its workspace is kept: {}", place.display());
                 }
                 return Ended { exit, reason, head: None, keep_workspace };
@@ -164,9 +164,9 @@ const fn worth_trying(kind: ErrorKind) -> u32 {
 
 /// Brings the session's commits into the mirror; none where it left nothing new.
 async fn collect(context: &Context, session: &SessionRow) -> Result<Option<Oid>> {
-    let mirror = context.mirror(&session.rig).await?;
+    let repository = context.repository(&session.rig).await?;
     let branch = BranchName::new(session.branch.clone())?;
-    let workspace = context.outside.workspace(&session.id);
-    let head = mirror.collect(Path::new(&workspace), &branch).await?;
+    let workspace = context.outside.desk.workspace(&session.id);
+    let head = repository.collect(&workspace, &branch).await?;
     Ok(head.filter(|head| session.base.as_ref() != Some(head)))
 }

@@ -29,6 +29,13 @@ pub struct RemoteFacts {
     pub bare: Option<bool>,
 }
 
+impl RemoteFacts {
+    /// What is known of a remote on another machine.
+    pub const fn new(head: Oid, branches: Vec<String>) -> Self {
+        Self { head, branches, bare: None }
+    }
+}
+
 /// Looks whether a remote can be a rig that lands on `branch`. Nothing is changed and no program of the repository runs.
 ///
 /// Errors: `repository_missing`, `not_a_repository`, `repository_empty`, `branch_missing`, `repository_owner`,

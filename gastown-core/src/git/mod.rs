@@ -14,6 +14,7 @@
 //! | `workspace`, `fill`, `remove` | a session's repository, its files, its end |
 //! | `collect`, `salvage` | bringing an agent's commits home without trusting its repository |
 //! | `merge`, `publish` | merges computed in the object store, and compare-and-swap at the remote |
+//! | `repository` | the port: what the executor uses of all this |
 
 mod collect;
 mod command;
@@ -32,6 +33,7 @@ mod redact;
 mod refs;
 mod remote;
 mod remove;
+mod repository;
 mod runner;
 mod salvage;
 mod stale;
@@ -51,6 +53,7 @@ pub use publish::{DeleteOutcome, PublishOutcome};
 pub use redact::redact;
 pub use refs::CommitRange;
 pub use remote::RemoteUrl;
+pub use repository::{Mirrors, Repositories, Repository};
 pub use runner::GitRunner;
 pub use version::GitVersion;
 pub use workspace::{Person, WorkspaceSpec};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::id::excerpt;
 use super::record::record;
 use super::text_enum::text_enum;
-use super::value::{Cell, ColumnType, ColumnValue, Value};
+use super::value::{Cell, ColumnType, ColumnValue};
 use super::{BeadId, Error, Result, Timestamp};
 
 /// The longest name of a kind of edge in bytes.
@@ -148,10 +148,10 @@ impl ColumnValue for DependencyKind {
     fn to_cell(&self) -> Cell<'_> {
         Cell::text(self.as_str())
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        match value {
-            Value::Text(text) => text.parse(),
-            other => String::from_value(other)?.parse(),
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        match cell {
+            Cell::Text(text) => text.parse(),
+            other => String::from_cell(other)?.parse(),
         }
     }
 }

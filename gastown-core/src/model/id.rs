@@ -1,6 +1,6 @@
 //! Identities: each kind of thing has a type of its own.
 
-use super::value::{Cell, ColumnType, ColumnValue, Value};
+use super::value::{Cell, ColumnType, ColumnValue};
 use super::{Error, Result};
 
 /// The longest id of a bead in bytes.
@@ -117,8 +117,8 @@ macro_rules! ids {
             fn to_cell(&self) -> Cell<'_> {
                 Cell::text(&self.0)
             }
-            fn from_value(value: &Value) -> Result<Self> {
-                Self::new(String::from_value(value)?)
+            fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+                Self::new(String::from_cell(cell)?)
             }
         }
     )*};
@@ -191,8 +191,8 @@ impl ColumnValue for Oid {
     fn to_cell(&self) -> Cell<'_> {
         Cell::text(&self.0)
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        Self::new(String::from_value(value)?)
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        Self::new(String::from_cell(cell)?)
     }
 }
 

@@ -57,7 +57,7 @@ pub trait Record: Sized + Clone {
         values
     }
     /// The record of these columns; an error names the column.
-    fn from_values(values: &[Value]) -> Result<Self>;
+    fn from_cells(cells: &[Cell<'_>]) -> Result<Self>;
 }
 
 /// Declares a record: a struct, and its columns.
@@ -91,18 +91,18 @@ macro_rules! record {
                 values
             }
 
-            fn from_values(values: &[$crate::model::value::Value]) -> $crate::model::Result<Self> {
-                if values.len() != Self::COLUMNS.len() {
+            fn from_cells(cells: &[$crate::model::value::Cell<'_>]) -> $crate::model::Result<Self> {
+                if cells.len() != Self::COLUMNS.len() {
                     return Err($crate::model::Error::corrupt(
                         "column_count",
-                        format!("a row of {} has {} columns, not {}", $table, Self::COLUMNS.len(), values.len()),
+                        format!("a row of {} has {} columns, not {}", $table, Self::COLUMNS.len(), cells.len()),
                     ));
                 }
-                let mut columns = values.iter();
+                let mut columns = cells.iter();
                 Ok(Self {$(
                     $field: columns
                         .next()
-                        .map(<$ty as $crate::model::value::ColumnValue>::from_value)
+                        .map(<$ty as $crate::model::value::ColumnValue>::from_cell)
                         .expect("the count was checked above")
                         .map_err(|source| $crate::model::Error::corrupt(
                             "column_unreadable",

@@ -59,7 +59,12 @@ macro_rules! rows {
 
             /// The row of these columns; an error names the column.
             pub fn decode(self, values: &[Value]) -> Result<Row> {
-                match self { $(Self::$variant => $record::from_values(values).map(Row::$variant),)* }
+                self.decode_cells(&values.iter().map(Cell::from).collect::<Vec<_>>())
+            }
+
+            /// The same of borrowed columns.
+            pub fn decode_cells(self, cells: &[Cell<'_>]) -> Result<Row> {
+                match self { $(Self::$variant => $record::from_cells(cells).map(Row::$variant),)* }
             }
         }
 

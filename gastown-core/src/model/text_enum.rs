@@ -59,10 +59,10 @@ macro_rules! text_enum {
             fn to_cell(&self) -> $crate::model::value::Cell<'_> {
                 $crate::model::value::Cell::text(self.as_str())
             }
-            fn from_value(value: &$crate::model::value::Value) -> $crate::model::Result<Self> {
-                match value {
-                    $crate::model::value::Value::Text(text) => text.parse(),
-                    other => <String as $crate::model::value::ColumnValue>::from_value(other)?.parse(),
+            fn from_cell(cell: &$crate::model::value::Cell<'_>) -> $crate::model::Result<Self> {
+                match cell {
+                    $crate::model::value::Cell::Text(text) => text.parse(),
+                    other => <String as $crate::model::value::ColumnValue>::from_cell(other)?.parse(),
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Result;
-use super::value::{Cell, ColumnType, ColumnValue, Value};
+use super::value::{Cell, ColumnType, ColumnValue};
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -82,8 +82,8 @@ impl ColumnValue for Timestamp {
     fn to_cell(&self) -> Cell<'_> {
         Cell::Int(self.0)
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        i64::from_value(value).map(Self)
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        i64::from_cell(cell).map(Self)
     }
 }
 

@@ -101,10 +101,15 @@ pub trait ColumnValue: Sized {
         self.to_cell().into()
     }
     /// The typed form; an error says what is wrong with the stored one.
-    fn from_value(value: &Value) -> Result<Self>;
+    fn from_cell(cell: &Cell<'_>) -> Result<Self>;
+    /// The same of a value.
+    fn from_value(value: &Value) -> Result<Self> {
+        Self::from_cell(&value.into())
+    }
 }
 
-fn mismatch(wanted: &str, found: &Value) -> Error {
+fn mismatch(wanted: &str, found: &Cell<'_>) -> Error {
+    let found = Value::from(found.clone());
     Error::corrupt("column_type", format!("expected {wanted}, found {found:?}"))
 }
 
@@ -113,9 +118,9 @@ impl ColumnValue for i64 {
     fn to_cell(&self) -> Cell<'_> {
         Cell::Int(*self)
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        match value {
-            Value::Int(n) => Ok(*n),
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        match cell {
+            Cell::Int(n) => Ok(*n),
             other => Err(mismatch("an integer", other)),
         }
     }
@@ -126,9 +131,9 @@ impl ColumnValue for u32 {
     fn to_cell(&self) -> Cell<'_> {
         Cell::Int(i64::from(*self))
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        match value {
-            Value::Int(n) => Self::try_from(*n).map_err(|_| mismatch("an integer of 0 to 4294967295", value)),
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        match cell {
+            Cell::Int(n) => Self::try_from(*n).map_err(|_| mismatch("an integer of 0 to 4294967295", cell)),
             other => Err(mismatch("an integer", other)),
         }
     }
@@ -139,10 +144,10 @@ impl ColumnValue for bool {
     fn to_cell(&self) -> Cell<'_> {
         Cell::Int(i64::from(*self))
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        match value {
-            Value::Int(0) => Ok(false),
-            Value::Int(1) => Ok(true),
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        match cell {
+            Cell::Int(0) => Ok(false),
+            Cell::Int(1) => Ok(true),
             other => Err(mismatch("0 or 1", other)),
         }
     }
@@ -153,9 +158,9 @@ impl ColumnValue for String {
     fn to_cell(&self) -> Cell<'_> {
         Cell::text(self)
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        match value {
-            Value::Text(text) => Ok(text.clone()),
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        match cell {
+            Cell::Text(text) => Ok(text.as_ref().to_owned()),
             other => Err(mismatch("text", other)),
         }
     }
@@ -169,10 +174,10 @@ impl ColumnValue for serde_json::Value {
             other => Cell::Text(Cow::Owned(other.to_string())),
         }
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        match value {
-            Value::Text(text) if text == "{}" => Ok(Self::Object(serde_json::Map::new())),
-            Value::Text(text) => serde_json::from_str(text)
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        match cell {
+            Cell::Text(text) if text == "{}" => Ok(Self::Object(serde_json::Map::new())),
+            Cell::Text(text) => serde_json::from_str(text)
                 .map_err(|source| Error::corrupt("column_json", "a column does not hold JSON").because(source)),
             other => Err(mismatch("JSON text", other)),
         }
@@ -188,10 +193,10 @@ impl ColumnValue for Vec<String> {
         }
         Cell::Text(Cow::Owned(serde_json::Value::from(self.as_slice()).to_string()))
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        match value {
-            Value::Text(text) if matches!(text.as_str(), "" | "[]") => Ok(Self::new()),
-            Value::Text(text) => serde_json::from_str(text).map_err(|source| {
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        match cell {
+            Cell::Text(text) if matches!(&**text, "" | "[]") => Ok(Self::new()),
+            Cell::Text(text) => serde_json::from_str(text).map_err(|source| {
                 Error::corrupt("column_json", "a column does not hold a list of texts").because(source)
             }),
             other => Err(mismatch("a list of texts as JSON", other)),
@@ -205,10 +210,10 @@ impl<T: ColumnValue> ColumnValue for Option<T> {
     fn to_cell(&self) -> Cell<'_> {
         self.as_ref().map_or(Cell::Null, ColumnValue::to_cell)
     }
-    fn from_value(value: &Value) -> Result<Self> {
-        match value {
-            Value::Null => Ok(None),
-            other => T::from_value(other).map(Some),
+    fn from_cell(cell: &Cell<'_>) -> Result<Self> {
+        match cell {
+            Cell::Null => Ok(None),
+            other => T::from_cell(other).map(Some),
         }
     }
 }

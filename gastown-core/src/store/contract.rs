@@ -22,6 +22,7 @@
 //!   the same row twice is putting it once, deleting what is not there is nothing, closing is dropping.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::task::Waker;
@@ -299,6 +300,9 @@ impl Position {
     }
 }
 
+/// How many rows have each combination of values.
+pub type Tally = BTreeMap<Vec<Value>, u64>;
+
 /// One town at one moment.
 pub trait Reader {
     /// The row of this key.
@@ -356,6 +360,32 @@ pub trait Reader {
             match rows.last() {
                 Some(last) if rows.len() == scan.limit => scan.after = Some(Position::of(scan.index, last)),
                 _ => return Ok(count),
+            }
+        }
+    }
+
+    /// How many of the rows that a scan would give without its limit have each combination of these columns' values.
+    ///
+    /// The default walks the index; a backend may do better. Rows that cannot be read may be counted or not.
+    ///
+    /// # Contract
+    /// Each combination comes once, in any order. There are at most as many as the scan's limit, whichever.
+    fn tally(&self, scan: &Scan, columns: &[&'static str]) -> Result<Tally> {
+        let places: Vec<usize> = columns.iter().map(|name| scan.index.place(name)).collect();
+        let (mut found, combinations_max) = (Tally::new(), scan.limit);
+        let mut scan = Scan { limit: 1_000, ..scan.clone() };
+        loop {
+            let rows = self.scan(&scan)?;
+            for row in &rows {
+                let values = row.to_values();
+                let combination = places.iter().map(|place| values[*place].clone()).collect();
+                if found.len() < combinations_max || found.contains_key(&combination) {
+                    *found.entry(combination).or_default() += 1;
+                }
+            }
+            match rows.last() {
+                Some(last) if rows.len() == scan.limit => scan.after = Some(Position::of(scan.index, last)),
+                _ => return Ok(found),
             }
         }
     }

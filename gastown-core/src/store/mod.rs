@@ -12,6 +12,8 @@ mod contract;
 pub(crate) mod draft;
 pub mod dump;
 pub mod index;
+#[cfg(feature = "testkit")]
+mod inline;
 mod listener;
 mod memory;
 #[cfg(feature = "postgres")]
@@ -32,9 +34,11 @@ mod writer;
 mod written_tests;
 
 pub use contract::{
-    Access, Backend, Changes, Connection, Description, Position, Reader, Scan, Txn, UNREADABLE_MAX, Unreadable,
+    Access, Backend, Changes, Connection, Description, Position, Reader, Scan, Tally, Txn, UNREADABLE_MAX, Unreadable,
     UnreadableRows, check_order, check_truncation, check_values,
 };
+#[cfg(feature = "testkit")]
+pub use inline::Interference;
 pub use memory::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;

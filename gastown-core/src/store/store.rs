@@ -66,7 +66,16 @@ impl StoreOptions {
 /// Clones share the threads; they end when the last clone is dropped or [`Store::close`] was called.
 #[derive(Clone, Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// With threads of its own.
+    Threads(Arc<Shared>),
+    /// Without.
+    #[cfg(feature = "testkit")]
+    Inline(Arc<super::inline::Inline>),
 }
 
 #[derive(Debug)]
@@ -161,7 +170,21 @@ impl Store {
             backend,
             quarantine,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { kind: Kind::Threads(Arc::new(shared)) })
+    }
+
+    /// A store that runs everything in its callers' tasks, one after the other: for simulations.
+    ///
+    /// # Errors
+    /// What the backend answers when it is connected to.
+    #[cfg(feature = "testkit")]
+    pub fn inline(
+        backend: Arc<dyn Backend>,
+        town: TownId,
+        interference: Arc<dyn super::inline::Interference>,
+    ) -> Result<Self> {
+        drop(backend.connect(Access::Write)?);
+        Ok(Self { kind: Kind::Inline(Arc::new(super::inline::Inline::new(backend, town, interference))) })
     }
 
     /// Runs `job` in the next write transaction and answers once it is durable.
@@ -180,9 +203,14 @@ impl Store {
         F: FnMut(&mut dyn Txn) -> Result<T> + Send + 'static,
         T: Send + 'static,
     {
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => return inline.write(job).await,
+        };
         let (command, answer) = writer::command(job);
-        self.shared.writes.send(command).await.map_err(|_| closed(&self.shared.town))?;
-        answer.await.map_err(|_| closed(&self.shared.town))?
+        shared.writes.send(command).await.map_err(|_| closed(&shared.town))?;
+        answer.await.map_err(|_| closed(&shared.town))?
     }
 
     /// Runs `job` on a fresh snapshot, beside the writer.
@@ -197,9 +225,14 @@ impl Store {
         F: FnMut(&dyn Reader) -> Result<T> + Send + 'static,
         T: Send + 'static,
     {
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => return inline.read(job).await,
+        };
         let (command, answer) = readers::command(job);
-        self.shared.reads.send(command).await.map_err(|_| closed(&self.shared.town))?;
-        answer.await.map_err(|_| closed(&self.shared.town))?
+        shared.reads.send(command).await.map_err(|_| closed(&shared.town))?;
+        answer.await.map_err(|_| closed(&shared.town))?
     }
 
     /// The journal's last `seq` after the last commit, by whomever, that was heard of; it never falls.
@@ -210,39 +243,68 @@ impl Store {
     ///
     /// It is 0 until something was committed. The receiver is woken by commits after this call, so take it before reading what it is to follow.
     pub fn commits(&self) -> watch::Receiver<u64> {
-        let mut commits = self.shared.commits.clone();
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => return inline.commits(),
+        };
+        let mut commits = shared.commits.clone();
         commits.mark_unchanged();
         commits
     }
 
     /// The town.
     pub fn town(&self) -> &TownId {
-        &self.shared.town
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => return &inline.town,
+        };
+        &shared.town
     }
 
     /// The backend's name.
     pub fn backend_name(&self) -> &'static str {
-        self.shared.backend.name()
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => return inline.backend.name(),
+        };
+        shared.backend.name()
     }
 
     /// The rows that were met and cannot be read, as far as they still are there; at most [`super::UNREADABLE_MAX`].
     pub async fn unreadable(&self) -> Result<Vec<Unreadable>> {
-        let quarantine = Arc::clone(&self.shared.quarantine);
+        let quarantine = match &self.kind {
+            Kind::Threads(shared) => Arc::clone(&shared.quarantine),
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => Arc::clone(&inline.quarantine),
+        };
         self.read(move |reader| Ok(quarantine.still(reader))).await
     }
 
     /// Names the towns of the database, the first `limit` of them; none where the backend cannot tell.
     pub async fn towns(&self, limit: usize) -> Result<Option<Vec<TownId>>> {
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => return inline.aside(|connection| connection.towns(limit)),
+        };
         let (job, answered) = apart(move |connection| connection.towns(limit));
-        self.shared.reads.send(ReadCommand::Apart(job)).await.map_err(|_| closed(&self.shared.town))?;
-        answered.await.map_err(|_| closed(&self.shared.town))?
+        shared.reads.send(ReadCommand::Apart(job)).await.map_err(|_| closed(&shared.town))?;
+        answered.await.map_err(|_| closed(&shared.town))?
     }
 
     /// Says how the database is kept; as cheap as a read, and on a connection that reads use.
     pub async fn describe(&self) -> Result<Description> {
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => return inline.aside(|connection| connection.describe()),
+        };
         let (job, answered) = apart(|connection| connection.describe());
-        self.shared.reads.send(ReadCommand::Apart(job)).await.map_err(|_| closed(&self.shared.town))?;
-        answered.await.map_err(|_| closed(&self.shared.town))?
+        shared.reads.send(ReadCommand::Apart(job)).await.map_err(|_| closed(&shared.town))?;
+        answered.await.map_err(|_| closed(&shared.town))?
     }
 
     /// Looks for damage in the backend's own structures; see [`Connection::check`].
@@ -257,9 +319,14 @@ impl Store {
 
     /// Gives back the space of what was deleted. Commands wait meanwhile; reads go on.
     pub async fn vacuum(&self) -> Result<()> {
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => return inline.apart(|connection| connection.vacuum()),
+        };
         let (job, answered) = apart(|connection| connection.vacuum());
-        self.shared.writes.send(WriteCommand::Apart(job)).await.map_err(|_| closed(&self.shared.town))?;
-        answered.await.map_err(|_| closed(&self.shared.town))?
+        shared.writes.send(WriteCommand::Apart(job)).await.map_err(|_| closed(&shared.town))?;
+        answered.await.map_err(|_| closed(&shared.town))?
     }
 
     /// Runs `job` on a fresh snapshot with a connection and a thread of its own: for what reads for long.
@@ -273,7 +340,14 @@ impl Store {
         F: FnOnce(&dyn Reader) -> Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let (town, quarantine) = (self.shared.town.clone(), Arc::clone(&self.shared.quarantine));
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => {
+                return inline.aside(|connection| job(&*connection.read(&inline.town)?));
+            }
+        };
+        let (town, quarantine) = (shared.town.clone(), Arc::clone(&shared.quarantine));
         self.aside(move |connection| {
             let reader = connection.read(&town)?;
             let result = job(&*reader);
@@ -290,10 +364,15 @@ impl Store {
         &self,
         job: impl FnOnce(&mut dyn Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let turn = Arc::clone(&self.shared.asides).acquire_owned().await.map_err(|_| closed(&self.shared.town))?;
-        let alive = self.shared.asides_alive.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(alive) = alive else { return Err(closed(&self.shared.town)) };
-        let backend = Arc::clone(&self.shared.backend);
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(inline) => return inline.aside(job),
+        };
+        let turn = Arc::clone(&shared.asides).acquire_owned().await.map_err(|_| closed(&shared.town))?;
+        let alive = shared.asides_alive.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(alive) = alive else { return Err(closed(&shared.town)) };
+        let backend = Arc::clone(&shared.backend);
         let (answer, answered) = oneshot::channel();
         let run = move || {
             let run = || job(&mut *backend.connect(Access::Read)?);
@@ -310,7 +389,12 @@ impl Store {
 
     /// How many commands wait for the writer.
     pub fn queue_depth(&self) -> usize {
-        self.shared.writes.max_capacity() - self.shared.writes.capacity()
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(_) => return 0,
+        };
+        shared.writes.max_capacity() - shared.writes.capacity()
     }
 
     /// Answers every command and read that waits, ends the threads, and closes the connections, the writer's last.
@@ -320,7 +404,11 @@ impl Store {
     /// Later calls answer `store_closed` ([`Unavailable`](crate::ErrorKind::Unavailable)); a second `close` waits for
     /// the first. Dropped before it answers, closing goes on; what it had not asked for yet stays open.
     pub async fn close(&self) -> Result<()> {
-        let shared = &*self.shared;
+        let shared = match &self.kind {
+            Kind::Threads(shared) => shared,
+            #[cfg(feature = "testkit")]
+            Kind::Inline(_) => return Ok(()),
+        };
         // A refused one says that they have ended already.
         let _ = shared.reads.send(ReadCommand::Stop).await;
         shared.listener.stop();

@@ -28,6 +28,10 @@ pub struct TownBuilder {
     pub(super) sqlite: crate::store::SqliteOptions,
     #[cfg(feature = "git")]
     pub(super) git: crate::git::GitOptions,
+    #[cfg(feature = "testkit")]
+    pub(super) interference: Option<Arc<dyn crate::store::Interference>>,
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub(super) repositories: Option<Arc<dyn crate::git::Repositories>>,
     #[cfg(all(feature = "git", feature = "process"))]
     pub(super) runtime: Option<Arc<dyn ContainerRuntime>>,
     #[cfg(all(feature = "git", feature = "process"))]
@@ -54,6 +58,10 @@ impl TownBuilder {
             sqlite: crate::store::SqliteOptions::default(),
             #[cfg(feature = "git")]
             git: crate::git::GitOptions::default(),
+            #[cfg(feature = "testkit")]
+            interference: None,
+            #[cfg(all(feature = "git", feature = "process"))]
+            repositories: None,
             #[cfg(all(feature = "git", feature = "process"))]
             runtime: None,
             #[cfg(all(feature = "git", feature = "process"))]
@@ -113,6 +121,20 @@ impl TownBuilder {
     #[cfg(feature = "git")]
     pub fn git(mut self, options: crate::git::GitOptions) -> Self {
         self.git = options;
+        self
+    }
+
+    /// Has no thread and no file of its own, and asks this about every command and read: for simulations.
+    #[cfg(feature = "testkit")]
+    pub fn simulated(mut self, interference: Arc<dyn crate::store::Interference>) -> Self {
+        self.interference = Some(interference);
+        self
+    }
+
+    /// Takes the repositories of rigs from here instead of mirrors in the town's folder.
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub fn repositories(mut self, repositories: Arc<dyn crate::git::Repositories>) -> Self {
+        self.repositories = Some(repositories);
         self
     }
 
@@ -177,7 +199,18 @@ impl TownBuilder {
         self.open().await
     }
 
+    /// Whether nothing of it is on a disk.
+    pub(super) const fn is_simulated(&self) -> bool {
+        #[cfg(feature = "testkit")]
+        return self.interference.is_some();
+        #[cfg(not(feature = "testkit"))]
+        false
+    }
+
     pub(super) fn make_dir(&self) -> Result<()> {
+        if self.is_simulated() {
+            return Ok(());
+        }
         super::paths::make_folder(&self.dir)
     }
 

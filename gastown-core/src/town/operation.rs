@@ -507,7 +507,7 @@ pub(super) fn operation(name: &str) -> &'static Operation {
 
 #[cfg(all(feature = "git", feature = "process"))]
 async fn add_rig(handle: &Handle, operation: &'static Operation, input: AddRig) -> Result<Rig> {
-    use crate::git::{BranchName, RemoteUrl, inspect_remote};
+    use crate::git::{BranchName, RemoteUrl};
     let remote = RemoteUrl::new(input.remote.clone())?;
     let target = BranchName::new(input.target())?;
     // Who may not add it does not learn either what is at the remote.
@@ -517,10 +517,9 @@ async fn add_rig(handle: &Handle, operation: &'static Operation, input: AddRig) 
             .with("rig", rig));
     }
     let outside = handle.town().outside().await?;
-    inspect_remote(&outside.git, &remote, &target).await?;
+    outside.repositories.inspect(&remote, &target).await?;
     let rig = handle.change(operation, input, rigs::add).await?;
-    let mirror = outside.mirror(&rig.name, &rig.remote).await?;
-    mirror.fetch().await?;
+    outside.repository(&rig.name, &rig.remote).await?.fetch().await?;
     Ok(rig)
 }
 

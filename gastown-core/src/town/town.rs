@@ -13,7 +13,7 @@ use super::health::Health;
 use super::replay::{self, Replay};
 use super::upkeep::{self, Backup, WriteTo};
 #[cfg(all(feature = "git", feature = "process"))]
-use crate::executor::{Context, Outside, Pump, Retain};
+use crate::executor::{Context, Desk, Outside, Pump, Retain};
 use crate::model::{Error, Key, Result, RigName, Scope, SessionId, TownId, TownRow};
 use crate::store::{Store, Txn};
 use crate::work::ids::Ids;
@@ -93,6 +93,9 @@ async fn refuse_another(store: &Store) -> Result<()> {
 #[derive(Debug)]
 struct Parts {
     git: crate::git::GitOptions,
+    repositories: Option<Arc<dyn crate::git::Repositories>>,
+    #[cfg(feature = "testkit")]
+    interference: Option<Arc<dyn crate::store::Interference>>,
     runtime: Arc<dyn crate::runtime::ContainerRuntime>,
 }
 
@@ -119,10 +122,20 @@ impl Town {
     pub(super) async fn open(builder: TownBuilder) -> Result<Self> {
         builder.make_dir()?;
         let backend = builder.backend_or_default()?;
+        #[cfg(feature = "testkit")]
+        let interference = builder.interference.clone();
         let TownBuilder { dir, id, create, store, clock, seed, .. } = builder;
         let id = id?;
+        #[cfg(feature = "testkit")]
+        let inline =
+            interference.clone().map(|interference| Store::inline(Arc::clone(&backend), id.clone(), interference));
+        #[cfg(not(feature = "testkit"))]
+        let inline = None;
         // Before anything else is made in the folder: what is wrong with it, the store says best.
-        let store = Store::open(backend, id.clone(), store).await?;
+        let store = match inline {
+            Some(store) => store?,
+            None => Store::open(backend, id.clone(), store).await?,
+        };
         if !create && let Err(error) = refuse_another(&store).await {
             // What went wrong before is what is told.
             let _ = store.close().await;
@@ -131,6 +144,9 @@ impl Town {
         #[cfg(all(feature = "git", feature = "process"))]
         let parts = Parts {
             git: builder.git,
+            repositories: builder.repositories,
+            #[cfg(feature = "testkit")]
+            interference,
             runtime: builder.runtime.map_or_else(
                 || default_runtime(&dir, builder.supervisor, builder.beside.as_deref(), builder.agent_env),
                 Ok,
@@ -332,8 +348,17 @@ impl Town {
     pub(super) async fn outside(&self) -> Result<Arc<Outside>> {
         let parts = &self.shared.parts;
         let make = || async {
-            let git = crate::git::GitRunner::new(parts.git.clone()).await?;
-            Ok(Arc::new(Outside::new(git, Arc::clone(&parts.runtime), self.shared.dir.clone())))
+            let dir = &self.shared.dir;
+            let repositories = if let Some(repositories) = &parts.repositories {
+                Arc::clone(repositories)
+            } else {
+                let git = crate::git::GitRunner::new(parts.git.clone()).await?;
+                Arc::new(crate::git::Mirrors::new(git, dir.join("mirrors")))
+            };
+            let desk = Desk::new(dir.join("work"));
+            #[cfg(feature = "testkit")]
+            let desk = desk.of_simulation(parts.interference.clone());
+            Ok(Arc::new(Outside { repositories, runtime: Arc::clone(&parts.runtime), desk, gates: dir.join("gates") }))
         };
         self.shared.outside.get_or_try_init(make).await.cloned()
     }

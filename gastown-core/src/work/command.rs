@@ -111,7 +111,7 @@ pub(crate) fn batch<O>(
     operation: &str,
     batch: impl FnOnce(&mut ScopedTxn<'_>) -> Result<O>,
 ) -> Result<O> {
-    let mut txn = ScopedTxn::new(raw, scope, ctx)?;
+    let mut txn = ScopedTxn::for_many(raw, scope, ctx)?;
     fence(txn.view())?;
     let output = batch(&mut txn)?;
     txn.finish(operation)?;

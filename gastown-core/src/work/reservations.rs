@@ -20,8 +20,8 @@ const HELD: Duration = Duration::from_secs(24 * 3600);
 const HELD_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The most overlaps of one answer.
 const OVERLAPS_MAX: usize = 1_000;
-/// What holding patterns against each other may cost in one question.
-const STEPS_MAX: usize = 20_000_000;
+/// What holding patterns against each other may cost in one question: some three of the hardest pairs, a fraction of a second.
+const STEPS_MAX: usize = 1_000_000;
 /// Behind every text of a key.
 const LAST: &str = "\u{10ffff}";
 /// The most that one step of the upkeep removes.
@@ -70,6 +70,8 @@ pub struct Reserved {
     pub reservations: Vec<Reservation>,
     /// Reservations of other beads that may mean the same paths.
     pub overlaps: Vec<Overlap>,
+    /// False where there are or may be more than are told.
+    pub is_complete: bool,
 }
 
 /// A reservation that may mean the same path as a pattern.
@@ -138,7 +140,7 @@ pub struct OverlapQuery {
 pub struct Overlaps {
     /// Each pair of a pattern and a reservation that may mean the same path.
     pub overlaps: Vec<Overlap>,
-    /// False where there are more than are told.
+    /// False where there are more than are told, or may be because looking on would cost too much.
     pub is_complete: bool,
 }
 
@@ -202,13 +204,13 @@ pub(crate) fn add(txn: &mut ScopedTxn<'_>, input: &Reserve) -> Result<Reserved> 
         )
         .with("patterns_max", PATTERNS_MAX));
     }
-    let overlaps = overlaps_of(txn.view(), &rig, &globs, Some(&input.bead))?.overlaps;
+    let Overlaps { overlaps, is_complete } = overlaps_of(txn.view(), &rig, &globs, Some(&input.bead))?;
     txn.event(
         "paths.reserved",
         &input.bead,
         serde_json::json!({ "patterns": input.patterns, "until": now.after(held) }),
     );
-    Ok(Reserved { reservations, overlaps })
+    Ok(Reserved { reservations, overlaps, is_complete })
 }
 
 /// Gives reservations up.
@@ -293,7 +295,12 @@ fn overlaps_of(view: View<'_>, rig: &RigName, globs: &[Glob], except: Option<&Be
         // One that a later version wrote, with a syntax of its own, overlaps nothing that is known here.
         let Ok(theirs) = Glob::new(&row.pattern) else { return Ok(true) };
         for glob in globs {
-            if let Some(example) = glob.common(&theirs, &mut steps)? {
+            // What somebody else reserved must not keep this one from an answer.
+            let Ok(common) = glob.common(&theirs, &mut steps) else {
+                found.is_complete = false;
+                return Ok(false);
+            };
+            if let Some(example) = common {
                 if found.overlaps.len() == OVERLAPS_MAX {
                     found.is_complete = false;
                     return Ok(false);

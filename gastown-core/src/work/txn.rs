@@ -44,13 +44,22 @@ pub(crate) struct ScopedTxn<'a> {
 
 impl<'a> ScopedTxn<'a> {
     pub(crate) fn new(raw: &'a mut dyn Txn, scope: &'a Scope, ctx: &Ctx) -> Result<Self> {
+        Self::remembering(raw, scope, ctx, REMEMBERED_MAX)
+    }
+
+    /// The same for a command about so many rows that remembering some of them is of no use.
+    pub(crate) fn for_many(raw: &'a mut dyn Txn, scope: &'a Scope, ctx: &Ctx) -> Result<Self> {
+        Self::remembering(raw, scope, ctx, 0)
+    }
+
+    fn remembering(raw: &'a mut dyn Txn, scope: &'a Scope, ctx: &Ctx, rows_max: usize) -> Result<Self> {
         let session = match scope {
             Scope::Agent { session, epoch, .. } => Some((session.clone(), *epoch)),
             _ => None,
         };
         let head = raw.head()?;
         Ok(Self {
-            raw: Remembering { raw, rows: RefCell::default() },
+            raw: Remembering { raw, rows_max, rows: RefCell::default() },
             scope,
             now: ctx.now,
             ids: ctx.ids.clone(),
@@ -131,6 +140,19 @@ impl<'a> ScopedTxn<'a> {
         self.check(&key, &row)?;
         let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
         self.raw.put(key.clone(), row)?;
+        if let Some(change) = change {
+            self.note(key, change);
+        }
+        Ok(())
+    }
+
+    /// Writes the record of a key that is known to be free.
+    pub(crate) fn put_new<T: Stored>(&mut self, record: T) -> Result<()> {
+        let row = record.into_row();
+        let key = row.key();
+        self.check(&key, &row)?;
+        let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
+        self.raw.put_new(key.clone(), row)?;
         if let Some(change) = change {
             self.note(key, change);
         }
@@ -262,29 +284,35 @@ const REMEMBERED_MAX: usize = 64;
 /// Invariant: it lives as long as one command, so whatever undoes the command's rows undoes it as well.
 struct Remembering<'a> {
     raw: &'a mut dyn Txn,
+    rows_max: usize,
     /// Few, so that looking through them is quicker than anything else.
     rows: RefCell<Vec<(Key, Option<Row>)>>,
 }
 
 impl Remembering<'_> {
     fn put(&mut self, key: Key, row: Row) -> Result<()> {
-        // Where a table has many indexes, reading a row is cheaper than writing all of them anew.
-        if matches!(key.kind, RowKind::Bead | RowKind::Session | RowKind::MergeRequest) {
-            self.learn(&key)?;
-        }
-        match self.rows.get_mut().iter().find(|(known, _)| *known == key) {
-            Some((_, Some(before))) => self.raw.replace(before, &row)?,
-            _ => self.raw.put(&row)?,
+        let known = self.rows.get_mut().iter().find(|(known, _)| *known == key);
+        let read;
+        let before = match known {
+            Some((_, before)) => before.as_ref(),
+            // Where a table has many indexes, reading a row is cheaper than writing all of them anew.
+            None if matches!(key.kind, RowKind::Bead | RowKind::Session | RowKind::MergeRequest) => {
+                read = self.raw.get(&key)?;
+                read.as_ref()
+            }
+            None => None,
+        };
+        match before {
+            Some(before) => self.raw.replace(before, &row)?,
+            None => self.raw.put(&row)?,
         }
         self.remember(key, Some(row));
         Ok(())
     }
 
-    /// Reads a row, where it is not remembered.
-    fn learn(&self, key: &Key) -> Result<()> {
-        if !self.rows.borrow().iter().any(|(known, _)| known == key) {
-            self.remember(key.clone(), self.raw.get(key)?);
-        }
+    fn put_new(&mut self, key: Key, row: Row) -> Result<()> {
+        self.raw.put(&row)?;
+        self.remember(key, Some(row));
         Ok(())
     }
 
@@ -298,7 +326,7 @@ impl Remembering<'_> {
         let mut rows = self.rows.borrow_mut();
         if let Some((_, known)) = rows.iter_mut().find(|(known, _)| *known == key) {
             *known = row;
-        } else if rows.len() < REMEMBERED_MAX {
+        } else if rows.len() < self.rows_max {
             rows.push((key, row));
         }
     }

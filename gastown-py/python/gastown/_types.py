@@ -94,7 +94,33 @@ ReasonKind = Literal[
 WaitReason = Literal["not_done", "failed", "not_landed", "not_decided", "parts_open", "no_part_closed", "blocked"]
 LooseReason = Literal["circle", "second_parent", "no_target", "no_waiter"]
 WaitGate = Literal["all-children", "any-children"]
-CountedField = Literal["status", "type", "priority", "assignee", "label", "rig", "kind", "resolution"]
+CountedField = Literal[
+    "status",
+    "type",
+    "priority",
+    "assignee",
+    "label",
+    "rig",
+    "kind",
+    "resolution",
+    "owner",
+    "creator",
+    "parent",
+    "convoy",
+    "spec",
+    "external_ref",
+    "estimate",
+    "blockers",
+    "pinned",
+    "ephemeral",
+    "template",
+    "created",
+    "updated",
+    "started",
+    "closed",
+    "due",
+    "defer",
+]
 QuerySort = Literal["created", "newest", "updated", "priority", "due", "id"]
 SearchSort = Literal["best", "newest"]
 
@@ -1087,6 +1113,7 @@ class Reserved:
 
     reservations: list[Reservation]
     overlaps: list[Overlap]
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -1157,7 +1184,9 @@ class BeadFilter(TypedDict, total=False):
     labels_any: list[str]
     labels_none: list[str]
     label_glob: str | None
+    label_regex: str | None
     parent: str | None
+    direct: bool
     convoy: str | None
     metadata: dict[str, Any] | None
     has_metadata: list[str]
@@ -1213,7 +1242,9 @@ class ReadyFilter(TypedDict, total=False):
     labels_any: list[str]
     labels_none: list[str]
     label_glob: str | None
+    label_regex: str | None
     parent: str | None
+    direct: bool
     convoy: str | None
     metadata: dict[str, Any] | None
     has_metadata: list[str]
@@ -1499,6 +1530,7 @@ class CountBeads(TypedDict, total=False):
     """By what to count which beads."""
 
     by: list[CountedField]
+    metadata: list[str]
     query: str | None
 
 

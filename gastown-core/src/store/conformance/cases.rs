@@ -117,6 +117,7 @@ macro_rules! __store_cases {
             a_row_leaves_an_index_when_its_condition_ends
             a_position_of_another_index_is_refused
             a_count_is_not_bound_by_the_limit
+            a_tally_counts_the_rows_of_each_value
             pages_of_any_size_give_the_same_rows
             a_limit_of_nothing_gives_nothing
             a_limit_may_be_as_high_as_there_is

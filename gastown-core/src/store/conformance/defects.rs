@@ -9,7 +9,7 @@ use super::{Subject, run_case};
 use crate::model::value::Value;
 use crate::model::{Event, Head, Key, Result, Row, RowKind, TownId};
 use crate::store::{
-    Access, Backend, Changes, Connection, MemoryBackend, Position, Reader, Scan, Search, Txn, Unreadable,
+    Access, Backend, Changes, Connection, MemoryBackend, Position, Reader, Scan, Search, Tally, Txn, Unreadable,
 };
 
 /// What is wrong with a backend.
@@ -30,6 +30,7 @@ enum Defect {
     ConditionsAreForgotten,
     PrefixIsAPrefix,
     CountStopsAtTheLimit,
+    TallyCountsEachOnce,
     EventsHoldTheirPlace,
     EventsAreOrderedByTime,
     AppendTakesGaps,
@@ -72,6 +73,7 @@ const FOUND: &[(Defect, &[&str])] = &[
     (ScanByText, &["ready_beads_come_by_urgency_then_age_then_id", "beads_from_before_1970_come_first"]),
     (ConditionsAreForgotten, &["only_open_beads_are_ready", "a_dirty_bead_is_looked_at_once"]),
     (PrefixIsAPrefix, &["a_prefix_is_not_a_prefix_of_text", "edges_of_beads_with_like_names_are_apart"]),
+    (TallyCountsEachOnce, &["a_tally_counts_the_rows_of_each_value"]),
     (CountStopsAtTheLimit, &["a_count_is_not_bound_by_the_limit", "counts_of_a_mailbox_follow_every_change"]),
     (EventsHoldTheirPlace, &["events_after_one_do_not_hold_it", "a_follower_begins_behind_its_place"]),
     (EventsAreOrderedByTime, &["events_keep_their_order_where_the_clock_goes_back"]),
@@ -373,6 +375,14 @@ impl Reader for View<'_> {
     fn count(&self, scan: &Scan) -> Result<u64> {
         let count = self.inner.count(scan)?;
         Ok(if self.defect == CountStopsAtTheLimit { count.min(scan.limit as u64) } else { count })
+    }
+    fn tally(&self, scan: &Scan, columns: &[&'static str]) -> Result<Tally> {
+        let tally = self.inner.tally(scan, columns)?;
+        Ok(if self.defect == TallyCountsEachOnce {
+            tally.into_keys().map(|values| (values, 1)).collect()
+        } else {
+            tally
+        })
     }
     fn search(&self, asked: &Search) -> Result<Vec<Row>> {
         search(self.defect, &*self.inner, asked)

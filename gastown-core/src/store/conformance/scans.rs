@@ -7,7 +7,7 @@ use crate::model::record::Record as _;
 use crate::model::value::Value;
 use crate::model::{BeadId, BeadRow, BeadStatus, ErrorKind, Key, Row};
 use crate::store::index::{self, INDEXES, Index};
-use crate::store::{Position, Reader, Scan};
+use crate::store::{Position, Reader, Scan, Tally};
 
 /// What a scan must give, found without any index.
 fn expected(rows: &[Row], scan: &Scan) -> Vec<Row> {
@@ -42,6 +42,15 @@ pub(super) fn check_all(reader: &dyn Reader, rows: &[Row], index: &'static Index
         check(reader, rows, &whole);
         let all = expected(rows, &whole);
         assert_eq!(reader.count(&whole).unwrap(), all.len() as u64, "{whole:?}");
+        let columns = [index.order[0], index.kind.columns()[index.kind.columns().len() - 1].name];
+        let mut tallied = Tally::new();
+        for row in all.iter().map(Row::to_values) {
+            *tallied.entry(columns.iter().map(|name| row[index.place(name)].clone()).collect()).or_default() += 1;
+        }
+        assert_eq!(reader.tally(&whole, &columns).unwrap(), tallied, "{whole:?}");
+        let some = reader.tally(&Scan { limit: 1, ..whole.clone() }, &columns).unwrap();
+        assert_eq!(some.len(), tallied.len().min(1));
+        assert!(some.iter().all(|(values, count)| tallied.get(values) == Some(count)), "{some:?}");
         for limit in [0, 1, 2] {
             check(reader, rows, &Scan { limit, ..whole.clone() });
         }
@@ -279,4 +288,25 @@ pub(crate) fn a_count_is_not_bound_by_the_limit(site: &Site) {
     assert_eq!(BeadRow::COLUMNS.len(), rows[0].to_values().len());
     bench.write(|txn| txn.delete(&Key::bead(&BeadId::new("gt-0000").unwrap())).unwrap());
     assert_eq!(bench.read(|reader| reader.count(&scan).unwrap()), 2_499);
+}
+
+pub(crate) fn a_tally_counts_the_rows_of_each_value(site: &Site) {
+    let mut bench = Bench::new(site);
+    let mut rows = beads(0..2_500);
+    for (n, row) in (0_u32..).zip(&mut rows) {
+        if let Row::Bead(bead) = row {
+            bead.priority = n % 3;
+            bead.assignee = (n % 2 == 1).then(|| "tess".to_owned());
+        }
+    }
+    bench.write(|txn| rows.iter().for_each(|row| txn.put(row).unwrap()));
+    let scan = Scan::new(&index::BEADS, vec![], 10);
+    let tess = || Value::Text("tess".to_owned());
+    let wanted = [(Value::Null, 0, 417), (Value::Null, 1, 416), (Value::Null, 2, 417)]
+        .into_iter()
+        .chain([(tess(), 0, 417), (tess(), 1, 417), (tess(), 2, 416)])
+        .map(|(who, priority, count)| (vec![who, Value::Int(priority)], count));
+    let mut tally = |scan: &Scan| bench.read(|reader| reader.tally(scan, &["assignee", "priority"]).unwrap());
+    assert_eq!(tally(&scan), wanted.collect::<Tally>());
+    assert_eq!(tally(&Scan { limit: 2, ..scan }).len(), 2);
 }

@@ -16,7 +16,7 @@ use crate::model::value::{Cell, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
 use crate::store::rows::Rows;
 use crate::store::{
-    Access, Connection, Description, Reader, Scan, Search, Txn, Unreadable, UnreadableRows, check_order,
+    Access, Connection, Description, Reader, Scan, Search, Tally, Txn, Unreadable, UnreadableRows, check_order,
     check_truncation, check_values, search,
 };
 
@@ -240,13 +240,13 @@ impl Drop for View<'_> {
 /// The values of a row, as the columns of its kind; or what is wrong with it. The outer error is SQLite's.
 fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Result<Row, Unreadable>> {
     let columns = kind.columns();
-    let mut values = Vec::with_capacity(columns.len());
+    let mut cells = Vec::with_capacity(columns.len());
     for (place, column) in columns.iter().enumerate() {
-        values.push(match row.get_ref(place).map_err(of_sqlite)? {
-            ValueRef::Null => Value::Null,
-            ValueRef::Integer(n) => Value::Int(n),
+        cells.push(match row.get_ref(place).map_err(of_sqlite)? {
+            ValueRef::Null => Cell::Null,
+            ValueRef::Integer(n) => Cell::Int(n),
             ValueRef::Text(bytes) => match text(bytes, kind.table(), column.name) {
-                Ok(text) => Value::Text(text),
+                Ok(text) => Cell::text(text),
                 Err(error) => return Ok(Err(unreadable_row(kind, row, error))),
             },
             ValueRef::Real(_) | ValueRef::Blob(_) => {
@@ -254,8 +254,8 @@ fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Result<Row, Unreadab
             }
         });
     }
-    Ok(kind.decode(&values).map_err(|error| {
-        values.truncate(kind.key_len());
+    Ok(kind.decode_cells(&cells).map_err(|error| {
+        let values = cells.into_iter().take(kind.key_len()).map(Value::from).collect();
         Unreadable::new(Key { kind, values }, error)
     }))
 }
@@ -270,8 +270,8 @@ fn unreadable_row(kind: RowKind, row: &rusqlite::Row<'_>, error: Error) -> Unrea
     Unreadable::new(Key { kind, values: (0..kind.key_len()).map(value).collect() }, error)
 }
 
-fn text(bytes: &[u8], table: &'static str, column: &'static str) -> Result<String> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|source| unreadable(table, column).because(source))
+fn text<'a>(bytes: &'a [u8], table: &'static str, column: &'static str) -> Result<&'a str> {
+    std::str::from_utf8(bytes).map_err(|source| unreadable(table, column).because(source))
 }
 
 fn unreadable(table: &'static str, column: &'static str) -> Error {
@@ -409,6 +409,38 @@ impl Reader for View<'_> {
         let count: i64 = row.get(0).map_err(|source| self.refused(source))?;
         Ok(count.unsigned_abs())
     }
+
+    /// Counted here and not by SQLite, which would sort all rows to group them.
+    fn tally(&self, scan: &Scan, columns: &[&'static str]) -> Result<Tally> {
+        scan.check()?;
+        let text = sql::tally(scan, columns);
+        let mut statement = self.db.prepare_cached(&text).map_err(|source| at(of_statement(source), self.path))?;
+        bind_values(&mut statement, self.town.as_str(), sql::scan_parameters(scan))
+            .map_err(|source| self.refused(source))?;
+        let mut rows = statement.raw_query();
+        let (mut found, mut combination) = (Tally::new(), Vec::with_capacity(columns.len()));
+        while let Some(row) = rows.next().map_err(|source| self.refused(source))? {
+            combination.clear();
+            for place in 0..columns.len() {
+                combination.push(plain(row, place).map_err(|source| self.refused(source))?);
+            }
+            if let Some(count) = found.get_mut(&combination) {
+                *count += 1;
+            } else if found.len() < scan.limit {
+                found.insert(combination.clone(), 1);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A column's value; one of another type than columns have is none.
+fn plain(row: &rusqlite::Row<'_>, place: usize) -> rusqlite::Result<Value> {
+    Ok(match row.get_ref(place)? {
+        ValueRef::Integer(n) => Value::Int(n),
+        ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
+    })
 }
 
 fn of_event(source: impl std::error::Error + Send + Sync + 'static) -> Error {

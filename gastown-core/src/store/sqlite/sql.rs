@@ -171,6 +171,12 @@ pub(super) fn scan(index: &Index, shape: Shape) -> String {
     sql
 }
 
+/// The values of some columns of the rows that a scan counts.
+pub(super) fn tally(scan: &Scan, columns: &[&'static str]) -> String {
+    let columns = columns.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+    self::scan(scan.index, Shape::of(scan, Select::Count)).replacen("count(*)", &columns, 1)
+}
+
 /// Changes whenever another connection has committed.
 pub(super) const COMMITS_OF_OTHERS: &str = "PRAGMA data_version";
 

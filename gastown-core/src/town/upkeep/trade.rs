@@ -12,7 +12,7 @@ use crate::town::operation::Operation;
 use crate::town::paths;
 use crate::work::command;
 use crate::work::graph::Link;
-use crate::work::trade::import::{LOOSE_MAX, Manner, Outcome, import as take, look_again};
+use crate::work::trade::import::{Batch, LOOSE_MAX, Manner, Outcome, import as take, look_again};
 use crate::work::trade::source::Source;
 use crate::work::trade::{BeadsExported, ExportBeads, ImportBeads, ImportReport, export as put};
 use crate::work::view::View;
@@ -58,22 +58,20 @@ pub(in crate::town) async fn import(
     }
     let store = &handle.town().shared.store;
     let mut progress = Progress::default();
-    let mut source = blocking(move || Source::open(&path)).await?;
+    let source = blocking(move || Source::open(&path)).await?;
+    let mut next = next_batch(source).await?;
     loop {
-        let (back, batch, read) = blocking(move || {
-            let mut read = ImportReport::default();
-            let batch = source.next_batch(&mut read)?;
-            Ok((source, batch, read))
-        })
-        .await?;
-        source = back;
+        let (source, batch, read) = next;
         progress.report.absorb(read);
         let Some(batch) = batch else { break };
         let (ctx, scope, manner) = (handle.town().ctx(), handle.shared_scope(), manner.clone());
         let write = move |raw: &mut dyn Txn| {
             command::batch(raw, &scope, &ctx, operation.name, |txn| take(txn, &batch, &manner))
         };
-        progress.add(store.write(write).await?);
+        // The next one is read while this one is written.
+        let (written, read) = tokio::join!(store.write(write), next_batch(source));
+        progress.add(written?);
+        next = read?;
     }
     let Progress { report, loose } = progress;
     let (scope, now) = (handle.shared_scope(), handle.town().ctx().now);
@@ -83,6 +81,16 @@ pub(in crate::town) async fn import(
         Ok(report)
     };
     store.read(look).await
+}
+
+/// Reads a batch, and what there is to say of its lines.
+async fn next_batch(mut source: Source) -> Result<(Source, Option<Batch>, ImportReport)> {
+    blocking(move || {
+        let mut read = ImportReport::default();
+        let batch = source.next_batch(&mut read)?;
+        Ok((source, batch, read))
+    })
+    .await
 }
 
 /// Refuses where one line is no good.

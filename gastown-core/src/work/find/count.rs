@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::model::text_enum::text_enum;
-use crate::model::{BeadKind, BeadRow, BeadStatus, Error, Result, RigName};
+use crate::model::value::Value;
+use crate::model::{BeadId, BeadKind, BeadRow, BeadStatus, Error, Result, RigName, Timestamp};
 use crate::store::{Scan, index};
 use crate::work::query;
 use crate::work::ready::is_ready;
@@ -35,6 +37,56 @@ text_enum! {
         Kind = "kind",
         /// Why they are closed or failed.
         Resolution = "resolution",
+        /// Who answers for them.
+        Owner = "owner",
+        /// Who made them.
+        Creator = "creator",
+        /// What they are a part of.
+        Parent = "parent",
+        /// What brings them home.
+        Convoy = "convoy",
+        /// What specifies them.
+        Spec = "spec",
+        /// Their names elsewhere.
+        ExternalRef = "external_ref",
+        /// Their estimates in minutes.
+        Estimate = "estimate",
+        /// How many edges keep them.
+        Blockers = "blockers",
+        /// Whether they are kept in sight.
+        Pinned = "pinned",
+        /// Whether they are of use for a short time.
+        Ephemeral = "ephemeral",
+        /// Whether they are patterns.
+        Template = "template",
+        /// The day on which they were made, UTC, as are the others.
+        Created = "created",
+        /// The day of their last change.
+        Updated = "updated",
+        /// The day on which work began.
+        Started = "started",
+        /// The day on which they were closed or failed.
+        Closed = "closed",
+        /// The day by which they are wanted.
+        Due = "due",
+        /// The day from which on they may be ready.
+        Defer = "defer",
+    }
+}
+
+impl CountedField {
+    /// The column of that field, where its values are counted as they are stored.
+    const fn column(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Status => "status",
+            Self::Type => "issue_type",
+            Self::Priority => "priority",
+            Self::Assignee => "assignee",
+            Self::Rig => "rig",
+            Self::Kind => "kind",
+            Self::Resolution => "resolution",
+            _ => return None,
+        })
     }
 }
 
@@ -44,6 +96,8 @@ text_enum! {
 pub struct CountBeads {
     /// The fields whose values make groups, at most 4; none for one group of all.
     pub by: Vec<CountedField>,
+    /// Keys of metadata whose values make groups as well, behind those of `by`.
+    pub metadata: Vec<String>,
     /// Only those of which this query of the query language holds; all issues where it is left out.
     pub query: Option<String>,
 }
@@ -69,14 +123,24 @@ pub struct BeadCounts {
 
 /// Counts beads by the values of fields.
 ///
-/// It looks at every bead of the query, except that all issues by status are counted without.
+/// It looks at every bead of the query. Of all issues only the fields are read, and by status they are counted without
+/// looking at any.
 pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
-    if input.by.len() > FIELDS_MAX {
+    if input.by.len() + input.metadata.len() > FIELDS_MAX {
         return Err(Error::invalid("too_many_fields", format!("beads are counted by at most {FIELDS_MAX} fields"))
             .with("fields_max", FIELDS_MAX));
     }
-    if input.query.is_none() && input.by == [CountedField::Status] && view.scope().rig().is_none() {
+    let is_plain = input.query.is_none() && input.metadata.is_empty() && input.by == [CountedField::Status];
+    if is_plain && view.scope().rig().is_none() {
         return by_status(view);
+    }
+    let columns: Option<Vec<&str>> = input.by.iter().map(CountedField::column).collect();
+    if let Some(columns) = columns
+        && input.query.is_none()
+        && input.metadata.is_empty()
+        && view.scope().rig().is_none()
+    {
+        return by_columns(view, &columns);
     }
     let query = match &input.query {
         Some(text) => Some(query::parse(text, view.now())?),
@@ -86,12 +150,11 @@ pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
     let mut total = 0;
     let mut add = |row: BeadRow| {
         total += 1;
-        for values in values(&row, &input.by) {
+        for values in values(&row, input) {
             *groups.entry(values).or_default() += 1;
         }
         if groups.len() > GROUPS_MAX {
-            return Err(Error::exhausted("too_many_groups", format!("there are more than {GROUPS_MAX} groups"))
-                .with("groups_max", GROUPS_MAX));
+            return Err(too_many());
         }
         Ok(true)
     };
@@ -104,6 +167,33 @@ pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
 
 fn issues() -> Scan {
     Scan::new(&index::BEADS_BY_KIND, vec![text(BeadKind::Issue.as_str())], 0)
+}
+
+fn too_many() -> Error {
+    Error::exhausted("too_many_groups", format!("there are more than {GROUPS_MAX} groups"))
+        .with("groups_max", GROUPS_MAX)
+}
+
+/// All issues by fields that are columns.
+fn by_columns(view: View<'_>, columns: &[&str]) -> Result<BeadCounts> {
+    let reader = view.whole_town()?;
+    if columns.is_empty() {
+        let total = reader.count(&issues())?;
+        let groups = if total > 0 { vec![CountGroup { values: vec![], count: total }] } else { vec![] };
+        return Ok(BeadCounts { total, groups });
+    }
+    let found = reader.tally(&Scan { limit: GROUPS_MAX + 1, ..issues() }, columns)?;
+    if found.len() > GROUPS_MAX {
+        return Err(too_many());
+    }
+    let word = |value: Value| match value {
+        Value::Null => None,
+        Value::Int(n) => Some(n.to_string()),
+        Value::Text(text) => Some(text),
+    };
+    let groups: BTreeMap<_, _> =
+        found.into_iter().map(|(values, count)| (values.into_iter().map(word).collect(), count)).collect();
+    Ok(BeadCounts { total: groups.values().sum(), groups: sorted(groups) })
 }
 
 fn by_status(view: View<'_>) -> Result<BeadCounts> {
@@ -127,9 +217,10 @@ fn sorted(groups: BTreeMap<Vec<Option<String>>, u64>) -> Vec<CountGroup> {
 }
 
 /// The groups that a bead is in.
-fn values(row: &BeadRow, by: &[CountedField]) -> Vec<Vec<Option<String>>> {
-    let mut all = vec![Vec::with_capacity(by.len())];
-    for field in by {
+fn values(row: &BeadRow, input: &CountBeads) -> Vec<Vec<Option<String>>> {
+    let mut all = vec![Vec::with_capacity(input.by.len() + input.metadata.len())];
+    let day = |at: Option<Timestamp>| at.map(|at| at.to_string().split('T').next().unwrap_or_default().to_owned());
+    for field in &input.by {
         let value = match field {
             CountedField::Status => Some(row.status.to_string()),
             CountedField::Type => Some(row.issue_type.clone()),
@@ -138,6 +229,23 @@ fn values(row: &BeadRow, by: &[CountedField]) -> Vec<Vec<Option<String>>> {
             CountedField::Rig => row.rig.as_ref().map(RigName::to_string),
             CountedField::Kind => Some(row.kind.to_string()),
             CountedField::Resolution => row.resolution.map(|resolution| resolution.to_string()),
+            CountedField::Owner => row.owner.clone(),
+            CountedField::Creator => Some(row.created_by.clone()),
+            CountedField::Parent => row.parent.as_ref().map(BeadId::to_string),
+            CountedField::Convoy => row.convoy.as_ref().map(BeadId::to_string),
+            CountedField::Spec => row.spec_id.clone(),
+            CountedField::ExternalRef => row.external_ref.clone(),
+            CountedField::Estimate => row.estimate_minutes.map(|minutes| minutes.to_string()),
+            CountedField::Blockers => Some(row.blockers.to_string()),
+            CountedField::Pinned => Some(row.pinned.to_string()),
+            CountedField::Ephemeral => Some(row.ephemeral.to_string()),
+            CountedField::Template => Some(row.template.to_string()),
+            CountedField::Created => day(Some(row.created_at)),
+            CountedField::Updated => day(Some(row.updated_at)),
+            CountedField::Started => day(row.started_at),
+            CountedField::Closed => day(row.closed_at),
+            CountedField::Due => day(row.due_at),
+            CountedField::Defer => day(row.defer_until),
             CountedField::Label if row.labels.is_empty() => None,
             CountedField::Label => {
                 let with = |label: &String| {
@@ -150,6 +258,16 @@ fn values(row: &BeadRow, by: &[CountedField]) -> Vec<Vec<Option<String>>> {
                 all = row.labels.iter().flat_map(with).collect();
                 continue;
             }
+        };
+        for values in &mut all {
+            values.push(value.clone());
+        }
+    }
+    for key in &input.metadata {
+        let value = match row.metadata.get(key) {
+            None | Some(Json::Null) => None,
+            Some(Json::String(text)) => Some(text.clone()),
+            Some(other) => Some(other.to_string()),
         };
         for values in &mut all {
             values.push(value.clone());

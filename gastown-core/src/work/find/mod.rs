@@ -3,9 +3,10 @@
 mod count;
 mod duplicates;
 mod history;
-mod search;
+pub(crate) mod search;
 mod stale;
-#[cfg(test)]
+#[cfg(any(test, feature = "testkit"))]
+#[allow(clippy::unwrap_used, reason = "a town in memory whose rows were made here")]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -60,13 +60,13 @@ impl From<&str> for BeadSearch {
 }
 
 /// Words in a row.
-type Phrase = Vec<SearchTerm>;
+pub(crate) type Phrase = Vec<SearchTerm>;
 
 /// What is looked for.
 #[derive(Debug, PartialEq)]
-struct Wanted {
-    present: Vec<Phrase>,
-    absent: Vec<Phrase>,
+pub(crate) struct Wanted {
+    pub(crate) present: Vec<Phrase>,
+    pub(crate) absent: Vec<Phrase>,
 }
 
 fn malformed(at: usize, problem: impl std::fmt::Display) -> Error {
@@ -74,7 +74,7 @@ fn malformed(at: usize, problem: impl std::fmt::Display) -> Error {
 }
 
 /// Reads what a person wrote; whatever has no meaning of its own only parts words.
-fn parse(text: &str) -> Result<Wanted> {
+pub(crate) fn parse(text: &str) -> Result<Wanted> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(malformed(TEXT_BYTES_MAX, format_args!("has {} bytes, more than {TEXT_BYTES_MAX}", text.len()))
             .with("bytes_max", TEXT_BYTES_MAX));

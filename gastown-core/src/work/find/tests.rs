@@ -106,7 +106,10 @@ fn who_sees_one_rig_finds_nothing_of_another() {
     let scope = Scope::Rig(RigName::new("yard").unwrap());
     assert_eq!(found(&town, &scope, &"keel".into()), ["gt-2"]);
     town.read(&scope, NOW, |view| {
-        assert_eq!(count(view, &CountBeads { by: vec![CountedField::Status], query: None }).unwrap().total, 1);
+        assert_eq!(
+            count(view, &CountBeads { by: vec![CountedField::Status], ..CountBeads::default() }).unwrap().total,
+            1
+        );
         assert_eq!(stats(view, &StatsOf::default()).unwrap().total, 1);
         assert_eq!(stale(view, &StaleBeads::default()).unwrap().beads.len(), 1);
         assert_eq!(duplicates(view, &FindDuplicates::default()).unwrap().looked_at, 1);
@@ -200,6 +203,46 @@ fn lead_times_are_of_closed_issues() {
     assert_eq!(counts, [("open", 1), ("in_progress", 0), ("in_review", 0), ("closed", 3), ("failed", 0)]);
 }
 
+#[test]
+fn beads_are_counted_by_any_field_by_days_and_by_keys_of_metadata() {
+    let of = |name: &str, owner: &str, team: serde_json::Value| BeadRow {
+        owner: Some(owner.into()),
+        created_by: "tess".into(),
+        created_at: NOW,
+        metadata: serde_json::json!({ "team": team }),
+        ..issue(name, "x")
+    };
+    let town = TestTown::of(vec![
+        (of("gt-1", "olga", "yard".into()), None),
+        (of("gt-2", "olga", 7.into()), None),
+        (of("gt-3", "nux", serde_json::Value::Null), None),
+    ]);
+    let groups = |by: &[CountedField], metadata: &[&str]| {
+        let metadata = metadata.iter().map(|&key| key.to_owned()).collect();
+        let input = CountBeads { by: by.to_vec(), metadata, query: None };
+        let counts = ask(&town, |view| count(view, &input)).unwrap();
+        let show = |group: CountGroup| {
+            let values = group.values.into_iter().map(|value| value.unwrap_or_else(|| "none".to_owned()));
+            format!("{} {}", values.collect::<Vec<_>>().join(","), group.count)
+        };
+        counts.groups.into_iter().map(show).collect::<Vec<_>>()
+    };
+    assert_eq!(groups(&[CountedField::Owner], &[]), ["olga 2", "nux 1"]);
+    assert_eq!(groups(&[CountedField::Creator, CountedField::Created], &[]), ["tess,2025-11-22 3"]);
+    assert_eq!(groups(&[CountedField::Pinned], &["team"]), ["false,none 1", "false,7 1", "false,yard 1"]);
+    for field in CountedField::ALL {
+        let total: u64 = ask(&town, |view| count(view, &CountBeads { by: vec![*field], ..CountBeads::default() }))
+            .unwrap()
+            .groups
+            .iter()
+            .map(|group| group.count)
+            .sum();
+        assert_eq!(total, 3, "{field}");
+    }
+    let wide = CountBeads { metadata: vec!["a".into(); 5], ..CountBeads::default() };
+    assert_eq!(ask(&town, |view| count(view, &wide)).unwrap_err().code(), "too_many_fields");
+}
+
 /// The beads whose title and texts hold all these words, by a plain look.
 fn plain(town: &TestTown, wanted: &[&str]) -> BTreeSet<String> {
     let holds = |(row, texts): &&(BeadRow, Option<BeadTextRow>)| {
@@ -228,7 +271,7 @@ proptest! {
 
         ask(&town, |view| {
             let by = vec![CountedField::Status, CountedField::Label];
-            let counts = count(view, &CountBeads { by, query: Some("priority <= 2".into()) }).unwrap();
+            let counts = count(view, &CountBeads { by, query: Some("priority <= 2".into()), ..CountBeads::default() }).unwrap();
             let mut wanted: BTreeMap<Vec<Option<String>>, u64> = BTreeMap::new();
             let fits = |row: &&BeadRow| row.kind == BeadKind::Issue && row.priority <= 2;
             let mut total = 0;
@@ -245,8 +288,8 @@ proptest! {
             assert_eq!(counts.groups.into_iter().map(|group| (group.values, group.count)).collect::<BTreeMap<_, _>>(), wanted);
             // With and without a look at each.
             let by = || vec![CountedField::Status];
-            let quick = count(view, &CountBeads { by: by(), query: None }).unwrap();
-            assert_eq!(quick, count(view, &CountBeads { by: by(), query: Some("kind = issue".into()) }).unwrap());
+            let quick = count(view, &CountBeads { by: by(), ..CountBeads::default() }).unwrap();
+            assert_eq!(quick, count(view, &CountBeads { by: by(), query: Some("kind = issue".into()), ..CountBeads::default() }).unwrap());
         });
     }
 }

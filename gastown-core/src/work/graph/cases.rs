@@ -7,8 +7,7 @@ use super::{
     epics, explain, loose_edges, plan,
 };
 use crate::model::{BeadId, BeadRow, BeadStatus, DependencyKind, DependencyRow, Key, Resolution, Timestamp, WaitGate};
-use crate::work::NewBead;
-use crate::work::beads;
+use crate::work::{Claim, NewBead, beads, ready};
 
 use DependencyKind::{Blocks, ConditionalBlocks, ParentChild, WaitsFor};
 
@@ -233,6 +232,35 @@ fn an_explanation_names_every_fact_and_the_roots_above() {
     assert_eq!((told.reasons[0].reason, told.reasons[0].status), (ReasonKind::Status, Some(BeadStatus::Failed)));
 }
 
+#[test]
+fn an_explanation_says_ready_where_the_list_of_ready_beads_does() {
+    let mut bench = Bench::new();
+    let typed = |issue_type: &str| NewBead { issue_type: issue_type.to_owned(), ..NewBead::titled(issue_type) };
+    let (gate, epic, free) = (bench.create(&typed("gate")), bench.create(&typed("epic")), bench.titled("free"));
+    let part = bench.part(&epic);
+    let told = bench.ask(|view| explain(view, &(&gate).into())).unwrap();
+    assert_eq!(
+        (told.is_ready, told.reasons[0].reason, told.reasons[0].text.as_deref()),
+        (false, ReasonKind::Type, Some("gate"))
+    );
+    let told = bench.ask(|view| explain(view, &(&epic).into())).unwrap();
+    let facts: Vec<_> = told.reasons.iter().map(|reason| (reason.reason, reason.other.as_ref())).collect();
+    assert_eq!((told.is_ready, facts), (false, vec![(ReasonKind::Type, None), (ReasonKind::OpenPart, Some(&part))]));
+    bench.explains();
+    bench.close(&part, Resolution::Completed);
+    bench.explains();
+    assert!(bench.ask(|view| explain(view, &(&epic).into())).unwrap().is_ready);
+    let claim = Claim::of(free.clone(), "tess").for_ms(1);
+    bench.run(|txn| ready::claim(txn, &claim)).unwrap();
+    let told = bench.ask(|view| explain(view, &(&free).into())).unwrap();
+    assert_eq!((told.is_ready, told.reasons.len()), (false, 2), "it is in progress, and hers");
+    bench.explains();
+    bench.now += 1_000;
+    bench.explains();
+    let told = bench.ask(|view| explain(view, &(&free).into())).unwrap();
+    assert_eq!((told.is_ready, told.reasons), (true, vec![]), "her time is over");
+}
+
 fn timed(bench: &mut Bench, title: &str, minutes: u32) -> BeadId {
     bench.create(&NewBead { estimate_minutes: Some(minutes), ..NewBead::titled(title) })
 }
@@ -365,8 +393,14 @@ fn long_chain() {
     assert_eq!(bench.row(&last_part).blockers, 0);
     for end in [&last_part, &last] {
         let error = bench.link(&parts[0], end, Blocks).unwrap_err();
-        assert_eq!(error.code(), "cycle");
+        assert_eq!((error.code(), error.fact("edges")), ("cycle", Some(&*many.to_string())));
+        let shown = error.fact("cycle").unwrap();
+        assert!(shown.contains(&format!("… {} more …", many + 1 - 100)) && shown.len() < 5_000, "a long one in part");
+        assert!(shown.starts_with(parts[0].as_str()) && shown.ends_with(parts[0].as_str()), "from one bead to it");
     }
+    let why = bench.import(&parts[0], &last, Blocks);
+    let Some(Idle::Circle { circle }) = why else { panic!("{why:?}") };
+    assert_eq!((circle.len(), &circle[0], &circle[99]), (100, &parts[0], &parts[0]), "no more of it is kept");
     let found = bench.ask(|view| plan(view, &PlanOf::default()));
     if 2 * many > 100_000 {
         assert_eq!(found.unwrap_err().code(), "graph_too_large");

@@ -242,6 +242,13 @@ impl Spread {
         self.queue.push_back(Task::Dependents { on: on.clone(), is_done });
     }
 
+    /// Notes that a bead came that others waited for.
+    pub(super) fn arrived(&mut self, id: &BeadId) {
+        self.dependents(id, false);
+        self.queue.push_back(Task::Parts(id.clone()));
+        self.gates(id);
+    }
+
     /// Notes that whoever waits for the parts of a bead must be looked at.
     pub(super) fn gates(&mut self, on: &BeadId) {
         self.queue.push_back(Task::Gates(on.clone()));

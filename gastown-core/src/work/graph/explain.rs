@@ -34,7 +34,7 @@ text_enum! {
         Slung = "slung",
         /// An edge of it counts.
         Edge = "edge",
-        /// A part that an edge waits for is not closed.
+        /// A part that an edge or an epic waits for is not closed.
         OpenPart = "open_part",
         /// It is a part of a bead that waits itself.
         Parent = "parent",
@@ -48,6 +48,8 @@ text_enum! {
         Template = "template",
         /// It is of use for a short time only, and ready only for who asks for such.
         Ephemeral = "ephemeral",
+        /// Its type is no work of its own, as long as an epic has open parts; it is ready only for who asks for the type.
+        Type = "type",
     }
 }
 
@@ -126,7 +128,8 @@ pub struct LooseEdge {
     pub kind: DependencyKind,
     /// Why it does not count.
     pub why: LooseReason,
-    /// The circle that it would close, from a bead to the same; empty otherwise.
+    /// The circle that it would close, from a bead to the same; empty otherwise. Of more than 100 beads, the first 50 and
+    /// the last.
     pub circle: Vec<BeadId>,
 }
 
@@ -164,7 +167,7 @@ pub struct Explanation {
 pub(crate) fn explain(view: View<'_>, input: &BeadRef) -> Result<Explanation> {
     let row = view.bead(&input.id)?;
     let mut found = Found { view, reasons: Vec::new(), more: false, loose: Vec::new() };
-    found.own(&row);
+    found.own(&row)?;
     found.edges(&row, true)?;
     let mut at = row.clone();
     for level in 0.. {
@@ -183,9 +186,7 @@ pub(crate) fn explain(view: View<'_>, input: &BeadRef) -> Result<Explanation> {
         found.edges(&next, false)?;
         at = next;
     }
-    let is_ready = row.kind == BeadKind::Issue
-        && ready::is_ready(&row, view.now())
-        && !(row.pinned || row.template || row.ephemeral);
+    let is_ready = ready::is_listed(&row, view.now());
     let Found { reasons, more, loose, .. } = found;
     Ok(Explanation { bead: row.id, is_ready, reasons, more, loose })
 }
@@ -207,22 +208,24 @@ impl Found<'_> {
     }
 
     /// What the bead's own columns say.
-    fn own(&mut self, row: &BeadRow) {
+    fn own(&mut self, row: &BeadRow) -> Result<()> {
         let reason = |reason| Reason::of(&row.id, reason);
         if row.kind != BeadKind::Issue {
             self.push(Reason { text: Some(row.kind.to_string()), ..reason(ReasonKind::Kind) });
         }
-        if row.status != BeadStatus::Open {
+        let now = self.view.now();
+        // A claim that ran out keeps nobody.
+        let ran_out = ready::ran_out(row, now);
+        if row.status != BeadStatus::Open && !ran_out {
             let (status, text) = (Some(row.status), row.close_reason.clone());
             self.push(Reason { status, text, ..reason(ReasonKind::Status) });
         }
-        if let Some(by) = &row.assignee {
+        if let Some(by) = row.assignee.as_ref().filter(|_| !ran_out) {
             self.push(Reason { by: Some(by.clone()), until: row.lease_until, ..reason(ReasonKind::Held) });
         }
         if row.slung {
             self.push(Reason { other: row.slung_to.clone(), ..reason(ReasonKind::Slung) });
         }
-        let now = self.view.now();
         if row.defer_until.is_some_and(|until| until > now) {
             self.push(Reason { until: row.defer_until, ..reason(ReasonKind::Deferred) });
         }
@@ -239,6 +242,13 @@ impl Found<'_> {
                 self.push(reason(kind));
             }
         }
+        if !ready::is_work(row) {
+            self.push(Reason { text: Some(row.issue_type.clone()), ..reason(ReasonKind::Type) });
+            if row.issue_type == "epic" {
+                self.open_parts(row)?;
+            }
+        }
+        Ok(())
     }
 
     /// What the bead's edges say; the one to its parent is followed by the caller.

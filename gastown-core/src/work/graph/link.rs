@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::count::{Spread, counts, may_be_skipped, went_well};
-use super::order;
+use super::order::{self, Circle, NAMED_MAX};
 use crate::model::{
     BeadId, BeadRow, BeadStatus, DependencyKind, DependencyRow, Error, Key, Result, Stored as _, WaitGate,
 };
@@ -18,7 +18,7 @@ pub(crate) const IDLE: &str = "gt:idle";
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub(crate) enum Idle {
-    /// It would close this circle, from a bead to the same.
+    /// It would close this circle, from a bead to the same; of a long one those in the middle are left out.
     Circle { circle: Vec<BeadId> },
     /// The bead is a part of another one already.
     SecondParent { parent: BeadId },
@@ -140,16 +140,30 @@ fn add_gated(
     };
     let mut spread = Spread::default();
     if let Some(circle) = txn.as_town(|txn| attach(txn, &mut spread, edge, true))? {
-        // Beads on the way that the caller does not see stay unnamed.
-        let circle: Vec<BeadId> = circle.into_iter().filter(|id| txn.bead(id).is_ok()).collect();
-        let shown = circle.iter().map(BeadId::as_str).collect::<Vec<_>>().join(" -> ");
+        let shown = shown(txn, &circle);
         return Err(Error::invalid("cycle", format!("bead {bead} cannot depend on {on}: {shown}"))
             .with("bead", bead)
             .with("on_bead", on)
-            .with("cycle", shown));
+            .with("cycle", shown)
+            .with("edges", circle.length));
     }
     spread.run(txn)?;
     Ok(true)
+}
+
+/// A circle as a person reads it; beads on the way that the caller does not see stay unnamed.
+fn shown(txn: &ScopedTxn<'_>, circle: &Circle) -> String {
+    let left_out = (circle.length + 1).saturating_sub(circle.named.len());
+    let mut names: Vec<String> = Vec::with_capacity(circle.named.len() + 1);
+    for (nth, id) in circle.named.iter().enumerate() {
+        if left_out > 0 && nth == NAMED_MAX / 2 {
+            names.push(format!("… {left_out} more …"));
+        }
+        if txn.bead(id).is_ok() {
+            names.push(id.to_string());
+        }
+    }
+    names.join(" -> ")
 }
 
 /// Stores an edge of imported data as it is; answers why it is kept and not counted, where it is.
@@ -183,7 +197,7 @@ pub(crate) fn import_edge(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow) -> R
                 waiter.parent = None;
                 txn.put(waiter)?;
             }
-            why = Some(Idle::Circle { circle });
+            why = Some(Idle::Circle { circle: circle.named });
         }
         if let Some(why) = &why {
             make_idle(&mut edge, why);
@@ -196,12 +210,7 @@ pub(crate) fn import_edge(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow) -> R
 }
 
 /// Stores an edge and lets the order and the counts follow; answers the circle that it closes, and then neither did.
-fn attach(
-    txn: &mut ScopedTxn<'_>,
-    spread: &mut Spread,
-    edge: DependencyRow,
-    may_skip: bool,
-) -> Result<Option<Vec<BeadId>>> {
+fn attach(txn: &mut ScopedTxn<'_>, spread: &mut Spread, edge: DependencyRow, may_skip: bool) -> Result<Option<Circle>> {
     let is_part = edge.kind == DependencyKind::ParentChild;
     txn.put(edge.clone())?;
     let waiter = txn.find::<BeadRow>(&Key::bead(&edge.bead))?;

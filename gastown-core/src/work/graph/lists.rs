@@ -129,9 +129,8 @@ pub struct LoosePage {
 /// missing, or that name a second parent. It looks at every edge.
 pub(crate) fn loose_edges(view: View<'_>, input: &GraphFilter) -> Result<LoosePage> {
     let limit = check_limit(input.limit)?;
-    let after = input.cursor.as_deref().map(|cursor| position(&index::DEPENDENCIES_ALL, cursor)).transpose()?;
     let (mut edges, mut last, mut cursor) = (Vec::new(), None, None);
-    let scan = Scan::new(&index::DEPENDENCIES_ALL, vec![], 0).after(after);
+    let scan = behind(Scan::new(&index::DEPENDENCIES_ALL, vec![], 0), input.cursor.as_deref())?;
     // A scope that is confined to a rig sees no edge to a bead that is not there.
     view.walk::<DependencyRow>(scan, |edge| {
         if input.rig.is_some() {
@@ -171,9 +170,8 @@ fn page(
 ) -> Result<(Vec<BeadRow>, Option<String>)> {
     let limit = check_limit(input.limit)?;
     let at = scan.index;
-    let after = input.cursor.as_deref().map(|cursor| position(at, cursor)).transpose()?;
     let (mut rows, mut more) = (Vec::<BeadRow>::new(), false);
-    view.walk::<BeadRow>(scan.after(after), |row| {
+    view.walk::<BeadRow>(behind(scan, input.cursor.as_deref())?, |row| {
         if wanted(&row) {
             more = rows.len() == limit;
             if !more {
@@ -191,11 +189,13 @@ fn written(position: &Position) -> String {
     Json::Array(position.0.iter().map(Value::to_json).collect()).to_string()
 }
 
-fn position(at: &index::Index, cursor: &str) -> Result<Position> {
-    let wrong = |_| stale_cursor(cursor);
+/// The same scan behind the place where a page ended, as a caller gives it back.
+fn behind(scan: Scan, cursor: Option<&str>) -> Result<Scan> {
+    let Some(cursor) = cursor else { return Ok(scan) };
     let parts: Vec<Json> = serde_json::from_str(cursor).map_err(|source| stale_cursor(cursor).because(source))?;
-    if parts.len() != at.order.len() {
-        return Err(stale_cursor(cursor));
-    }
-    parts.iter().map(Value::from_json).collect::<Result<_>>().map(Position).map_err(wrong)
+    let wrong = |source| stale_cursor(cursor).because(source);
+    let place = parts.iter().map(Value::from_json).collect::<Result<_>>().map_err(wrong)?;
+    let scan = scan.after(Some(Position(place)));
+    scan.check().map_err(wrong)?;
+    Ok(scan)
 }

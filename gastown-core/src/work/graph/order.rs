@@ -19,12 +19,14 @@ use crate::work::view::View;
 
 /// How many edges a search for a circle may look at; beyond, the edge is refused.
 const LOOKED_MAX: usize = 4_000_000;
+/// The most beads of a circle that are named; of a longer one the first half and the last.
+pub(super) const NAMED_MAX: usize = 100;
 /// How many ranks change before what changed goes to the journal.
 const CHANGES_HELD_MAX: usize = 1_000;
 
-/// Brings the order up to date for an edge that was just stored; answers the circle that it closes, from a bead to the
-/// same, and then the order is none.
-pub(super) fn keep(txn: &mut ScopedTxn<'_>, edge: &DependencyRow) -> Result<Option<Vec<BeadId>>> {
+/// Brings the order up to date for an edge that was just stored; answers the circle that it closes, and then the order is
+/// none.
+pub(super) fn keep(txn: &mut ScopedTxn<'_>, edge: &DependencyRow) -> Result<Option<Circle>> {
     match edge.kind {
         DependencyKind::Blocks | DependencyKind::ConditionalBlocks => place(txn, &edge.bead, &edge.on_bead),
         DependencyKind::ParentChild => {
@@ -43,7 +45,7 @@ pub(super) fn keep(txn: &mut ScopedTxn<'_>, edge: &DependencyRow) -> Result<Opti
 }
 
 /// Gives the waiting end of each edge its place above `bead`, or below.
-fn place_all(txn: &mut ScopedTxn<'_>, mut pages: Pages, side: Direction, bead: &BeadId) -> Result<Option<Vec<BeadId>>> {
+fn place_all(txn: &mut ScopedTxn<'_>, mut pages: Pages, side: Direction, bead: &BeadId) -> Result<Option<Circle>> {
     while let Some(page) = pages.next(txn.view())? {
         for other in page.iter().filter(|edge| !is_idle(edge)) {
             let (above, below) = if side == Direction::Up { (&other.bead, bead) } else { (bead, &other.bead) };
@@ -56,9 +58,9 @@ fn place_all(txn: &mut ScopedTxn<'_>, mut pages: Pages, side: Direction, bead: &
 }
 
 /// Gives `above` a greater rank than `below`.
-fn place(txn: &mut ScopedTxn<'_>, above: &BeadId, below: &BeadId) -> Result<Option<Vec<BeadId>>> {
+fn place(txn: &mut ScopedTxn<'_>, above: &BeadId, below: &BeadId) -> Result<Option<Circle>> {
     if above == below {
-        return Ok(Some(vec![above.clone(), below.clone()]));
+        return Ok(Some(Circle::of(vec![above.clone(), below.clone()])));
     }
     let row = |id: &BeadId| txn.find::<BeadRow>(&Key::bead(id));
     let (Some(upper), Some(lower)) = (row(above)?, row(below)?) else { return Ok(None) };
@@ -118,7 +120,25 @@ struct Seen {
 enum Step {
     More,
     Done,
-    Circle(Vec<BeadId>),
+    Circle(Circle),
+}
+
+/// A circle of waiting.
+pub(super) struct Circle {
+    /// Its beads, from one to the same; at most [`NAMED_MAX`], so of a long one those in the middle are left out.
+    pub(super) named: Vec<BeadId>,
+    /// How many edges it has.
+    pub(super) length: usize,
+}
+
+impl Circle {
+    fn of(mut way: Vec<BeadId>) -> Self {
+        let length = way.len() - 1;
+        if way.len() > NAMED_MAX {
+            way.drain(NAMED_MAX / 2..way.len() - NAMED_MAX / 2);
+        }
+        Self { named: way, length }
+    }
 }
 
 /// The search of one side, a page of edges at a time.
@@ -218,7 +238,7 @@ impl Search {
     }
 
     /// The circle that is closed by going from the present bead to `last`; each waits for the next.
-    fn circle(&self, last: &BeadId) -> Vec<BeadId> {
+    fn circle(&self, last: &BeadId) -> Circle {
         let mut way = vec![self.at.clone()];
         while let Some(from) = way.last().and_then(|at| self.seen.get(at)).and_then(|seen| seen.from.as_ref()) {
             way.push(from.clone());
@@ -241,6 +261,6 @@ impl Search {
                 }
             }
         }
-        way
+        Circle::of(way)
     }
 }

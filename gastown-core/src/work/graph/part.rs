@@ -2,7 +2,8 @@
 
 use super::Pages;
 use super::count::Spread;
-use super::link::{add_edge, detach, is_idle, remove_edge};
+use super::fresh::expect;
+use super::link::{add_edge, detach, remove_edge};
 use crate::model::{BeadId, BeadRow, BeadStatus, DependencyKind, Key, Result};
 use crate::store::{Scan, index};
 use crate::work::txn::ScopedTxn;
@@ -19,22 +20,8 @@ pub(crate) fn added(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
             return Ok(());
         }
         let mut row = txn.bead(id)?;
-        let mut pages = Pages::dependents(id);
-        while let Some(page) = pages.next(txn.view())? {
-            for edge in page.into_iter().filter(|edge| edge.kind.is_acyclic() && !is_idle(edge)) {
-                let Some(waiter) = txn.find::<BeadRow>(&Key::bead(&edge.bead))? else { continue };
-                if edge.kind == DependencyKind::ParentChild {
-                    row.parts += 1;
-                    row.open_parts += i64::from(waiter.status != BeadStatus::Closed);
-                }
-                // It waits for nothing yet, so it may stand below everything.
-                if edge.kind != DependencyKind::WaitsFor && row.rank >= waiter.rank {
-                    row.rank = waiter.rank - 1;
-                }
-            }
-        }
-        spread.dependents(id, false);
-        spread.gates(id);
+        expect(txn.view(), &mut row)?;
+        spread.arrived(id);
         txn.put(row)
     })?;
     spread.run(txn).map(drop)

@@ -1,13 +1,13 @@
 //! Random histories, held after each step against counts that are made from scratch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::count::is_resolved;
 use super::link::{Idle, import_edge, is_idle};
-use super::{Link, added, link, remove_bead, reparent, unlink};
+use super::{Link, added, explain, link, remove_bead, reparent, unlink};
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, ConvoyMode, ConvoyRow, ConvoyState, DependencyKind, DependencyRow, Error,
     FailurePolicy, Key, Oid, Resolution, Result, Row, Scope, Stored, Timestamp, TownId, WaitGate,
@@ -16,7 +16,7 @@ use crate::store::{Access, Backend, Connection, MemoryBackend, Reader, Scan, ind
 use crate::work::beads::{self, CloseBead, NewBead};
 use crate::work::txn::{Ctx, ScopedTxn};
 use crate::work::view::View;
-use crate::work::{Claim, command, convoys, ready};
+use crate::work::{Claim, ReadyFilter, command, convoys, ready};
 
 use DependencyKind::{Blocks, ConditionalBlocks, ParentChild, Related, WaitsFor};
 
@@ -133,6 +133,24 @@ impl Bench {
             Fresh::new(view).check(view);
             replay(reader);
         });
+    }
+}
+
+impl Bench {
+    /// Holds every bead's explanation against the list of what is ready.
+    pub(super) fn explains(&mut self) {
+        self.ask(|view| {
+            let all: Vec<BeadRow> = view.all(Scan::new(&index::BEADS, vec![], 0))?;
+            let filter = ReadyFilter { limit: Some(1_000), ..ReadyFilter::default() };
+            let listed: BTreeSet<BeadId> = ready::ready(view, &filter)?.beads.into_iter().map(|bead| bead.id).collect();
+            for row in all {
+                let told = explain(view, &(&row.id).into())?;
+                assert_eq!(told.is_ready, listed.contains(&row.id), "{told:?}");
+                assert!(told.is_ready || !told.reasons.is_empty(), "{} is not ready, and nobody says why", row.id);
+            }
+            Ok(())
+        })
+        .unwrap();
     }
 }
 
@@ -452,6 +470,7 @@ fn play(ops: &[Op]) {
             assert!(REFUSALS.contains(&error.code()), "{op:?}: {}", error.chain());
         }
         history.bench.check();
+        history.bench.explains();
     }
 }
 

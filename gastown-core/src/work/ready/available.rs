@@ -46,6 +46,11 @@ pub(crate) fn is_ready(row: &BeadRow, now: Timestamp) -> bool {
     row.status == BeadStatus::Open && is_free(row, now)
 }
 
+/// Whether a bead is in the list of what is ready where nothing special is asked for.
+pub(crate) fn is_listed(row: &BeadRow, now: Timestamp) -> bool {
+    row.kind == BeadKind::Issue && is_claimable(row, now) && !row.ephemeral && is_work(row)
+}
+
 /// Whether nothing but its status keeps a bead from being worked on.
 fn is_free(row: &BeadRow, now: Timestamp) -> bool {
     row.blockers == 0
@@ -56,7 +61,7 @@ fn is_free(row: &BeadRow, now: Timestamp) -> bool {
 }
 
 /// Whether somebody claimed it and the claim ran out.
-pub(super) fn ran_out(row: &BeadRow, now: Timestamp) -> bool {
+pub(crate) fn ran_out(row: &BeadRow, now: Timestamp) -> bool {
     row.status == BeadStatus::InProgress && row.lease_until.is_some_and(|until| until <= now)
 }
 
@@ -106,7 +111,8 @@ fn find(
     page(view, limit, &order, first, streams)
 }
 
-fn is_work(row: &BeadRow) -> bool {
+/// Whether it is work by its type; others are ready only for who asks for their type.
+pub(crate) fn is_work(row: &BeadRow) -> bool {
     !NO_WORK.contains(&row.issue_type.as_str()) && (row.issue_type != "epic" || row.open_parts == 0)
 }
 

@@ -1,7 +1,9 @@
 //! Which beads a list is about.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
+use regex_lite::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -15,6 +17,8 @@ use crate::work::view::{View, text};
 
 /// The most words in one field of a filter.
 const WORDS_MAX: usize = 200;
+/// The largest program that a regular expression may become, in bytes.
+const REGEX_BYTES_MAX: usize = 1 << 20;
 
 text_enum! {
     /// The order in which ready beads come.
@@ -75,8 +79,12 @@ macro_rules! filters {
             pub labels_none: Vec<String>,
             /// With a label like this: `*` stands for any text, `?` for one character.
             pub label_glob: Option<String>,
+            /// With a label in which this regular expression is found.
+            pub label_regex: Option<String>,
             /// Parts of this bead, to any depth.
             pub parent: Option<BeadId>,
+            /// With `parent`: only its own parts, not those of its parts.
+            pub direct: bool,
             /// Members of this convoy.
             pub convoy: Option<BeadId>,
             /// With these keys and values in its metadata.
@@ -106,7 +114,9 @@ macro_rules! filters {
                     labels_any: &self.labels_any,
                     labels_none: &self.labels_none,
                     label_glob: self.label_glob.as_deref(),
+                    label_regex: self.label_regex.as_deref().map(regex).transpose()?,
                     parent: self.parent.as_ref(),
+                    direct: self.direct,
                     convoy: self.convoy.as_ref(),
                     metadata: self.metadata.as_ref(),
                     has_metadata: &self.has_metadata,
@@ -178,7 +188,9 @@ pub(super) struct Conditions<'a> {
     labels_any: &'a [String],
     labels_none: &'a [String],
     label_glob: Option<&'a str>,
+    label_regex: Option<Regex>,
     parent: Option<&'a BeadId>,
+    direct: bool,
     pub(super) convoy: Option<&'a BeadId>,
     metadata: Option<&'a Json>,
     has_metadata: &'a [String],
@@ -228,8 +240,12 @@ impl Conditions<'_> {
                 Error::invalid("filter_contradiction", "nobody is assigned and unassigned").with("field", "unassigned")
             );
         }
-        if let Some(parent) = self.parent {
-            self.within = Some(parts(view, parent)?);
+        match self.parent {
+            Some(parent) => self.within = Some(parts(view, parent, self.direct)?),
+            None if self.direct => {
+                return Err(Error::invalid("filter_misplaced", "whose own parts is not said").with("field", "direct"));
+            }
+            None => {}
         }
         Ok(self)
     }
@@ -250,6 +266,7 @@ impl Conditions<'_> {
             && (self.labels_any.is_empty() || self.labels_any.iter().any(has))
             && !self.labels_none.iter().any(has)
             && self.label_glob.is_none_or(|glob| row.labels.iter().any(|label| is_like(label, glob)))
+            && self.label_regex.as_ref().is_none_or(|regex| row.labels.iter().any(|label| regex.is_match(label)))
             && self.within.as_ref().is_none_or(|parts| parts.contains(&row.id))
             && self.convoy.is_none_or(|convoy| row.convoy.as_ref() == Some(convoy))
             && self.fits_metadata(&row.metadata)
@@ -262,8 +279,21 @@ impl Conditions<'_> {
     }
 }
 
-/// All parts of a bead, to any depth.
-fn parts(view: View<'_>, parent: &BeadId) -> Result<BTreeSet<BeadId>> {
+/// A regular expression over labels; looking takes time in proportion to both their lengths.
+fn regex(text: &str) -> Result<Regex> {
+    let wrong = |error: &dyn Display| {
+        Error::invalid("regex_malformed", format!("{} cannot be a regular expression: {error}", excerpt(text)))
+            .with("bytes", text.len())
+            .with("rule", format!("1 to {LABEL_BYTES_MAX} bytes"))
+    };
+    if text.is_empty() || text.len() > LABEL_BYTES_MAX {
+        return Err(wrong(&"its length"));
+    }
+    RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build().map_err(|error| wrong(&error))
+}
+
+/// The parts of a bead, its own or to any depth.
+fn parts(view: View<'_>, parent: &BeadId, direct: bool) -> Result<BTreeSet<BeadId>> {
     view.bead(parent)?;
     let mut found = BTreeSet::new();
     let mut waiting = vec![parent.clone()];
@@ -271,7 +301,7 @@ fn parts(view: View<'_>, parent: &BeadId) -> Result<BTreeSet<BeadId>> {
         let mut is_full = false;
         view.walk::<BeadRow>(Scan::new(&index::BEADS_BY_PARENT, vec![text(&at)], 0), |row| {
             is_full = found.len() == MEMBERS_MAX;
-            if !is_full && found.insert(row.id.clone()) && row.parts > 0 {
+            if !is_full && found.insert(row.id.clone()) && row.parts > 0 && !direct {
                 waiting.push(row.id);
             }
             Ok(!is_full)

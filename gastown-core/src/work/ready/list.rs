@@ -12,7 +12,7 @@ use crate::work::beads::BeadSummary;
 use crate::work::view::{View, text};
 
 /// Behind every id.
-pub(super) const LAST_ID: &str = "\u{10ffff}";
+pub(crate) const LAST_ID: &str = "\u{10ffff}";
 
 /// One page of beads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

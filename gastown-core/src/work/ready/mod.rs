@@ -7,11 +7,11 @@ mod filter;
 mod list;
 mod page;
 
-pub(crate) use available::{is_ready, ready};
+pub(crate) use available::{is_listed, is_ready, is_work, ran_out, ready};
 pub use claim::{Claim, Heartbeat, Lease, ReleaseBead};
 pub(crate) use claim::{claim, heartbeat, release};
 pub(crate) use cursor::{decode_position, encode_position};
 pub use filter::{BeadFilter, ListSort, ReadyFilter, ReadySort};
 pub use list::BeadPage;
-pub(crate) use list::list;
+pub(crate) use list::{LAST_ID, list};
 pub(crate) use page::{PAGE_MAX, check_limit};

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::import::{Stored, kept_line};
+use super::import::{self, Stored, kept_line};
 use super::sync::basis;
 use crate::interchange::{Deletion, Dialect, Entry, Issue, Limits, Reader as Lines, Record, Time, Writer};
-use crate::model::{BeadRow, Error, ForeignRow, Result, TombstoneRow};
-use crate::store::{Reader, Scan, index};
+use crate::model::{BeadRow, BeadTextRow, DependencyRow, Error, ForeignRow, Key, Result, TombstoneRow};
+use crate::store::index::{self, Index};
+use crate::store::{Position, Reader, Scan};
+use crate::work::ready::LAST_ID;
 use crate::work::view::{View, text};
 
 /// Writes the town's beads into a file as `bd` and `br` know them: one a line, by their ids.
@@ -95,22 +97,21 @@ pub(crate) fn export(
 ) -> Result<BeadsExported> {
     let mut done = BeadsExported::default();
     let mut writer = Writer::new(Counted { out, bytes: 0 }, input.dialect);
-    view.walk::<BeadRow>(Scan::new(&index::BEADS, vec![], 0), |bead| {
-        if bead.ephemeral && !input.ephemeral {
-            return Ok(true);
+    each_bead(view, |stored| {
+        if stored.bead.ephemeral && !input.ephemeral {
+            return Ok(());
         }
-        let dependents = Scan::new(&index::DEPENDENTS, vec![text(&bead.id)], 0);
-        let stored = Stored::of(view, bead)?;
         let mut issue = stored.issue();
         if input.dialect == Dialect::Bd {
             let count = |length: usize| i64::try_from(length).ok();
+            let dependents = Scan::new(&index::DEPENDENTS, vec![text(&stored.bead.id)], 0);
             issue.dependency_count = count(issue.dependencies.len());
             issue.comment_count = count(issue.comments.len());
             issue.dependent_count = i64::try_from(reader.count(&dependents)?).ok();
         }
         writer.issue(&issue)?;
         done.beads += 1;
-        Ok(true)
+        Ok(())
     })?;
     if input.tombstones {
         view.walk::<TombstoneRow>(Scan::new(&index::TOMBSTONES, vec![], 0), |left| {
@@ -153,6 +154,45 @@ pub(super) fn deleted(one: &Deletion) -> Issue {
         deleted_by: one.by.clone(),
         delete_reason: one.reason.clone(),
         ..Issue::default()
+    }
+}
+
+/// How many beads are read at once.
+const PAGE: usize = 256;
+
+/// Shows every bead by its id with what belongs to it: the tables are read side by side, a page of beads at a time.
+fn each_bead(view: View<'_>, mut visit: impl FnMut(Stored) -> Result<()>) -> Result<()> {
+    let mut beads = Scan::new(&index::BEADS, vec![], PAGE);
+    loop {
+        let page = view.scan_once::<BeadRow>(&beads)?;
+        let Some(last) = page.records.last().map(|bead| text(&bead.id)) else { return Ok(()) };
+        // What belongs to the beads of the page: behind the last one of the page before, up to its own last one.
+        let before = beads.after.take().map(|Position(place)| place);
+        let part = |index: &'static Index| {
+            let after = before.clone().map(|mut place| {
+                place.resize(index.order.len(), text(LAST_ID));
+                Position(place)
+            });
+            Scan::new(index, vec![], 0).after(after).upto(last.clone())
+        };
+        let mut texts = view.all::<BeadTextRow>(part(&index::BEAD_TEXTS))?.into_iter().peekable();
+        let mut edges = view.all::<DependencyRow>(part(&index::DEPENDENCIES_ALL))?.into_iter().peekable();
+        for bead in page.records {
+            while texts.next_if(|texts| texts.id < bead.id).is_some() {}
+            while edges.next_if(|edge| edge.bead < bead.id).is_some() {}
+            let texts = match texts.next_if(|texts| texts.id == bead.id) {
+                // A scan leaves out what cannot be read, and an export must not.
+                None => view.find(&Key::bead_text(&bead.id))?,
+                found => found,
+            };
+            let edges = std::iter::from_fn(|| edges.next_if(|edge| edge.bead == bead.id)).collect();
+            let comments = import::comments(view, &bead)?;
+            visit(Stored { bead, texts, edges, comments })?;
+        }
+        if page.after.is_none() {
+            return Ok(());
+        }
+        beads.after = page.after;
     }
 }
 

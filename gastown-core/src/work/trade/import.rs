@@ -17,7 +17,7 @@ use crate::model::{
 };
 use crate::store::{Scan, index};
 use crate::work::beads;
-use crate::work::graph::{self, Idle, Link};
+use crate::work::graph::{self, Fresh, Idle, Link};
 use crate::work::txn::ScopedTxn;
 use crate::work::view::{View, text};
 
@@ -69,10 +69,29 @@ pub(crate) const LOOSE_MAX: usize = 1_000_000;
 pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let rigs: Vec<RigRow> = txn.all(Scan::new(&index::RIGS, vec![], 0))?;
+    // Those that are new and not written yet.
+    let mut fresh: Vec<&Rows> = Vec::new();
+    let mut ids: HashSet<&BeadId> = HashSet::new();
     let mut written: Vec<&Rows> = Vec::new();
+    let mut others: Vec<&Rows> = Vec::new();
     for record in &batch.records {
+        let id = match record {
+            Incoming::Issue(rows) => Some(&rows.bead.id),
+            Incoming::Grave(grave) => Some(&grave.id),
+            Incoming::Foreign(_) => None,
+        };
+        if id.is_some_and(|id| ids.contains(id)) {
+            // What comes twice is held against what came first.
+            create_all(txn, std::mem::take(&mut fresh), manner, &rigs, &mut outcome)?;
+            ids.clear();
+        }
         match record {
+            Incoming::Issue(rows) if is_new(txn, &rows.bead.id)? => {
+                ids.insert(&rows.bead.id);
+                fresh.push(rows);
+            }
             Incoming::Issue(rows) => {
+                others.push(rows);
                 if take_bead(txn, rows, manner, &rigs, &mut outcome.report)? {
                     written.retain(|earlier| earlier.bead.id != rows.bead.id);
                     written.push(rows);
@@ -86,12 +105,12 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
             Incoming::Foreign(row) => take_foreign(txn, row, &mut outcome.report)?,
         }
     }
+    create_all(txn, fresh, manner, &rigs, &mut outcome)?;
     // Edges after the beads, so that most of them find their target.
     for rows in written {
         take_edges(txn, rows, &mut outcome.report)?;
     }
-    for record in &batch.records {
-        let Incoming::Issue(rows) = record else { continue };
+    for rows in others {
         find_loose(txn, rows, &mut outcome)?;
     }
     let report = &outcome.report;
@@ -116,9 +135,46 @@ pub(super) fn join(txn: &mut ScopedTxn<'_>, written: &[Rows], outcome: &mut Outc
 fn find_loose(txn: &ScopedTxn<'_>, rows: &Rows, outcome: &mut Outcome) -> Result<()> {
     for edge in &rows.edges {
         if !txn.is_taken(&Key::bead(&edge.on_bead))? {
-            let (bead, on_bead) = (edge.bead.clone(), edge.on_bead.clone());
-            outcome.loose.push(Link { bead, on_bead, kind: edge.kind, gate: edge.gate });
+            outcome.loose.push(link(edge));
         }
+    }
+    Ok(())
+}
+
+/// Whether nothing is known of a bead: neither what it is, nor that it was deleted, nor an edge.
+fn is_new(txn: &ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
+    let edges = Scan::new(&index::DEPENDENCIES, vec![text(id)], 1);
+    Ok(!txn.is_taken(&Key::bead(id))?
+        && !txn.is_taken(&Key::tombstone(id))?
+        && txn.scan::<DependencyRow>(edges)?.is_empty())
+}
+
+fn link(edge: &DependencyRow) -> Link {
+    Link { bead: edge.bead.clone(), on_bead: edge.on_bead.clone(), kind: edge.kind, gate: edge.gate }
+}
+
+/// Writes beads of which nothing is known, each once, with their edges.
+fn create_all(
+    txn: &mut ScopedTxn<'_>,
+    new: Vec<&Rows>,
+    manner: &Manner,
+    rigs: &[RigRow],
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let row = |rows: &&Rows| {
+        let rig = manner.rig.clone().or_else(|| rig_of(&rows.bead.id, rigs));
+        Fresh { row: BeadRow { rig, ..rows.bead.clone() }, edges: rows.edges.clone() }
+    };
+    let mut fresh: Vec<Fresh> = new.iter().map(row).collect();
+    let left = graph::settle(txn.town_view(), &mut fresh)?;
+    outcome.loose.extend(left.loose.iter().map(link));
+    outcome.report.created += fresh.len() as u64;
+    for (one, rows) in fresh.into_iter().zip(new) {
+        one.edges.into_iter().try_for_each(|edge| txn.put(edge))?;
+        put_new(txn, one.row, rows)?;
+    }
+    for circle in graph::follow(txn, left)? {
+        outcome.report.circle(circle);
     }
     Ok(())
 }
@@ -152,13 +208,21 @@ impl Stored {
         let of = || vec![text(&bead.id)];
         let texts = view.find(&Key::bead_text(&bead.id))?;
         let edges = view.all(Scan::new(&index::DEPENDENCIES, of(), 0))?;
-        let comments = if bead.comments > 0 { view.all(Scan::new(&index::COMMENTS, of(), 0))? } else { Vec::new() };
+        let comments = comments(view, &bead)?;
         Ok(Self { bead, texts, edges, comments })
     }
 
     pub(super) fn issue(&self) -> crate::interchange::Issue {
         rows::issue(&self.bead, self.texts.as_ref(), &self.edges, &self.comments)
     }
+}
+
+/// What was said about a bead.
+pub(super) fn comments(view: View<'_>, bead: &BeadRow) -> Result<Vec<CommentRow>> {
+    if bead.comments == 0 {
+        return Ok(Vec::new());
+    }
+    view.all(Scan::new(&index::COMMENTS, vec![text(&bead.id)], 0))
 }
 
 impl Rows {
@@ -191,7 +255,9 @@ fn take_bead(
             }
             txn.delete(&Key::tombstone(id))?;
         }
-        create(txn, rows, manner.rig.clone().or_else(|| rig_of(id, rigs)))?;
+        let rig = manner.rig.clone().or_else(|| rig_of(id, rigs));
+        put_new(txn, BeadRow { rig, ..rows.bead.clone() }, rows)?;
+        graph::added(txn, id)?;
         report.created += 1;
         return Ok(true);
     };
@@ -248,15 +314,19 @@ pub(super) fn is_in_use(txn: &ScopedTxn<'_>, bead: &BeadRow) -> bool {
         || beads::refuse_in_session(txn, bead).is_err()
 }
 
+/// Writes a bead that is not there, in this rig, with what belongs to it besides its edges.
 pub(super) fn create(txn: &mut ScopedTxn<'_>, rows: &Rows, rig: Option<RigName>) -> Result<()> {
-    let bead = BeadRow { rig, ..rows.bead.clone() };
+    put_new(txn, BeadRow { rig, ..rows.bead.clone() }, rows)
+}
+
+/// Writes a bead that is not there, with what belongs to it besides its edges.
+fn put_new(txn: &mut ScopedTxn<'_>, bead: BeadRow, rows: &Rows) -> Result<()> {
     let id = bead.id.clone();
     let facts = json!({ "kind": bead.kind, "title": bead.title });
     for label in &bead.labels {
         txn.put(LabelRow { bead: id.clone(), label: label.clone() })?;
     }
-    txn.put(bead)?;
-    graph::added(txn, &id)?;
+    txn.put_new(bead)?;
     if has_text(&rows.texts) {
         txn.put(rows.texts.clone())?;
     }

@@ -74,7 +74,7 @@ pub struct ImportReport {
     pub dangling_edges: Vec<Link>,
     /// Edges that are kept and block nothing, because they close a circle.
     pub circles: u64,
-    /// The first 1,000 of those circles, each from a bead to the same.
+    /// The first 1,000 of those circles, each from a bead to the same; of more than 100 beads, the first 50 and the last.
     pub circle_paths: Vec<Vec<BeadId>>,
     /// How often each thing was read otherwise than it is written.
     pub repairs: BTreeMap<String, u64>,

@@ -40,6 +40,29 @@ pub(super) struct Rows {
     pub(super) edges: Vec<DependencyRow>,
 }
 
+impl Rows {
+    /// About how many bytes they have.
+    pub(super) fn size(&self) -> usize {
+        let texts = &self.texts;
+        let texts = [&self.bead.title, &texts.description, &texts.design, &texts.acceptance, &texts.notes];
+        let comments = self.comments.iter().map(|comment| EACH_BYTES + comment.text.len()).sum::<usize>();
+        let rests = [self.bead.extra.as_ref()]
+            .into_iter()
+            .chain(self.edges.iter().map(|edge| edge.extra.as_ref()))
+            .chain(self.comments.iter().map(|comment| comment.extra.as_ref()));
+        let rests = rests.flatten().map(|rest| rest.to_string().len()).sum::<usize>();
+        let metadata = if self.bead.metadata.as_object().is_some_and(Map::is_empty) {
+            0
+        } else {
+            self.bead.metadata.to_string().len()
+        };
+        texts.map(String::len).iter().sum::<usize>() + comments + rests + metadata + EACH_BYTES * (1 + self.edges.len())
+    }
+}
+
+/// What a row costs beside its texts, in bytes.
+const EACH_BYTES: usize = 256;
+
 /// Whether two values mean the same; a time's spelling says nothing.
 trait Alike {
     fn is_like(&self, other: &Self) -> bool;
@@ -458,10 +481,10 @@ pub(super) fn issue(
     edges: &[DependencyRow],
     comments: &[CommentRow],
 ) -> Issue {
-    let now = plain(row, texts);
-    let mut issue = now.clone();
+    let mut issue = plain(row, texts);
     let extra = row.extra.as_ref();
     if let Some(residue) = extra.and_then(|extra| extra.get(ISSUE)?.as_object()) {
+        let now = issue.clone();
         issue.restore(residue);
         // A field whose column is not what it was imported as was changed here.
         let (then, then_texts) = columns(&row.id, &issue);

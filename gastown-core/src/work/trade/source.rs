@@ -15,8 +15,9 @@ use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Rank, Reader, Recor
 use crate::model::event::hex;
 use crate::model::{BeadId, Error, ForeignRow, Result};
 
-/// The most records of one batch.
-const RECORDS_MAX: usize = 500;
+/// The most records of one batch: many, so that most of what belongs together is, and few enough that the commands which
+/// wait meanwhile do not wait long.
+const RECORDS_MAX: usize = 1_000;
 /// The most bytes of their lines together, so that a batch of long ones is short.
 const BYTES_MAX: usize = 16 << 20;
 /// The longest name of a record of another tool in bytes.
@@ -137,10 +138,14 @@ fn incoming(read: &Line, file: &str) -> std::result::Result<Option<(Incoming, us
     if matches!(read.rank, Rank::Yields(_)) {
         return Ok(None);
     }
+    if let Record::Issue(issue) = &read.record {
+        let rows = rows::rows(issue)?;
+        let size = rows.size();
+        return Ok(Some((Incoming::Issue(Box::new(rows)), size)));
+    }
     let text = line(&read.record, Dialect::Native).map_err(|error| refused(&error))?;
     let size = text.len();
     let incoming = match &read.record {
-        Record::Issue(issue) => Incoming::Issue(Box::new(rows::rows(issue)?)),
         Record::Tombstone(issue) => {
             let times = [&issue.deleted_at, &issue.updated_at, &issue.created_at];
             let at = times.into_iter().flatten().map(|time: &Time| time.at).next().unwrap_or_default();
