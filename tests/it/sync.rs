@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::failpoint;
-use gastown_core::interchange::Dialect;
+use gastown_core::interchange::{Dialect, Time};
 use gastown_core::model::{BeadId, BeadStatus, Timestamp};
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
@@ -450,7 +450,9 @@ fn said(text: &str) -> BTreeMap<String, Json> {
         let metadata = line["metadata"].as_str().map(|text| serde_json::from_str(text).unwrap());
         let metadata: Json = metadata.unwrap_or_else(|| line["metadata"].take());
         let id = line["id"].as_str().unwrap().to_owned();
-        let at = gastown_core::interchange::Time::parse(line["updated_at"].as_str().unwrap()).unwrap().at.as_micros();
+        // With clocks that differ a change may come before the making; it is read as of the making.
+        let at = |key: &str| Time::parse(line[key].as_str().unwrap()).unwrap().at.as_micros();
+        let at = at("updated_at").max(at("created_at"));
         let of = |key: &str| line[key].clone();
         records.insert(
             id,
