@@ -1,6 +1,7 @@
 'use strict'
 
 const assert = require('node:assert/strict')
+const { mkdir } = require('node:fs/promises')
 const { join } = require('node:path')
 const { test } = require('node:test')
 const { operationsTable } = require('../native.js')
@@ -92,6 +93,8 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   await graph(town)
   await town.beads.exportTo(join(path, 'beads.jsonl'))
   await town.beads.importFrom({ path: join(path, 'beads.jsonl'), dryRun: true })
+  await mkdir(join(path, '.beads'))
+  await town.beads.sync(join(path, '.beads'))
 
   await town.upkeep.check()
   await town.upkeep.backup(join(path, 'backup'))

@@ -19,7 +19,7 @@ use crate::work::txn::{Ctx, ScopedTxn};
 use crate::work::view::text;
 use crate::work::{
     AddRig, CloseBead, NewBead, NewSettings, RegisterAgent, SlingConvoy, Task, agents, beads, command, convoys,
-    effects, leader, reviews, rigs, sessions,
+    effects, leader, reviews, rigs, sessions, upgrade,
 };
 
 /// A town in memory whose outside world is this test.
@@ -37,7 +37,7 @@ impl Bench {
         let town = TownRow {
             id: TownId::new("town").unwrap(),
             created_at: bench.now,
-            data_schema: 3,
+            data_schema: upgrade::DATA_SCHEMA,
             paused_reason: None,
             paused_until: None,
         };

@@ -130,7 +130,7 @@ impl Town {
         let inline =
             interference.clone().map(|interference| Store::inline(Arc::clone(&backend), id.clone(), interference));
         #[cfg(not(feature = "testkit"))]
-        let inline = None;
+        let inline: Option<Result<Store>> = None;
         // Before anything else is made in the folder: what is wrong with it, the store says best.
         let store = match inline {
             Some(store) => store?,

@@ -103,6 +103,7 @@ ReasonKind = Literal[
     "preset_limit",
     "no_branch",
     "turn",
+    "type",
 ]
 WaitReason = Literal["not_done", "failed", "not_landed", "not_decided", "parts_open", "no_part_closed", "blocked"]
 LooseReason = Literal["circle", "second_parent", "no_target", "no_waiter"]

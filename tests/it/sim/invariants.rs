@@ -59,7 +59,7 @@ impl Watchdog {
         self.check_moves(agents, forge);
     }
 
-    fn say(&mut self, what: String) {
+    fn say(&mut self, what: &str) {
         let what = format!("#{}: {what}", self.seen);
         if self.wrong.len() < 20 {
             self.wrong.push(what);
@@ -68,7 +68,7 @@ impl Watchdog {
 
     fn take(&mut self, event: &Event) {
         if event.seq != self.seen + 1 {
-            self.say(format!("entry {} follows {}", event.seq, self.seen));
+            self.say(&format!("entry {} follows {}", event.seq, self.seen));
         }
         self.seen = event.seq;
         *self.kinds.entry(event.kind.clone()).or_default() += 1;
@@ -98,31 +98,31 @@ impl Watchdog {
             (Some(Row::Bead(before)), Row::Bead(after)) => {
                 let step = (before.status, after.status);
                 if step.0 != step.1 && !BeadStatus::MOVES.contains(&step) {
-                    self.say(format!("bead {} went from {} to {}", after.id, step.0, step.1));
+                    self.say(&format!("bead {} went from {} to {}", after.id, step.0, step.1));
                 }
                 if after.epoch < before.epoch || after.epoch > before.epoch + 1 {
-                    self.say(format!("bead {} went from epoch {} to {}", after.id, before.epoch, after.epoch));
+                    self.say(&format!("bead {} went from epoch {} to {}", after.id, before.epoch, after.epoch));
                 }
                 if after.version < before.version {
-                    self.say(format!("bead {} went from version {} to {}", after.id, before.version, after.version));
+                    self.say(&format!("bead {} went from version {} to {}", after.id, before.version, after.version));
                 }
             }
             (Some(Row::Session(before)), Row::Session(after)) => {
                 let step = (before.state, after.state);
                 if step.0 != step.1 && !SessionState::MOVES.contains(&step) {
-                    self.say(format!("session {} went from {} to {}", after.id, step.0, step.1));
+                    self.say(&format!("session {} went from {} to {}", after.id, step.0, step.1));
                 }
             }
             (None, Row::Session(session)) => {
                 let live = self.sessions().filter(|other| other.bead == session.bead && is_live(other)).count();
                 if live > 1 {
-                    self.say(format!("bead {} has {live} sessions at once", session.bead));
+                    self.say(&format!("bead {} has {live} sessions at once", session.bead));
                 }
             }
             (Some(Row::MergeRequest(before)), Row::MergeRequest(after)) => {
                 let step = (before.state, after.state);
                 if step.0 != step.1 && !ReviewState::MOVES.contains(&step) {
-                    self.say(format!("merge request {} went from {} to {}", after.id, step.0, step.1));
+                    self.say(&format!("merge request {} went from {} to {}", after.id, step.0, step.1));
                 }
             }
             _ => {}
@@ -200,7 +200,7 @@ impl Watchdog {
         }
         for what in wrong {
             if !self.wrong.iter().any(|known| known.ends_with(&what)) {
-                self.say(what);
+                self.say(&what);
             }
         }
     }
@@ -234,7 +234,7 @@ impl Watchdog {
         }
         for what in wrong {
             if !self.wrong.iter().any(|known| known.ends_with(&what)) {
-                self.say(what);
+                self.say(&what);
             }
         }
     }
@@ -276,14 +276,14 @@ impl Watchdog {
             }
         }
         // Each bead's change is in the target once.
-        let mut merged: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut landed: BTreeMap<&str, usize> = BTreeMap::new();
         let main = forge.ancestors(forge.remote(MAIN).unwrap());
         for review in self.reviews().filter(|review| review.state == ReviewState::Merged) {
             let merges = main.iter().filter(|id| forge.commit(id).parents.get(1) == Some(&review.head)).count();
-            *merged.entry(review.id.as_str()).or_default() += merges;
+            *landed.entry(review.id.as_str()).or_default() += merges;
         }
         wrong
-            .extend(merged.iter().filter(|(_, count)| **count > 1).map(|(id, n)| format!("{id} was merged {n} times")));
+            .extend(landed.iter().filter(|(_, count)| **count > 1).map(|(id, n)| format!("{id} was merged {n} times")));
         let kept = self.kinds.get("session.ended").copied().unwrap_or(0);
         let left = forge.workspaces();
         let lost = self.sessions().filter(|session| session.exit.is_some_and(|exit| exit.as_str() == "lost")).count();
@@ -291,7 +291,7 @@ impl Watchdog {
             wrong.push(format!("{left} workspaces and {briefs} briefs of {kept} sessions are left, {lost} were lost"));
         }
         for what in wrong {
-            self.say(what);
+            self.say(&what);
         }
     }
 }

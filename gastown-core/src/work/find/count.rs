@@ -134,7 +134,7 @@ pub(crate) fn count(view: View<'_>, input: &CountBeads) -> Result<BeadCounts> {
     if is_plain && view.scope().rig().is_none() {
         return by_status(view);
     }
-    let columns: Option<Vec<&str>> = input.by.iter().map(CountedField::column).collect();
+    let columns: Option<Vec<&'static str>> = input.by.iter().map(CountedField::column).collect();
     if let Some(columns) = columns
         && input.query.is_none()
         && input.metadata.is_empty()
@@ -175,7 +175,7 @@ fn too_many() -> Error {
 }
 
 /// All issues by fields that are columns.
-fn by_columns(view: View<'_>, columns: &[&str]) -> Result<BeadCounts> {
+fn by_columns(view: View<'_>, columns: &[&'static str]) -> Result<BeadCounts> {
     let reader = view.whole_town()?;
     if columns.is_empty() {
         let total = reader.count(&issues())?;

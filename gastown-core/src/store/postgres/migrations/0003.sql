@@ -14,14 +14,6 @@ ALTER TABLE bead ADD COLUMN parts BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE bead ADD COLUMN open_parts BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE bead ADD COLUMN last_part BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE bead ADD COLUMN comments BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN slung_role TEXT COLLATE "C";
-ALTER TABLE bead ADD COLUMN slung_at BIGINT;
-ALTER TABLE bead ADD COLUMN lane TEXT COLLATE "C";
-DROP INDEX beads_slung;
-CREATE INDEX beads_slung ON bead (town_id, lane, priority, slung_at, id)
-    WHERE lane IS NOT NULL AND slung_at IS NOT NULL;
-CREATE INDEX beads_running ON bead (town_id, rig, convoy, id)
-    WHERE status = 'in_progress' AND slung = 1;
 DROP INDEX beads_ready;
 CREATE INDEX beads_ready ON bead (town_id, kind, ephemeral, priority, created_at, id)
     WHERE status = 'open' AND blockers = 0 AND pinned = 0 AND template = 0;
@@ -38,28 +30,6 @@ ALTER TABLE dependency ADD COLUMN extra TEXT COLLATE "C";
 DROP INDEX dependents;
 CREATE INDEX dependents ON dependency (town_id, on_bead, kind, bead);
 ALTER TABLE town ADD COLUMN data_schema BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE town ADD COLUMN paused_reason TEXT COLLATE "C";
-ALTER TABLE town ADD COLUMN paused_until BIGINT;
-ALTER TABLE rig ADD COLUMN paused_reason TEXT COLLATE "C";
-ALTER TABLE rig ADD COLUMN paused_until BIGINT;
-CREATE INDEX rigs_paused ON rig (town_id, paused_until, name)
-    WHERE paused_until IS NOT NULL;
-ALTER TABLE bead_detail_agent ADD COLUMN pooled BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE bead_detail_agent ADD COLUMN preset TEXT COLLATE "C";
-ALTER TABLE bead_detail_agent ADD COLUMN paused_reason TEXT COLLATE "C";
-ALTER TABLE bead_detail_agent ADD COLUMN paused_until BIGINT;
-CREATE INDEX agents_busy ON bead_detail_agent (town_id, id)
-    WHERE hook IS NOT NULL;
-CREATE INDEX agents_busy_by_rig ON bead_detail_agent (town_id, rig, id)
-    WHERE hook IS NOT NULL;
-CREATE INDEX agents_busy_by_role ON bead_detail_agent (town_id, role, id)
-    WHERE hook IS NOT NULL;
-CREATE INDEX agents_busy_by_preset ON bead_detail_agent (town_id, preset, id)
-    WHERE hook IS NOT NULL AND preset IS NOT NULL;
-CREATE INDEX agents_pooled ON bead_detail_agent (town_id, since, id)
-    WHERE state = 'idle' AND pooled = 1;
-CREATE INDEX agents_paused ON bead_detail_agent (town_id, paused_until, id)
-    WHERE paused_until IS NOT NULL;
 CREATE INDEX events_by_subject ON event (town_id, subject, seq);
 
 CREATE TABLE comment (

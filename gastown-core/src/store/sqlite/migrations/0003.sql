@@ -54,9 +54,6 @@ CREATE TABLE bead (
     open_parts INTEGER NOT NULL,
     last_part INTEGER NOT NULL,
     comments INTEGER NOT NULL,
-    slung_role TEXT,
-    slung_at INTEGER,
-    lane TEXT,
     UNIQUE (town_id, id)
 ) STRICT;
 INSERT INTO bead (town_id, id, kind, status, resolution, title, priority, issue_type, metadata, rig, parent, convoy, assignee,
@@ -71,10 +68,8 @@ FROM bead_before;
 DROP TABLE bead_before;
 CREATE INDEX beads_by_kind ON bead (town_id, kind, created_at, id);
 CREATE INDEX beads_by_status ON bead (town_id, kind, status, created_at, id);
-CREATE INDEX beads_slung ON bead (town_id, lane, priority, slung_at, id)
-    WHERE lane IS NOT NULL AND slung_at IS NOT NULL;
-CREATE INDEX beads_running ON bead (town_id, rig, convoy, id)
-    WHERE status = 'in_progress' AND slung = 1;
+CREATE INDEX beads_slung ON bead (town_id, rig, priority, created_at, id)
+    WHERE status = 'open' AND blockers = 0 AND slung = 1;
 CREATE INDEX beads_dirty ON bead (town_id, id)
     WHERE dirty = 1;
 CREATE INDEX beads_due ON bead (town_id, wake_at, id)
@@ -100,28 +95,6 @@ ALTER TABLE dependency ADD COLUMN extra TEXT;
 DROP INDEX dependents;
 CREATE INDEX dependents ON dependency (town_id, on_bead, kind, bead);
 ALTER TABLE town ADD COLUMN data_schema INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE town ADD COLUMN paused_reason TEXT;
-ALTER TABLE town ADD COLUMN paused_until INTEGER;
-ALTER TABLE rig ADD COLUMN paused_reason TEXT;
-ALTER TABLE rig ADD COLUMN paused_until INTEGER;
-CREATE INDEX rigs_paused ON rig (town_id, paused_until, name)
-    WHERE paused_until IS NOT NULL;
-ALTER TABLE bead_detail_agent ADD COLUMN pooled INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE bead_detail_agent ADD COLUMN preset TEXT;
-ALTER TABLE bead_detail_agent ADD COLUMN paused_reason TEXT;
-ALTER TABLE bead_detail_agent ADD COLUMN paused_until INTEGER;
-CREATE INDEX agents_busy ON bead_detail_agent (town_id, id)
-    WHERE hook IS NOT NULL;
-CREATE INDEX agents_busy_by_rig ON bead_detail_agent (town_id, rig, id)
-    WHERE hook IS NOT NULL;
-CREATE INDEX agents_busy_by_role ON bead_detail_agent (town_id, role, id)
-    WHERE hook IS NOT NULL;
-CREATE INDEX agents_busy_by_preset ON bead_detail_agent (town_id, preset, id)
-    WHERE hook IS NOT NULL AND preset IS NOT NULL;
-CREATE INDEX agents_pooled ON bead_detail_agent (town_id, since, id)
-    WHERE state = 'idle' AND pooled = 1;
-CREATE INDEX agents_paused ON bead_detail_agent (town_id, paused_until, id)
-    WHERE paused_until IS NOT NULL;
 CREATE INDEX events_by_subject ON event (town_id, subject, seq);
 
 CREATE TABLE comment (
