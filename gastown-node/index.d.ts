@@ -1561,6 +1561,12 @@ export interface SlingMany {
   slings: Sling[]
 }
 
+/** A bead for the hook of an agent that holds nothing. */
+export interface HookBead {
+  name: string
+  bead: string
+}
+
 /** Why and until when the town is paused; until somebody resumes it where `until` is left out. */
 export interface PauseTown {
   reason: string
@@ -1744,6 +1750,10 @@ export interface Agents {
   pause(agent: PauseAgent, options?: ChangeOptions): Promise<Agent>
   /** Gives a paused agent work again. */
   resume(agent: string | AgentRef, options?: ChangeOptions): Promise<Agent>
+  /** Puts an issue on an agent's hook: nobody else gets it, the agent gets nothing else, and the engine runs it. */
+  hook(bead: HookBead, options?: ChangeOptions): Promise<Agent>
+  /** Takes what has not begun off an agent's hook; the issue is open and not slung. */
+  unhook(agent: string | AgentRef, options?: ChangeOptions): Promise<Agent>
   /** Gives an agent no work any more; a session that it has goes on, its name and its history stay. */
   retire(agent: string | AgentRef, options?: ChangeOptions): Promise<Agent>
 }

@@ -130,6 +130,11 @@ async function dispatch({ agents, beads, rigs, sessions, upkeep }) {
   assert.equal((await beads.park({ id: bead.id, reason: 'no tide' })).parkedReason, 'no tide')
   assert.deepEqual((await sessions.plan()).starts, [])
   assert.equal((await beads.unpark(bead.id)).parkedReason, null)
+  const hooked = await agents.hook({ name: 'toast', bead: bead.id })
+  assert.deepEqual([hooked.state, hooked.hook, hooked.session], ['hooked', bead.id, null])
+  const another = await beads.create({ title: 'another', rig: 'harbour' })
+  await assert.rejects(agents.hook({ name: 'toast', bead: another.id }), { code: 'agent_busy' })
+  assert.equal((await agents.unhook('toast')).hook, null)
 }
 
 /** Calls what is about beads and looks at what it answers. */

@@ -115,6 +115,13 @@ async def test_what_is_paused_or_parked_waits_and_says_so(town: gastown.Town, or
         await town.upkeep.pause(" ")
     assert reasonless.value.code == "reason_missing"
 
+    hooked = await town.agents.hook("toast", bead.id)
+    assert (hooked.state, hooked.hook, hooked.session) == ("hooked", bead.id, None)
+    with pytest.raises(gastown.ConflictError) as busy:
+        await town.agents.hook("toast", (await town.beads.create("another", rig="harbour")).id)
+    assert (busy.value.code, busy.value.facts["bead"]) == ("agent_busy", bead.id)
+    assert (await town.agents.unhook("toast")).hook is None
+
     await town.beads.sling(bead.id)
     history = await town.agents.history("toast", limit=10)
     assert [(work.bead, work.exit, work.duration_ms) for work in history.work] == [(bead.id, None, None)]

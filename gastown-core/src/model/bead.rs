@@ -214,7 +214,15 @@ impl BeadRow {
             && !(self.pinned || self.template);
         let part = |id: &Option<BeadId>| id.as_ref().map_or("-".to_owned(), ToString::to_string);
         let role = self.slung_role.unwrap_or(Role::Polecat);
-        waits.then(|| format!("{rig} {role} {} {}", part(&self.slung_to), part(&self.convoy)))
+        // Its agent is free for it and for nothing else.
+        let hook = if self.is_hooked() { " hook" } else { "" };
+        waits.then(|| format!("{rig} {role} {} {}{hook}", part(&self.slung_to), part(&self.convoy)))
+    }
+
+    /// Whether it waits on the hook of the agent that it was slung to.
+    pub fn is_hooked(&self) -> bool {
+        let to = self.slung_to.as_ref().filter(|_| self.slung && self.status == BeadStatus::Open);
+        to.is_some_and(|agent| self.assignee.as_deref() == Some(agent.as_str()))
     }
 
     /// Moves it to another status, or says why that is not legal.

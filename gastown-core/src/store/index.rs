@@ -195,14 +195,14 @@ indexes! {
     RESERVATIONS_BY_RIG = Reservation where [] prefix ["rig"] order ["expires_at", "bead", "pattern"];
     /// Slung beads that somebody works on, of one rig and convoy.
     BEADS_RUNNING = Bead where [Text("status", "in_progress"), Int("slung", 1)] prefix ["rig", "convoy"] order ["id"];
-    /// Agents that hold a bead.
-    AGENTS_BUSY = Agent where [Present("hook")] prefix [] order ["id"];
+    /// Agents with a session.
+    AGENTS_BUSY = Agent where [Present("hook"), Present("session")] prefix [] order ["id"];
     /// The same of one rig.
-    AGENTS_BUSY_BY_RIG = Agent where [Present("hook")] prefix ["rig"] order ["id"];
+    AGENTS_BUSY_BY_RIG = Agent where [Present("hook"), Present("session")] prefix ["rig"] order ["id"];
     /// The same of one role.
-    AGENTS_BUSY_BY_ROLE = Agent where [Present("hook")] prefix ["role"] order ["id"];
+    AGENTS_BUSY_BY_ROLE = Agent where [Present("hook"), Present("session")] prefix ["role"] order ["id"];
     /// The same that run one program.
-    AGENTS_BUSY_BY_PRESET = Agent where [Present("hook"), Present("preset")] prefix ["preset"] order ["id"];
+    AGENTS_BUSY_BY_PRESET = Agent where [Present("hook"), Present("session"), Present("preset")] prefix ["preset"] order ["id"];
     /// Idle agents that the engine made, longest idle first.
     AGENTS_POOLED = Agent where [Text("state", "idle"), Int("pooled", 1)] prefix [] order ["since", "id"];
     /// Agents that are paused until a time, by when.

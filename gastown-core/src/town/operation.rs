@@ -13,7 +13,7 @@ use crate::work::{
     BeadFilter, BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported,
     BlockedPage, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
     Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, EpicPage, EventPage,
-    EventsSince, Explanation, ExportBeads, FindDuplicates, GraphFilter, Heartbeat, HistoryOf, ImportBeads,
+    EventsSince, Explanation, ExportBeads, FindDuplicates, GraphFilter, Heartbeat, HistoryOf, HookBead, ImportBeads,
     ImportReport, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps,
     ParkBead, PauseAgent, PauseRig, PauseTown, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead,
     Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig,
@@ -21,8 +21,8 @@ use crate::work::{
     StartPlan, StatsOf, SyncBeads, SyncReport, TownPause, Tree, TreeOf, Unreserve,
 };
 use crate::work::{
-    agents, beads, convoys, events, find, graph, pause, query, ready, reservations, reviews, rigs, schedule, sessions,
-    sling,
+    agents, beads, convoys, events, find, graph, hook, pause, query, ready, reservations, reviews, rigs, schedule,
+    sessions, sling,
 };
 
 /// What an operation does to the town.
@@ -312,6 +312,10 @@ operations! {
         change "agents.pause" pause(PauseAgent) -> Agent = pause::pause_agent, for [Mayor Witness];
         /// Gives a paused agent work again.
         change "agents.resume" resume(AgentRef) -> Agent = pause::resume_agent, for [Mayor Witness];
+        /// Puts an issue on an agent's hook: nobody else gets it, the agent gets nothing else, and the engine runs it.
+        change "agents.hook" hook(HookBead) -> Agent = hook::hook, for [Mayor];
+        /// Takes what has not begun off an agent's hook; the issue is open and not slung.
+        change "agents.unhook" unhook(AgentRef) -> Agent = hook::unhook, for [Mayor];
         /// Gives an agent no work any more; a session that it has goes on, its name and its history stay.
         change "agents.retire" retire(AgentRef) -> Agent = agents::retire, for [Mayor];
     }

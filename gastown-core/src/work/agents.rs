@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::beads::{self, NewBead};
+use super::hook;
 use super::ready::{self, decode_position, encode_position};
 use super::rigs;
 use super::txn::ScopedTxn;
@@ -167,6 +168,9 @@ pub(crate) fn refuse_retired(row: &AgentRow) -> Result<()> {
 pub(crate) fn retire(txn: &mut ScopedTxn<'_>, input: &AgentRef) -> Result<Agent> {
     let mut row = by_name(txn.view(), &input.name)?;
     if row.state != AgentState::Retired {
+        if row.session.is_none() && row.hook.is_some() {
+            row = hook::take_off(txn, row)?;
+        }
         row.state = AgentState::Retired;
         row.since = txn.now();
         row.paused_reason = None;

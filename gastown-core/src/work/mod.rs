@@ -13,6 +13,7 @@ pub(crate) mod fields;
 pub(crate) mod find;
 pub(crate) mod globs;
 pub(crate) mod graph;
+pub(crate) mod hook;
 pub(crate) mod ids;
 pub(crate) mod leader;
 pub(crate) mod pause;
@@ -50,6 +51,7 @@ pub use graph::{
     Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode,
     TreeOf, Unblocks, WaitReason,
 };
+pub use hook::HookBead;
 pub use pause::{ParkBead, PauseAgent, PauseRig, PauseTown, TownPause};
 pub use query::{BeadQuery, QuerySort};
 pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};

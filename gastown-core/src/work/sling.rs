@@ -9,10 +9,10 @@ use super::beads::{self, BeadRef};
 use super::schedule::{self, Hand, Start};
 use super::txn::ScopedTxn;
 use super::view::View;
-use super::{agents, effects, pool, reviews, rigs};
+use super::{agents, effects, hook, pool, reviews, rigs};
 use crate::model::{
-    AgentName, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, Error, Key, Order, Result, RigName, Role,
-    SessionId, SessionRow, SessionState,
+    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, Error, Key, Order, Result,
+    RigName, Role, SessionId, SessionRow, SessionState,
 };
 
 /// The most beads slung at once.
@@ -87,25 +87,11 @@ pub(crate) fn sling_many(txn: &mut ScopedTxn<'_>, input: &SlingMany) -> Result<S
 /// Puts a bead among those that wait for an agent; says whether it waits for one.
 fn give(txn: &mut ScopedTxn<'_>, input: &Sling) -> Result<bool> {
     let mut bead = txn.bead(&input.bead)?;
-    if bead.kind != BeadKind::Issue {
-        return Err(Error::invalid(
-            "not_an_issue",
-            format!("bead {} is a {}; only issues are slung", bead.id, bead.kind),
-        )
-        .with("bead", &bead.id)
-        .with("kind", bead.kind));
-    }
-    let rig = bead.rig.clone().ok_or_else(|| {
-        Error::invalid("bead_without_rig", format!("bead {} belongs to no rig, so nobody can work on it", bead.id))
-            .with("bead", &bead.id)
-    })?;
-    if bead.status != BeadStatus::Open {
-        return Err(Error::conflict("bead_not_open", format!("bead {} is {}", bead.id, bead.status))
-            .with("bead", &bead.id)
-            .with("status", bead.status)
-            .with("assignee", bead.assignee.as_deref().unwrap_or("")));
-    }
+    let rig = check_slingable(&bead)?;
     let (to, role) = whom(txn.view(), input, &rig)?;
+    if to != bead.slung_to {
+        hook::let_go(txn, &mut bead)?;
+    }
     // One that waits already keeps its place.
     bead.slung_at = if bead.slung { bead.slung_at } else { Some(txn.now()) };
     bead.slung = true;
@@ -125,26 +111,58 @@ fn give(txn: &mut ScopedTxn<'_>, input: &Sling) -> Result<bool> {
     Ok(!reviews::resubmit(txn, &id)?)
 }
 
+/// Refuses a bead that nobody could be given; answers its rig.
+pub(crate) fn check_slingable(bead: &BeadRow) -> Result<RigName> {
+    if bead.kind != BeadKind::Issue {
+        return Err(Error::invalid(
+            "not_an_issue",
+            format!("bead {} is a {}; only issues are slung", bead.id, bead.kind),
+        )
+        .with("bead", &bead.id)
+        .with("kind", bead.kind));
+    }
+    let rig = bead.rig.clone().ok_or_else(|| {
+        Error::invalid("bead_without_rig", format!("bead {} belongs to no rig, so nobody can work on it", bead.id))
+            .with("bead", &bead.id)
+    })?;
+    if bead.status != BeadStatus::Open {
+        return Err(Error::conflict("bead_not_open", format!("bead {} is {}", bead.id, bead.status))
+            .with("bead", &bead.id)
+            .with("status", bead.status)
+            .with("assignee", bead.assignee.as_deref().unwrap_or("")));
+    }
+    Ok(rig)
+}
+
 /// The agent and the role that a bead is slung to.
 fn whom(view: View<'_>, input: &Sling, rig: &RigName) -> Result<(Option<BeadId>, Role)> {
-    let runs = |role| matches!(role, Role::Polecat | Role::Refinery | Role::Witness);
-    if let Some(role) = input.role.filter(|role| !runs(*role)) {
+    if let Some(role) = input.role.filter(|role| !is_run(*role)) {
         return Err(Error::invalid("role_unfit", format!("a {role} is not started by the engine"))
             .with("role", role)
             .with("allowed", "polecat, refinery, witness"));
     }
     let Some(name) = &input.to else { return Ok((None, input.role.unwrap_or(Role::Polecat))) };
     let agent = agents::by_name(view, name)?;
-    let fits = input.role.map_or(runs(agent.role), |role| role == agent.role);
+    check_fits(&agent, input.role, rig)?;
+    Ok((Some(agent.id), agent.role))
+}
+
+/// Whether the engine runs agents of a role.
+const fn is_run(role: Role) -> bool {
+    matches!(role, Role::Polecat | Role::Refinery | Role::Witness)
+}
+
+/// Refuses an agent that does not run beads of the rig, or not in this role.
+pub(crate) fn check_fits(agent: &AgentRow, role: Option<Role>, rig: &RigName) -> Result<()> {
+    let fits = role.map_or(is_run(agent.role), |role| role == agent.role);
     if !fits || agent.rig.as_ref() != Some(rig) {
-        let role = input.role.unwrap_or(Role::Polecat);
-        return Err(Error::invalid("agent_unfit", format!("{name} is no {role} of the rig {rig}"))
-            .with("agent", name)
+        let role = role.unwrap_or(Role::Polecat);
+        return Err(Error::invalid("agent_unfit", format!("{} is no {role} of the rig {rig}", agent.name))
+            .with("agent", &agent.name)
             .with("role", agent.role)
             .with("rig", rig));
     }
-    agents::refuse_retired(&agent)?;
-    Ok((Some(agent.id), agent.role))
+    agents::refuse_retired(agent)
 }
 
 /// Starts those of these beads whose turn it is.

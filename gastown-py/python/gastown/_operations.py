@@ -269,6 +269,14 @@ class Agents(Group):
         """Gives a paused agent work again."""
         return await self._call(t.Agent, "agents.resume", {}, key, name=name)
 
+    async def hook(self, name: str, bead: str, *, key: Key = None) -> t.Agent:
+        """Puts an issue on an agent's hook: nobody else gets it, the agent gets nothing else, and the engine runs it."""
+        return await self._call(t.Agent, "agents.hook", {}, key, name=name, bead=bead)
+
+    async def unhook(self, name: str, *, key: Key = None) -> t.Agent:
+        """Takes what has not begun off an agent's hook; the issue is open and not slung."""
+        return await self._call(t.Agent, "agents.unhook", {}, key, name=name)
+
     async def retire(self, name: str, *, key: Key = None) -> t.Agent:
         """Gives an agent no work any more; a session that it has goes on, its name and its history stay."""
         return await self._call(t.Agent, "agents.retire", {}, key, name=name)

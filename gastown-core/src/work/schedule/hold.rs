@@ -3,7 +3,7 @@
 use super::plan;
 use super::room::Room;
 use crate::model::{
-    AgentRow, AgentState, BeadKind, BeadRow, BeadStatus, Error, Key, Result, RigName, RigRow, RigState, Role,
+    AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, Error, Key, Result, RigName, RigRow, RigState, Role,
     Timestamp, TownRow,
 };
 use crate::store::{Scan, index};
@@ -28,14 +28,14 @@ pub(super) fn is_rig_paused(rig: &RigRow, now: Timestamp) -> bool {
     is_paused(rig.state == RigState::Paused, rig.paused_until, now)
 }
 
-/// Whether an agent may be given work now.
-pub(super) fn is_free(agent: &AgentRow, now: Timestamp) -> bool {
+/// Whether an agent may be given this bead now.
+pub(super) fn is_free(agent: &AgentRow, bead: &BeadId, now: Timestamp) -> bool {
     let is_up = match agent.state {
-        AgentState::Idle | AgentState::Collected => true,
+        AgentState::Idle | AgentState::Hooked | AgentState::Collected => true,
         AgentState::Paused => !is_paused(true, agent.paused_until, now),
-        AgentState::Hooked | AgentState::Retired => false,
+        AgentState::Retired => false,
     };
-    is_up && agent.hook.is_none()
+    is_up && agent.hook.as_ref().is_none_or(|held| held == bead && agent.session.is_none())
 }
 
 /// What holds every bead of a queue: its agent, or the branch that it starts from.
@@ -46,7 +46,7 @@ pub(super) fn of_queue(view: View<'_>, bead: &BeadRow) -> Result<Option<Reason>>
         let Some(agent) = agent else {
             return Ok(Some(Reason { other: Some(id.clone()), ..reason(ReasonKind::AgentRetired) }));
         };
-        if !is_free(&agent, view.now()) {
+        if !is_free(&agent, &bead.id, view.now()) {
             let kind = match agent.state {
                 AgentState::Retired => ReasonKind::AgentRetired,
                 AgentState::Paused => ReasonKind::AgentPaused,

@@ -17,13 +17,13 @@ ALTER TABLE bead_detail_agent ADD COLUMN preset TEXT;
 ALTER TABLE bead_detail_agent ADD COLUMN paused_reason TEXT;
 ALTER TABLE bead_detail_agent ADD COLUMN paused_until INTEGER;
 CREATE INDEX agents_busy ON bead_detail_agent (town_id, id)
-    WHERE hook IS NOT NULL;
+    WHERE hook IS NOT NULL AND session IS NOT NULL;
 CREATE INDEX agents_busy_by_rig ON bead_detail_agent (town_id, rig, id)
-    WHERE hook IS NOT NULL;
+    WHERE hook IS NOT NULL AND session IS NOT NULL;
 CREATE INDEX agents_busy_by_role ON bead_detail_agent (town_id, role, id)
-    WHERE hook IS NOT NULL;
+    WHERE hook IS NOT NULL AND session IS NOT NULL;
 CREATE INDEX agents_busy_by_preset ON bead_detail_agent (town_id, preset, id)
-    WHERE hook IS NOT NULL AND preset IS NOT NULL;
+    WHERE hook IS NOT NULL AND session IS NOT NULL AND preset IS NOT NULL;
 CREATE INDEX agents_pooled ON bead_detail_agent (town_id, since, id)
     WHERE state = 'idle' AND pooled = 1;
 CREATE INDEX agents_paused ON bead_detail_agent (town_id, paused_until, id)
