@@ -10,6 +10,7 @@ use gastown_core::model::{
 use gastown_core::store::{Access, Backend as _, MemoryBackend};
 
 use super::agents::{Agents, is_gate};
+use super::dispatch;
 use super::forge::{Forge, MAIN};
 
 /// Follows the journal and says what it finds wrong.
@@ -75,6 +76,11 @@ impl Watchdog {
         // The leader's name holds the number of this process.
         let data = if event.kind == "engine.leader" { String::new() } else { event.data.to_string() };
         (event.seq, event.at.as_micros(), &event.kind, &event.subject, data).hash(&mut self.sum);
+        if event.kind == "session.planned" {
+            for what in dispatch::check_start(&self.rows, event) {
+                self.say(&what);
+            }
+        }
         for change in &event.changes {
             let row = Row::from_change(change).unwrap();
             let values = change.key.iter().map(gastown_core::model::value::Value::from_json);
@@ -171,12 +177,22 @@ impl Watchdog {
                 wrong.push(format!("bead {} is {} with {current} sessions of its epoch", bead.id, bead.status));
             }
         }
+        let mut held: BTreeMap<&BeadId, &AgentRow> = BTreeMap::new();
         for agent in self.agents() {
+            if let Some(other) = agent.hook.as_ref().and_then(|hook| held.insert(hook, agent)) {
+                wrong.push(format!("{} and {} hold {:?}", agent.name, other.name, agent.hook));
+            }
             let holds = agent.hook.as_ref().and_then(|hook| self.bead(hook));
-            if (agent.state == AgentState::Hooked) != agent.hook.is_some() {
+            let may_hold = matches!(agent.state, AgentState::Hooked | AgentState::Paused | AgentState::Retired);
+            if (agent.state == AgentState::Hooked && agent.hook.is_none()) || (agent.hook.is_some() && !may_hold) {
                 wrong.push(format!("agent {} is {} and holds {:?}", agent.name, agent.state, agent.hook));
             }
-            if holds.is_some_and(|bead| bead.status != BeadStatus::InProgress) {
+            // What is on a hook and has not begun is for this agent.
+            let is_hooked = |bead: &BeadRow| bead.is_hooked() && bead.slung_to.as_ref() == Some(&agent.id);
+            if agent.session.is_none() && holds.is_some_and(|bead| !is_hooked(bead)) {
+                wrong.push(format!("agent {} holds {:?}, which is not for it", agent.name, agent.hook));
+            }
+            if agent.session.is_some() && holds.is_some_and(|bead| bead.status != BeadStatus::InProgress) {
                 let session = agent.session.as_ref().and_then(|id| self.sessions().find(|row| row.id == *id));
                 // One that is being stopped may still hold what was taken from it.
                 if session.is_none_or(|session| session.state != SessionState::Finishing) {
