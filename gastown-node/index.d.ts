@@ -32,7 +32,7 @@ export type JsonObject = { [key: string]: Json }
 /** Microseconds since 1970 UTC. */
 export type Timestamp = number
 
-export type AgentState = 'idle' | 'hooked' | 'paused'
+export type AgentState = 'idle' | 'hooked' | 'paused' | 'collected' | 'retired'
 export type BeadKind =
   | 'issue'
   | 'message'
@@ -160,11 +160,33 @@ export interface Agent {
   readonly session: string | null
   readonly sessions: number
   readonly since: Timestamp
+  readonly pooled: boolean
+  readonly pausedReason: string | null
+  readonly pausedUntil: Timestamp | null
 }
 
 /** Agents, by id. */
 export interface AgentList {
   readonly agents: Agent[]
+}
+
+/** One session of an agent's past; no `exit` while it has not ended, no `durationMs` where it never ran. */
+export interface AgentWork {
+  readonly session: string
+  readonly bead: string
+  readonly exit: SessionExit | null
+  readonly reason: string | null
+  readonly createdAt: Timestamp
+  readonly startedAt: Timestamp | null
+  readonly endedAt: Timestamp | null
+  readonly durationMs: number | null
+}
+
+/** What an agent has done, oldest first; `cursor` is where the next page begins, null at the end. */
+export interface AgentHistory {
+  readonly agent: Agent
+  readonly work: AgentWork[]
+  readonly cursor: string | null
 }
 
 /** A bead, whole. */
@@ -384,6 +406,20 @@ export type ReasonKind =
   | 'pinned'
   | 'template'
   | 'ephemeral'
+  | 'backoff'
+  | 'town_paused'
+  | 'rig_paused'
+  | 'agent_paused'
+  | 'agent_retired'
+  | 'agent_busy'
+  | 'no_idle_agent'
+  | 'breaker'
+  | 'town_limit'
+  | 'rig_limit'
+  | 'role_limit'
+  | 'preset_limit'
+  | 'no_branch'
+  | 'turn'
   | 'type'
 
 /** Why an edge counts. */
@@ -474,6 +510,8 @@ export interface Reason {
   readonly by: string | null
   readonly until: Timestamp | null
   readonly text: string | null
+  readonly running: number | null
+  readonly limit: number | null
 }
 
 /** An edge of imported data that is kept and counts for nothing, and the circle that it would close. */
@@ -1067,11 +1105,45 @@ export interface Rig {
   readonly target: string
   readonly state: RigState
   readonly createdAt: Timestamp
+  readonly pausedReason: string | null
+  readonly pausedUntil: Timestamp | null
 }
 
 /** Rigs, by name. */
 export interface RigList {
   readonly rigs: Rig[]
+}
+
+/** Whether the town is paused: `reason` is null where it is not, `until` for "until somebody resumes it". */
+export interface TownPause {
+  readonly reason: string | null
+  readonly until: Timestamp | null
+}
+
+/**
+ * A session that the engine would begin, and why just this one: critical beads go first, then those of the rig with the
+ * fewest sessions, then those of the convoy with the fewest, then by priority and waiting.
+ */
+export interface PlannedStart {
+  readonly bead: string
+  readonly rig: string
+  readonly convoy: string | null
+  readonly agent: string
+  readonly isNewAgent: boolean
+  readonly priority: number
+  readonly slungAt: Timestamp
+  readonly rigRunning: number
+  readonly convoyRunning: number
+}
+
+/** What the engine would start next, in order, at most 256. */
+export interface StartPlan {
+  readonly starts: PlannedStart[]
+}
+
+/** Beads that were slung, as they were given. */
+export interface Slung {
+  readonly beads: Bead[]
 }
 
 /** A session. */
@@ -1592,10 +1664,57 @@ export interface SessionRef {
   id: string
 }
 
-/** A bead to be run; by any polecat of its rig where `to` is left out. */
+/** A bead to be run: by an agent, or any of its rig in a role; by any polecat where both are left out. */
 export interface Sling {
   bead: string
   to?: string | null
+  role?: Role | null
+}
+
+/** Beads to be run: all of them or none; 1 to 10,000, each once. */
+export interface SlingMany {
+  slings: Sling[]
+}
+
+/** A bead for the hook of an agent that holds nothing. */
+export interface HookBead {
+  name: string
+  bead: string
+}
+
+/** Why and until when the town is paused; until somebody resumes it where `until` is left out. */
+export interface PauseTown {
+  reason: string
+  until?: Timestamp | null
+}
+
+/** A rig of which no bead is handed out; until somebody resumes it where `until` is left out. */
+export interface PauseRig {
+  name: string
+  reason: string
+  until?: Timestamp | null
+}
+
+/** An agent that is given no work; until somebody resumes it where `until` is left out. */
+export interface PauseAgent {
+  name: string
+  reason: string
+  until?: Timestamp | null
+}
+
+/** A bead to be set aside; until somebody takes it up again where `until` is left out. */
+export interface ParkBead {
+  id: string
+  reason: string
+  until?: Timestamp | null
+  expectedVersion?: number | null
+}
+
+/** Asks what an agent has done. */
+export interface AgentHistoryOf {
+  name: string
+  limit?: number | null
+  cursor?: string | null
 }
 
 /** Tasks to be made, given to agents and brought home together: all of them or none. */
@@ -1706,8 +1825,14 @@ export interface Beads {
   history(bead: string | HistoryOf, options?: CallOptions): Promise<BeadHistory>
   /** Reads beads as they were behind an entry of the journal. */
   at(moment: BeadsAt, options?: CallOptions): Promise<BeadsAtPage>
-  /** Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is. */
+  /** Gives an issue to an agent and has it run: at once where it is its turn and one is idle, else as soon as it is. */
   sling(bead: string | Sling, options?: ChangeOptions): Promise<Bead>
+  /** Gives issues to agents and has them run: all of them or none. */
+  slingMany(slings: SlingMany, options?: ChangeOptions): Promise<Slung>
+  /** Sets an issue aside: it is neither ready nor given to an agent; a session that it has goes on. */
+  park(bead: ParkBead, options?: ChangeOptions): Promise<Bead>
+  /** Takes up an issue again that was set aside. */
+  unpark(bead: string | BeadRef, options?: ChangeOptions): Promise<Bead>
   /** Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported. */
   importFrom(from: string | ImportBeads, options?: CallOptions): Promise<ImportReport>
   /** Writes the beads into a file as `bd` and `br` know them, or as they were imported. */
@@ -1736,6 +1861,18 @@ export interface Agents {
   get(agent: string | AgentRef, options?: CallOptions): Promise<Agent>
   /** Lists the agents. */
   list(only?: AgentFilter, options?: CallOptions): Promise<AgentList>
+  /** Reads what an agent has done, session by session, oldest first, a page at a time. */
+  history(agent: string | AgentHistoryOf, options?: CallOptions): Promise<AgentHistory>
+  /** Gives an agent no work for a while; a session that it has goes on. */
+  pause(agent: PauseAgent, options?: ChangeOptions): Promise<Agent>
+  /** Gives a paused agent work again. */
+  resume(agent: string | AgentRef, options?: ChangeOptions): Promise<Agent>
+  /** Puts an issue on an agent's hook: nobody else gets it, the agent gets nothing else, and the engine runs it. */
+  hook(bead: HookBead, options?: ChangeOptions): Promise<Agent>
+  /** Takes what has not begun off an agent's hook; the issue is open and not slung. */
+  unhook(agent: string | AgentRef, options?: ChangeOptions): Promise<Agent>
+  /** Gives an agent no work any more; a session that it has goes on, its name and its history stay. */
+  retire(agent: string | AgentRef, options?: ChangeOptions): Promise<Agent>
 }
 
 /** Operations on rigs. */
@@ -1746,6 +1883,10 @@ export interface Rigs {
   get(rig: string | RigRef, options?: CallOptions): Promise<Rig>
   /** Lists the rigs. */
   list(all?: All, options?: CallOptions): Promise<RigList>
+  /** Hands out no bead of a rig for a while; what runs goes on. */
+  pause(rig: PauseRig, options?: ChangeOptions): Promise<Rig>
+  /** Hands out a paused rig's beads again. */
+  resume(rig: string | RigRef, options?: ChangeOptions): Promise<Rig>
   /** Sets settings of the town or of a rig. */
   configure(settings: Configure, options?: ChangeOptions): Promise<Changed>
 }
@@ -1756,6 +1897,8 @@ export interface Sessions {
   get(session: string | SessionRef, options?: CallOptions): Promise<Session>
   /** Lists the sessions of a bead or in a state. */
   list(only: SessionFilter, options?: CallOptions): Promise<SessionList>
+  /** Says what the engine would start now, in order and why, without changing anything. */
+  plan(all?: All, options?: CallOptions): Promise<StartPlan>
   /** Reads what a session printed or its structured events, a page at a time, while it runs and afterwards. */
   output(part: string | OutputQuery, options?: CallOptions): Promise<OutputPage>
   /** Yields what a session prints, or its structured events, from `after` on, until it has ended or the loop is left. */
@@ -1818,6 +1961,10 @@ export interface Upkeep {
   export(to: string | WriteTo, options?: CallOptions): Promise<Exported>
   /** Puts away what is over: beads and effects, the beginning of the journal; into files first. */
   archive(over: Archive, options?: CallOptions): Promise<Archived>
+  /** Hands out no bead of the whole town for a while; what runs goes on. */
+  pause(pause: PauseTown, options?: ChangeOptions): Promise<TownPause>
+  /** Hands out the paused town's beads again. */
+  resume(all?: All, options?: ChangeOptions): Promise<TownPause>
   /** Gives back the space of what was deleted; commands wait meanwhile, reads go on. */
   vacuum(all?: All, options?: CallOptions): Promise<Vacuumed>
 }

@@ -7,6 +7,7 @@ const { join } = require('node:path')
 
 /** The field that an input given as plain text is, by the type of the input. */
 const ALONE = {
+  AgentHistoryOf: 'name',
   AgentRef: 'name',
   BeadPatch: 'id',
   BeadQuery: 'query',

@@ -75,7 +75,7 @@ fn against_creation(options: &Options, place: &Place<'_>, report: &mut Report) {
     let made = make(place, options.pick(CHAIN, 8), false);
     let beads = place.town.operator().beads();
     let turn = Turn::of(made.len() - 1, |n| {
-        drop(place.run(beads.link(Link::blocks(made[n].clone(), made[n + 1].clone()))));
+        place.run(beads.link(Link::blocks(made[n].clone(), made[n + 1].clone())));
     });
     alone(place, report, name, turn);
 }
@@ -91,7 +91,7 @@ fn joined_chains(options: &Options, place: &Place<'_>, report: &mut Report) {
     let beads = place.town.operator().beads();
     let turn = Turn::of(pairs.len(), |n| {
         let (older, newer) = &pairs[n];
-        drop(place.run(beads.link(Link::blocks(older[0].clone(), newer[chain - 1].clone()))));
+        place.run(beads.link(Link::blocks(older[0].clone(), newer[chain - 1].clone())));
     });
     alone(place, report, name, turn);
 }

@@ -15,11 +15,11 @@ use crate::bare::{self, INSERT_EVENT};
 use crate::measure::Turn;
 
 /// What one command wrote: statements by their place among the known ones, and what they are given.
-pub type Command = Vec<(usize, Vec<Value>)>;
+pub(crate) type Command = Vec<(usize, Vec<Value>)>;
 
 /// A copy of a town's file, and a connection that writes as the town's does.
 #[derive(Debug)]
-pub struct Raw {
+pub(crate) struct Raw {
     file: PathBuf,
     db: Connection,
     /// The texts of the statements.
@@ -39,7 +39,7 @@ type Place = (String, Vec<String>);
 
 impl Raw {
     /// Opens a copy.
-    pub fn open(file: &Path) -> Self {
+    pub(crate) fn open(file: &Path) -> Self {
         Self {
             file: file.to_owned(),
             db: bare::connect(file, "FULL"),
@@ -48,15 +48,10 @@ impl Raw {
         }
     }
 
-    /// The connection.
-    pub const fn db(&self) -> &Connection {
-        &self.db
-    }
-
     /// What the commands wrote whose entries are behind `after` in the town's journal, each in one entry.
     ///
     /// It reads both files through connections of its own, so that nothing of it is in the caches of those that write.
-    pub fn script(&mut self, town: &Path, after: i64) -> Vec<Command> {
+    pub(crate) fn script(&mut self, town: &Path, after: i64) -> Vec<Command> {
         let (town, own) = (reading(town), reading(&self.file));
         let mut known: HashMap<Place, Option<Vec<Value>>> = HashMap::new();
         let mut commands = Vec::new();
@@ -117,7 +112,7 @@ impl Raw {
     }
 
     /// Commits each of these commands in a transaction of its own.
-    pub fn one_by_one(&self, commands: &[Command]) -> Turn {
+    pub(crate) fn one_by_one(&self, commands: &[Command]) -> Turn {
         Turn::of(commands.len(), |n| {
             bare::run_cached(&self.db, "BEGIN IMMEDIATE");
             self.write(&commands[n]);
@@ -176,8 +171,8 @@ fn change_of(
 }
 
 fn one(db: &Connection, name: &str, table: &Table, key: &[Value]) -> Option<Vec<Value>> {
-    let places = (1..).zip(&table.key[1..]).map(|(n, column)| format!(" AND {column} = ?{n}")).collect::<String>();
-    rows(db, &format!("SELECT * FROM {name} WHERE town_id = 'town'{places}"), key).pop()
+    let places: Vec<String> = (1..).zip(&table.key[1..]).map(|(n, column)| format!(" AND {column} = ?{n}")).collect();
+    rows(db, &format!("SELECT * FROM {name} WHERE town_id = 'town'{}", places.concat()), key).pop()
 }
 
 fn value(json: &Json) -> Value {
@@ -189,14 +184,14 @@ fn value(json: &Json) -> Value {
 }
 
 /// A connection that only reads.
-pub fn reading(file: &Path) -> Connection {
+pub(crate) fn reading(file: &Path) -> Connection {
     let db = bare::connect(file, "FULL");
     db.pragma_update(None, "query_only", true).expect("it can be set up");
     db
 }
 
 /// The rows of a query.
-pub fn rows(db: &Connection, sql: &str, values: &[Value]) -> Vec<Vec<Value>> {
+pub(crate) fn rows(db: &Connection, sql: &str, values: &[Value]) -> Vec<Vec<Value>> {
     let mut statement = db.prepare_cached(sql).expect("the schema is the town's");
     let columns = statement.column_count();
     let found = statement
@@ -207,7 +202,7 @@ pub fn rows(db: &Connection, sql: &str, values: &[Value]) -> Vec<Vec<Value>> {
 
 /// Inserts whole rows, in transactions of so many beads: bead by bead what belongs to it.
 #[derive(Debug)]
-pub struct Bulk {
+pub(crate) struct Bulk {
     /// The rows of each bead by their tables.
     beads: Vec<Vec<(usize, Vec<Value>)>>,
     statements: Vec<String>,
@@ -215,7 +210,7 @@ pub struct Bulk {
 
 impl Bulk {
     /// What the town has of the beads behind a number, at most `limit`; and the last one's number.
-    pub fn read(town: &Path, after: i64, limit: usize) -> (Self, i64) {
+    pub(crate) fn read(town: &Path, after: i64, limit: usize) -> (Self, i64) {
         let db = reading(town);
         let mut statements = Vec::new();
         let mut beads = Vec::new();
@@ -252,17 +247,17 @@ impl Bulk {
     }
 
     /// How many beads there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.beads.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.beads.is_empty()
     }
 
     /// Writes them in one transaction.
-    pub fn write(&self, db: &Connection) {
+    pub(crate) fn write(&self, db: &Connection) {
         bare::run_cached(db, "BEGIN IMMEDIATE");
         for (number, values) in self.beads.iter().flatten() {
             let mut statement = db.prepare_cached(&self.statements[*number]).expect("the schema is the town's");

@@ -35,7 +35,7 @@ const VERBS: [&str; 16] = [
 const TYPES: [&str; 5] = ["task", "task", "task", "bug", "feature"];
 
 /// A number drawn from what names it.
-pub fn draw(what: &str, of: u64) -> u64 {
+pub(crate) fn draw(what: &str, of: u64) -> u64 {
     let mut word = what
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
@@ -47,7 +47,7 @@ pub fn draw(what: &str, of: u64) -> u64 {
 }
 
 /// The id of the `n`th bead: six digits of base 36 in no order.
-pub fn id(n: u64) -> String {
+pub(crate) fn id(n: u64) -> String {
     let all = 36_u64.pow(DIGITS);
     // Coprime to the number of ids, so that no two are the same.
     let mut rest = (n.wrapping_mul(1_234_567_891) + 987_654_321) % all;
@@ -60,7 +60,7 @@ pub fn id(n: u64) -> String {
 }
 
 /// The `n`th bead's id as the library has it.
-pub fn bead_id(n: u64) -> BeadId {
+pub(crate) fn bead_id(n: u64) -> BeadId {
     BeadId::new(id(n)).expect("it is an id")
 }
 
@@ -70,7 +70,7 @@ fn place(n: u64) -> u64 {
 }
 
 /// A bead before the `n`th in the hidden order, the one of this draw; none where there is hardly one.
-pub fn before(n: u64, what: &str) -> Option<u64> {
+pub(crate) fn before(n: u64, what: &str) -> Option<u64> {
     if n < 2 {
         return None;
     }
@@ -80,7 +80,7 @@ pub fn before(n: u64, what: &str) -> Option<u64> {
         let bits = random % u64::from(64 - n.leading_zeros());
         let distance = (1 << bits) + (random >> 16) % (1 << bits);
         // One of sixteen looks forward, where the hidden order may still have it before.
-        let other = if (random >> 8) % 16 == 0 { n + distance % MOVED_MAX } else { n.wrapping_sub(distance) };
+        let other = if (random >> 8).is_multiple_of(16) { n + distance % MOVED_MAX } else { n.wrapping_sub(distance) };
         if other < n + MOVED_MAX && other != n && (place(other), other) < (place(n), n) {
             return Some(other);
         }
@@ -148,7 +148,7 @@ fn edges(n: u64, size: u64, fields: &mut Map<String, Json>) {
 }
 
 /// Writes the beads of these numbers as lines, by their ids as other tools do; answers how many bytes.
-pub fn write(path: &Path, numbers: std::ops::Range<u64>, size: u64) -> u64 {
+pub(crate) fn write(path: &Path, numbers: std::ops::Range<u64>, size: u64) -> u64 {
     let mut sorted: Vec<u64> = numbers.collect();
     sorted.sort_by_cached_key(|n| id(*n));
     let mut out = BufWriter::new(std::fs::File::create(path).expect("a file can be made"));
@@ -163,7 +163,7 @@ pub fn write(path: &Path, numbers: std::ops::Range<u64>, size: u64) -> u64 {
 ///
 /// # Errors
 /// A sentence about what the check found.
-pub fn town(tokio: &Runtime, dir: &Path, size: usize) -> Result<PathBuf, String> {
+pub(crate) fn town(tokio: &Runtime, dir: &Path, size: usize) -> Result<PathBuf, String> {
     let folder = dir.join(format!("graph-of-{size}"));
     if folder.join("whole").exists() {
         return Ok(folder);

@@ -27,9 +27,9 @@ const BULK: usize = 10_000;
 pub(super) fn compare(options: &Options, place: &Place<'_>, made: &Path, dir: &Path, report: &mut Report) {
     if options.wants(&place.case("import")) {
         if place.size > WHOLE_MAX {
-            added(options, place, dir, report)
+            added(options, place, dir, report);
         } else {
-            whole(options, place, made, dir, report)
+            whole(options, place, made, dir, report);
         }
         if !options.quick {
             report.goal("bulk insert", Wanted::AtLeast(0.7));
@@ -118,7 +118,7 @@ fn export(options: &Options, place: &Place<'_>, dir: &Path, report: &mut Report)
         read.map(|line| serde_json::from_str(&line.expect("it is text")).expect("it is JSON")).collect();
     let own = |_| {
         let begun = Instant::now();
-        drop(place.run(beads.export_to(input.clone())));
+        place.run(beads.export_to(input.clone()));
         at_once(count, begun.elapsed())
     };
     let memory = |_| {
@@ -160,8 +160,8 @@ fn query(db: &rusqlite::Connection, out: &mut impl std::io::Write, limit: usize)
         "SELECT bead, on_bead, kind, created_at, created_by FROM dependency WHERE town_id = 'town' AND bead = ?1";
     let mut statement = db.prepare_cached(sql).expect("the schema is the town's");
     let mut edges = db.prepare_cached(edges).expect("the schema is the town's");
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
-    let edge_names: Vec<String> = edges.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let edge_names: Vec<String> = edges.column_names().map(str::to_owned).collect();
     let record = |names: &[String], row: &rusqlite::Row<'_>| -> serde_json::Map<String, Json> {
         let cell = |n| match row.get::<_, Value>(n).expect("it can be read") {
             Value::Text(text) => Json::String(text),

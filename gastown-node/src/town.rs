@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::model::{RigName, SessionId, Timestamp};
-use gastown_core::{Clock as _, MergeBeads, TownOptions, operations};
+use gastown_core::{Clock as _, Error, MergeBeads, TownOptions, operations};
 use napi_derive::napi;
 use serde_json::Value;
 
@@ -45,7 +45,9 @@ pub fn operations_table() -> napi::Result<Value> {
 /// Brings two files of issues together that grew out of a third.
 #[napi]
 pub async fn merge_beads(input: Value) -> napi::Result<Value> {
-    let merged = MergeBeads::from_json(input).and_then(|input| json(gastown_core::merge_beads(&input)?));
+    let merge = || MergeBeads::from_json(input).and_then(|input| json(gastown_core::merge_beads(&input)?));
+    let merged = napi::bindgen_prelude::spawn_blocking(merge).await;
+    let merged = merged.unwrap_or_else(|_| Err(Error::internal("merge_panicked", "the merge panicked")));
     merged.map_err(|error| to_rejection(&error))
 }
 

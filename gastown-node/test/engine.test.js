@@ -1,6 +1,7 @@
 'use strict'
 
 const assert = require('node:assert/strict')
+const { mkdir } = require('node:fs/promises')
 const { join } = require('node:path')
 const { test } = require('node:test')
 const { operationsTable } = require('../native.js')
@@ -80,6 +81,8 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   await assert.rejects(town.effects.retry('stop#s-none#1'), { kind: 'not_found', code: 'effect_missing' })
   await plain.stop()
 
+  await dispatch(town)
+
   const other = await town.beads.create('other')
   await town.beads.link({ bead: other.id, onBead: waits.id })
   await town.beads.edges(other.id)
@@ -100,6 +103,8 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   await graph(town)
   await town.beads.exportTo(join(path, 'beads.jsonl'))
   await town.beads.importFrom({ path: join(path, 'beads.jsonl'), dryRun: true })
+  await mkdir(join(path, '.beads'))
+  await town.beads.sync(join(path, '.beads'))
 
   await town.upkeep.check()
   await town.upkeep.backup(join(path, 'backup'))
@@ -111,6 +116,37 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   const without = operationsTable().map(({ name }) => name).filter((name) => !called.has(name))
   assert.deepEqual(without, ['convoys.land', 'effects.retry'])
 })
+
+/** Pauses, plans and resumes while no engine runs. */
+async function dispatch({ agents, beads, rigs, sessions, upkeep }) {
+  const { agent, work } = await agents.history('toast')
+  assert.ok(work.length >= 1 && work.every(({ exit, durationMs }) => exit !== null && durationMs !== null))
+  assert.deepEqual([agent.name, agent.state], ['toast', 'idle'])
+  assert.equal((await agents.pause({ name: 'toast', reason: 'a leak' })).state, 'paused')
+  assert.equal((await agents.retire('nux')).state, 'retired')
+  const until = Date.now() * 1_000 + 3_600_000_000
+  assert.deepEqual(await upkeep.pause({ reason: 'a storm', until }), { reason: 'a storm', until })
+  assert.equal((await rigs.pause({ name: 'harbour', reason: 'ice' })).pausedReason, 'ice')
+  const bead = await beads.create({ title: 'wait for the ice', rig: 'harbour' })
+  const { beads: [slung] } = await beads.slingMany({ slings: [{ bead: bead.id, role: 'polecat' }] })
+  assert.deepEqual([slung.status, slung.slung], ['open', true])
+  const reasons = async () => (await beads.explain(bead.id)).reasons.map(({ reason }) => reason)
+  assert.deepEqual(await reasons(), ['slung', 'town_paused', 'rig_paused', 'no_idle_agent'])
+  assert.deepEqual(await upkeep.resume(), { reason: null, until: null })
+  assert.equal((await rigs.resume('harbour')).state, 'active')
+  assert.deepEqual((await sessions.plan()).starts, [])
+  assert.equal((await agents.resume('toast')).state, 'idle')
+  const { starts: [start] } = await sessions.plan()
+  assert.deepEqual([start.bead, start.agent, start.isNewAgent], [bead.id, 'toast', false])
+  assert.equal((await beads.park({ id: bead.id, reason: 'no tide' })).parkedReason, 'no tide')
+  assert.deepEqual((await sessions.plan()).starts, [])
+  assert.equal((await beads.unpark(bead.id)).parkedReason, null)
+  const hooked = await agents.hook({ name: 'toast', bead: bead.id })
+  assert.deepEqual([hooked.state, hooked.hook, hooked.session], ['hooked', bead.id, null])
+  const another = await beads.create({ title: 'another', rig: 'harbour' })
+  await assert.rejects(agents.hook({ name: 'toast', bead: another.id }), { code: 'agent_busy' })
+  assert.equal((await agents.unhook('toast')).hook, null)
+}
 
 /** Calls what is about beads and looks at what it answers. */
 async function graph({ beads, reservations }) {

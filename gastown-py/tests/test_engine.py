@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,52 @@ async def test_a_breaker_tells_a_person_and_what_was_given_up_is_listed(town: ga
     with pytest.raises(gastown.NotFoundError) as missing:
         await town.effects.retry("stop#s-none#1")
     assert missing.value.code == "effect_missing"
+
+
+async def test_what_is_paused_or_parked_waits_and_says_so(town: gastown.Town, origin: Path) -> None:
+    await town.rigs.add("harbour", str(origin), settings={"agent.command": ["sh", "-c", WORKER]})
+    await town.agents.register("toast", rig="harbour")
+    await town.agents.register("nux", rig="harbour")
+    paused = await town.agents.pause("toast", "a leak")
+    assert (paused.state, paused.paused_reason, paused.paused_until) == ("paused", "a leak", None)
+    assert (await town.agents.retire("nux")).state == "retired"
+    until = time.time_ns() // 1_000 + 3_600_000_000
+    assert await town.upkeep.pause("a storm", until=until) == gastown.TownPause("a storm", until)
+    assert (await town.rigs.pause("harbour", "ice")).paused_reason == "ice"
+    bead = await town.beads.create("wait for the ice", rig="harbour")
+    slung = await town.beads.sling_many([{"bead": bead.id, "role": "polecat"}])
+    assert [(one.id, one.status, one.slung) for one in slung.beads] == [(bead.id, "open", True)]
+
+    reasons = (await town.beads.explain(bead.id)).reasons
+    assert [reason.reason for reason in reasons] == ["slung", "town_paused", "rig_paused", "no_idle_agent"]
+    assert (reasons[1].text, reasons[1].until, reasons[3].running, reasons[3].limit) == ("a storm", until, 1, 0)
+    assert await town.upkeep.resume() == gastown.TownPause(None, None)
+    assert (await town.rigs.resume("harbour")).state == "active"
+    assert (await town.sessions.plan()).starts == []
+    assert (await town.agents.resume("toast")).state == "idle"
+    (start,) = (await town.sessions.plan()).starts
+    assert (start.bead, start.agent, start.is_new_agent, start.rig_running) == (bead.id, "toast", False, 0)
+    assert (await town.beads.park(bead.id, "no tide")).parked_reason == "no tide"
+    assert (await town.sessions.plan()).starts == []
+    assert (await town.beads.unpark(bead.id)).parked_reason is None
+    with pytest.raises(gastown.ConflictError) as retired:
+        await town.agents.pause("nux", "a leak")
+    assert retired.value.code == "agent_retired"
+    with pytest.raises(gastown.InvalidError) as reasonless:
+        await town.upkeep.pause(" ")
+    assert reasonless.value.code == "reason_missing"
+
+    hooked = await town.agents.hook("toast", bead.id)
+    assert (hooked.state, hooked.hook, hooked.session) == ("hooked", bead.id, None)
+    with pytest.raises(gastown.ConflictError) as busy:
+        await town.agents.hook("toast", (await town.beads.create("another", rig="harbour")).id)
+    assert (busy.value.code, busy.value.facts["bead"]) == ("agent_busy", bead.id)
+    assert (await town.agents.unhook("toast")).hook is None
+
+    await town.beads.sling(bead.id)
+    history = await town.agents.history("toast", limit=10)
+    assert [(work.bead, work.exit, work.duration_ms) for work in history.work] == [(bead.id, None, None)]
+    assert (history.agent.hook, history.cursor) == (bead.id, None)
 
 
 async def test_handles_see_and_do_what_their_scope_allows(town: gastown.Town, origin: Path) -> None:

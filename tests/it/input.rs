@@ -255,7 +255,7 @@ async fn agents_that_do_not_fit_get_nothing() {
     assert_eq!(town.rig(rig("harbour")).agents().register(theirs).await.unwrap_err().code(), "agent_exists");
     let bead = operator.beads().create(NewBead::titled("t").in_rig(rig("harbour"))).await.unwrap();
     for (to, code) in [("nobody", "agent_missing"), ("of-island", "agent_unfit")] {
-        let sling = Sling { bead: bead.id.clone(), to: Some(AgentName::new(to).unwrap()) };
+        let sling = Sling { to: Some(AgentName::new(to).unwrap()), ..bead.id.clone().into() };
         let error = operator.beads().sling(sling).await.unwrap_err();
         assert_eq!((error.code(), error.fact("agent")), (code, Some(to)));
     }

@@ -10,6 +10,7 @@ mod complete;
 mod crash;
 mod damage;
 mod demo;
+mod dispatch;
 mod engine;
 mod faults;
 mod find;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::failpoint;
-use gastown_core::interchange::Dialect;
+use gastown_core::interchange::{Dialect, Time};
 use gastown_core::model::{BeadId, BeadStatus, Timestamp};
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
@@ -125,7 +125,7 @@ async fn what_each_side_changed_comes_to_the_other_and_nothing_else_is_touched()
         issue("hq-2", &json!({ "pinned": 0, "title": "Fell the oak", "updated_at": "2025-10-02T00:00:00-07:00" }));
     let text = side.text();
     let text = text.lines().map(|line| if line.contains("\"hq-2\"") { changed.trim_end() } else { line });
-    fs::write(side.file(), text.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    fs::write(side.file(), text.flat_map(|line| [line, "\n"]).collect::<String>()).unwrap();
     let both = side.sync().await;
     assert_eq!((both.updated, both.lines_changed, both.choices, both.unchanged), (1, 2, 0, 0));
     assert_eq!(beads.get(id("hq-2")).await.unwrap().title, "Fell the oak");
@@ -419,7 +419,7 @@ fn edit(side: &Side, random: &mut u64, n: usize) {
             lines[at] = line.to_string();
         }
     }
-    fs::write(side.file(), lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    fs::write(side.file(), lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>()).unwrap();
 }
 
 /// What a town says of its beads, and a file of its issues, as far as it is the same for everybody.
@@ -444,11 +444,15 @@ fn said(text: &str) -> BTreeMap<String, Json> {
         }
         let labels = line["labels"].as_array().cloned().unwrap_or_default();
         lists.insert("labels", labels.iter().map(Json::to_string).collect());
-        lists.values_mut().for_each(|list| list.sort());
+        for list in lists.values_mut() {
+            list.sort();
+        }
         let metadata = line["metadata"].as_str().map(|text| serde_json::from_str(text).unwrap());
         let metadata: Json = metadata.unwrap_or_else(|| line["metadata"].take());
         let id = line["id"].as_str().unwrap().to_owned();
-        let at = gastown_core::interchange::Time::parse(line["updated_at"].as_str().unwrap()).unwrap().at.as_micros();
+        // With clocks that differ a change may come before the making; it is read as of the making.
+        let at = |key: &str| Time::parse(line[key].as_str().unwrap()).unwrap().at.as_micros();
+        let at = at("updated_at").max(at("created_at"));
         let of = |key: &str| line[key].clone();
         records.insert(
             id,
@@ -516,8 +520,8 @@ async fn syncs_at_once_lose_nothing() {
         let (beads, folder) = (side.town.operator().beads(), side.folder.clone());
         async move { beads.sync(folder.as_path()).await }
     };
-    let (one, two) = tokio::join!(once(&sides[0]), once(&sides[1]));
-    assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+    let (left, right) = tokio::join!(once(&sides[0]), once(&sides[1]));
+    assert!(left.is_ok() && right.is_ok(), "{left:?} {right:?}");
     for side in [&sides[0], &sides[1], &sides[0]] {
         side.sync().await;
     }

@@ -5,16 +5,17 @@
 //! changed, not what there is.
 
 #[cfg(test)]
+mod dispatch_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::model::value::ColumnValue as _;
-use crate::model::{BeadId, BeadKind, BeadRow, Result, RigRow, Timestamp};
+use crate::model::{BeadId, BeadKind, BeadRow, Result, Timestamp};
 use crate::store::{Scan, index};
 use crate::work::liveness::{self, Due};
-use crate::work::ready::is_ready;
 use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
-use crate::work::{breaker, convoys, effects, reviews, sessions};
+use crate::work::{breaker, convoys, effects, pause, pool, reviews, schedule, sling};
 
 /// The most beads one tick looks at; the rest waits for the next.
 const BATCH: usize = 256;
@@ -39,23 +40,33 @@ pub(crate) fn tick(txn: &mut ScopedTxn<'_>) -> Result<Tick> {
     wake(txn)?;
     breaker::wake(txn)?;
     let due = liveness::due(txn)?;
-    dispatch(txn)?;
-    let more = !txn.scan::<BeadRow>(Scan::new(&index::BEADS_DIRTY, vec![], 1))?.is_empty();
+    let resumes_at = pause::end_due(txn)?;
+    let planned = schedule::plan(txn.view(), schedule::BATCH)?;
+    let is_batch = planned.starts.len() == schedule::BATCH;
+    for start in planned.starts {
+        sling::start(txn, start)?;
+    }
+    let collects_at = pool::collect(txn)?;
+    let more = is_batch || !txn.scan::<BeadRow>(Scan::new(&index::BEADS_DIRTY, vec![], 1))?.is_empty();
     let next_bead: Vec<BeadRow> = txn.scan(Scan::new(&index::BEADS_DUE, vec![], 1))?;
-    let next_bead = next_bead.first().and_then(|bead| bead.wake_at);
-    let next_wake = next_bead.into_iter().chain(effects::next_at(txn)?).chain(breaker::next_at(txn)?);
-    let next_wake = next_wake.chain(liveness::next_at(txn)?).min();
-    Ok(Tick { next_wake, due, more })
+    let wakes_at = next_bead.first().and_then(|bead| bead.wake_at);
+    let times = [
+        wakes_at,
+        effects::next_at(txn)?,
+        resumes_at,
+        planned.next_wake,
+        collects_at,
+        breaker::next_at(txn)?,
+        liveness::next_at(txn)?,
+    ];
+    Ok(Tick { next_wake: times.into_iter().flatten().min(), due, more })
 }
 
 /// What a look would touch, one by one: used where a look fails, so that one bead cannot stop the others.
 pub(crate) fn pending(view: View<'_>) -> Result<Vec<BeadId>> {
-    let mut ids: Vec<BeadId> = Vec::new();
-    for bead in view.scan::<BeadRow>(Scan::new(&index::BEADS_DIRTY, vec![], BATCH))? {
-        ids.push(bead.id);
-    }
-    for rig in view.all::<RigRow>(Scan::new(&index::RIGS, vec![], 0))? {
-        ids.extend(candidates(view, &rig)?);
+    let mut ids = Vec::new();
+    for index in [&index::BEADS_DIRTY, &index::BEADS_SLUNG] {
+        ids.extend(view.scan::<BeadRow>(Scan::new(index, vec![], BATCH))?.into_iter().map(|bead| bead.id));
     }
     Ok(ids)
 }
@@ -66,7 +77,7 @@ pub(crate) fn look_at(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
     if bead.dirty {
         look(txn, bead)?;
     }
-    sessions::dispatch(txn, id).map(drop)
+    schedule::unfit(txn.view(), &txn.bead(id)?)
 }
 
 /// Takes a bead whose rule fails out of the engine's way, and says so.
@@ -103,32 +114,4 @@ fn wake(txn: &mut ScopedTxn<'_>) -> Result<()> {
         txn.event("bead.woken", &id, serde_json::json!({}));
     }
     Ok(())
-}
-
-/// Gives slung beads to idle agents, rig by rig, most urgent first.
-fn dispatch(txn: &mut ScopedTxn<'_>) -> Result<()> {
-    let rigs: Vec<RigRow> = txn.all(Scan::new(&index::RIGS, vec![], 0))?;
-    for rig in rigs {
-        if !sessions::has_idle_polecat(txn, &rig.name)? {
-            continue;
-        }
-        for id in candidates(txn.view(), &rig)? {
-            // One that cannot go (its own agent is busy, its convoy has no branch yet) does not hold up the others.
-            sessions::dispatch(txn, &id)?;
-        }
-    }
-    Ok(())
-}
-
-/// The slung beads of a rig that wait for nothing but an agent, most urgent first.
-fn candidates(view: View<'_>, rig: &RigRow) -> Result<Vec<BeadId>> {
-    let now = view.now();
-    let mut found: Vec<BeadId> = Vec::new();
-    view.walk::<BeadRow>(Scan::new(&index::BEADS_SLUNG, vec![rig.name.to_value()], 0), |bead| {
-        if is_ready(&bead, now) && bead.wake_at.is_none_or(|at| at <= now) && sessions::can_go(view, &bead)? {
-            found.push(bead.id);
-        }
-        Ok(found.len() < BATCH)
-    })?;
-    Ok(found)
 }

@@ -14,31 +14,40 @@ use super::tick;
 use crate::model::{
     AgentName, BeadId, BeadRow, BeadStatus, ConvoyRow, ConvoyState, EffectId, EffectRow, EffectState, Event,
     FailurePolicy, Key, MergeRequestRow, Oid, Order, Resolution, Result, ReviewState, RigName, Scope, SessionExit,
-    SessionId, SessionRow, SessionState, Timestamp, TownId,
+    SessionId, SessionRow, SessionState, Timestamp, TownId, TownRow,
 };
 use crate::store::{Access, Backend, Connection, MemoryBackend, Scan, index};
 use crate::work::effects::{Done, Issued, Report};
 use crate::work::outcome::{self, Ended};
-use crate::work::sessions::{SessionRef, Sling};
+use crate::work::sessions::SessionRef;
+use crate::work::sling::{self, Sling};
 use crate::work::txn::{Ctx, ScopedTxn};
 use crate::work::view::text;
 use crate::work::{
     AddRig, CloseBead, NewBead, NewSettings, RegisterAgent, SlingConvoy, Task, agents, beads, command, convoys,
-    effects, leader, reviews, rigs, sessions,
+    effects, leader, reviews, rigs, sessions, upgrade,
 };
 
 /// A town in memory whose outside world is this test.
-struct Bench {
-    connection: Box<dyn Connection>,
-    now: Timestamp,
+pub(super) struct Bench {
+    pub(super) connection: Box<dyn Connection>,
+    pub(super) now: Timestamp,
     seed: u64,
     leader: i64,
 }
 
 impl Bench {
-    fn new(agents: usize, settings: NewSettings) -> Self {
+    pub(super) fn new(agents: usize, settings: NewSettings) -> Self {
         let connection = MemoryBackend::new().connect(Access::Write).unwrap();
         let mut bench = Self { connection, now: Timestamp::from_micros(1_000_000), seed: 1, leader: 0 };
+        let town = TownRow {
+            id: TownId::new("town").unwrap(),
+            created_at: bench.now,
+            data_schema: upgrade::DATA_SCHEMA,
+            paused_reason: None,
+            paused_until: None,
+        };
+        bench.run(|txn| txn.put(town)).unwrap();
         let add = AddRig { settings, ..AddRig::new(rig(), "/origin.git") };
         bench.run(move |txn| rigs::add(txn, &add)).unwrap();
         for n in 0..agents {
@@ -49,7 +58,7 @@ impl Bench {
         bench
     }
 
-    fn run<O>(&mut self, work: impl FnOnce(&mut ScopedTxn<'_>) -> Result<O>) -> Result<O> {
+    pub(super) fn run<O>(&mut self, work: impl FnOnce(&mut ScopedTxn<'_>) -> Result<O>) -> Result<O> {
         self.seed += 1;
         let ctx = Ctx::at(self.now, self.seed);
         let town = TownId::new("town").unwrap();
@@ -74,7 +83,7 @@ impl Bench {
     }
 
     /// Ticks, then begins whatever is due.
-    fn look(&mut self) -> Vec<Issued> {
+    pub(super) fn look(&mut self) -> Vec<Issued> {
         let epoch = self.leader;
         let mut room: BTreeMap<&'static str, usize> =
             ["start", "stop", "nudge", "publish", "branch", "merge", "gate", "land", "cleanup", "delete_branch"]
@@ -93,7 +102,7 @@ impl Bench {
         self.run(|txn| effects::report(txn, &issued.id, epoch, issued.attempt, report)).unwrap();
     }
 
-    fn done(&mut self, issued: &Issued, done: Done) {
+    pub(super) fn done(&mut self, issued: &Issued, done: Done) {
         self.report(issued, &Report::Done(done));
     }
 
@@ -108,12 +117,12 @@ impl Bench {
         wanted.remove(0)
     }
 
-    fn end(&mut self, session: &SessionId, epoch: i64, exit: SessionExit, head: Option<Oid>) {
+    pub(super) fn end(&mut self, session: &SessionId, epoch: i64, exit: SessionExit, head: Option<Oid>) {
         let ended = Ended { exit, reason: "by the test".to_owned(), head, keep_workspace: false };
         self.run(|txn| outcome::end(txn, session, epoch, &ended)).unwrap();
     }
 
-    fn bead(&mut self, id: &BeadId) -> BeadRow {
+    pub(super) fn bead(&mut self, id: &BeadId) -> BeadRow {
         self.run(|txn| txn.bead(id)).unwrap()
     }
 
@@ -128,21 +137,21 @@ impl Bench {
         self.run(|txn| Ok(txn.find(&Key::effect(id))?.unwrap())).unwrap()
     }
 
-    fn events(&mut self, kind: &str) -> Vec<Event> {
+    pub(super) fn events(&mut self, kind: &str) -> Vec<Event> {
         let town = TownId::new("town").unwrap();
         let reader = self.connection.read(&town).unwrap();
         reader.events(0, 100_000).unwrap().into_iter().filter(|event| event.kind == kind).collect()
     }
 
-    fn issue(&mut self, title: &str) -> BeadId {
+    pub(super) fn issue(&mut self, title: &str) -> BeadId {
         let new = NewBead::titled(title).in_rig(rig());
         self.run(|txn| beads::create(txn, &new)).unwrap().id
     }
 
     /// Slings a bead and brings it to a running session.
     fn running(&mut self, bead: &BeadId) -> (SessionId, i64) {
-        let sling: Sling = bead.clone().into();
-        self.run(|txn| sessions::sling(txn, &sling)).unwrap();
+        let input: Sling = bead.clone().into();
+        self.run(|txn| sling::sling(txn, &input)).unwrap();
         let start = self.one("start");
         self.done(&start, Done::Started { base: oid(1) });
         let Order::Start { session, epoch, .. } = start.order else { panic!("a start") };
@@ -160,11 +169,11 @@ impl Bench {
     }
 }
 
-fn rig() -> RigName {
+pub(super) fn rig() -> RigName {
     RigName::new("harbour").unwrap()
 }
 
-fn oid(n: u64) -> Oid {
+pub(super) fn oid(n: u64) -> Oid {
     Oid::new(format!("{n:040x}")).unwrap()
 }
 
@@ -193,7 +202,7 @@ fn a_bead_goes_from_sling_to_merged() {
 fn what_an_older_leader_reports_is_journaled_and_ignored() {
     let mut bench = Bench::new(1, quick());
     let bead = bench.issue("lay the keel");
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     let start = bench.one("start");
     let old = bench.leader;
     bench.lead("two");
@@ -244,7 +253,7 @@ fn failures_of_the_work_are_bounded_and_outages_are_not_failures() {
     let row = bench.bead(&work);
     assert_eq!((row.status, row.resolution), (BeadStatus::Failed, Some(Resolution::AttemptsExhausted)));
 
-    bench.run(|txn| sessions::sling(txn, &start.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &start.clone().into())).unwrap();
     for _ in 0..2 {
         let refused = bench.one("start");
         bench.report(&refused, &Report::Refused { reason: "no such program".to_owned() });
@@ -286,9 +295,9 @@ fn a_session_is_stopped_whatever_it_is_doing() {
         bench.run(|txn| sessions::stop(txn, &input)).unwrap().state
     };
     bench.running(&running);
-    bench.run(|txn| sessions::sling(txn, &starting.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &starting.clone().into())).unwrap();
     let start = bench.one("start");
-    bench.run(|txn| sessions::sling(txn, &planned.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &planned.clone().into())).unwrap();
 
     assert_eq!(stop(&mut bench, &planned), SessionState::Ended);
     assert_eq!(stop(&mut bench, &starting), SessionState::Finishing);
@@ -425,9 +434,9 @@ fn a_bead_whose_rule_fails_is_set_aside_and_the_others_go_on() {
             bench.run(|txn| super::set_aside(txn, &id, &error.to_string())).unwrap();
         }
     }
-    assert_eq!(bench.bead(&good).status, BeadStatus::InProgress);
     assert!(bench.bead(&broken).parked_reason.unwrap().contains("there is no convoy"));
     bench.run(tick).unwrap();
+    assert_eq!(bench.bead(&good).status, BeadStatus::InProgress);
 }
 
 #[test]
@@ -440,7 +449,7 @@ fn beads_for_a_busy_agent_do_not_hold_up_the_others() {
         .unwrap();
     for n in 0..300 {
         let id = bench.issue(&format!("for toast0, {n}"));
-        bench.run(|txn| sessions::sling(txn, &Sling { bead: id.clone(), to: Some(busy.clone()) })).unwrap();
+        bench.run(|txn| sling::sling(txn, &Sling { to: Some(busy.clone()), ..id.clone().into() })).unwrap();
     }
     let other = bench.issue("for anybody");
     bench.run(|txn| txn.put_bead(BeadRow { slung: true, priority: 4, ..txn.bead(&other)? })).unwrap();
@@ -477,7 +486,7 @@ fn work_that_could_not_be_brought_home_is_queued_again_by_a_sling() {
     let publish = bench.one("publish");
     bench.report(&publish, &Report::Refused { reason: "the remote is gone".to_owned() });
     assert!(bench.bead(&bead).parked_reason.unwrap().contains("the remote is gone"));
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     assert_eq!(bench.bead(&bead).status, BeadStatus::InReview);
     let publish = bench.one("publish");
     assert!(matches!(&publish.order, Order::Publish { head, .. } if *head == oid(7)), "the same commit");

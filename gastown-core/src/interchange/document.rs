@@ -240,7 +240,9 @@ impl Document {
         let places = &self.places;
         let (Merged { issues: merged, choices }, _) =
             merge_among(&before, &ours, &theirs, &mut |id| Ok(places.contains_key(id) || is_taken(id)?))?;
-        ids.iter().for_each(|id| drop(self.places.remove(id)));
+        for id in &ids {
+            self.places.remove(id);
+        }
         for (id, issue) in merged {
             let same = |issues: &Issues, spots: &BTreeMap<String, Spot>| {
                 (issues.get(&id) == Some(&issue)).then(|| spots.get(&id).cloned()).flatten()
@@ -363,7 +365,9 @@ impl Document {
             };
             line.into_iter().chain(others.remove(&Some(id)).into_iter().flatten()).for_each(|line| put(line, &mut out));
         }
-        more.iter().for_each(|line| put(line, &mut out));
+        for line in more {
+            put(line, &mut out);
+        }
         out
     }
 }

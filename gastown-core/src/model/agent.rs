@@ -29,6 +29,10 @@ text_enum! {
         Hooked = "hooked",
         /// Is not given work.
         Paused = "paused",
+        /// Was idle for long and was put away; it is woken when its rig wants one more.
+        Collected = "collected",
+        /// Works no more; its name and its history stay.
+        Retired = "retired",
     }
 }
 
@@ -53,5 +57,13 @@ record! {
         plain sessions: i64,
         /// When its state last changed.
         plain since: Timestamp,
+        /// Whether the engine made it, and may put it away.
+        plain pooled: bool,
+        /// The name of the program it runs at present, where there is a limit for such.
+        plain preset: Option<String>,
+        /// Why it is paused.
+        plain paused_reason: Option<String>,
+        /// Until when it is paused; null for "until somebody says so".
+        plain paused_until: Option<Timestamp>,
     }
 }

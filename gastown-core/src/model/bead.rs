@@ -2,7 +2,7 @@
 
 use super::record::record;
 use super::text_enum::text_enum;
-use super::{BeadId, Error, Result, RigName, Timestamp};
+use super::{BeadId, Error, Result, RigName, Role, Timestamp};
 
 text_enum! {
     /// What a bead is to the library; closed, where `issue_type` is the user's own.
@@ -135,7 +135,7 @@ record! {
         plain parked_until: Option<Timestamp>,
         /// Whether it was slung: the engine may give it to an agent.
         plain slung: bool,
-        /// The agent it was slung to; null for any polecat of its rig.
+        /// The agent it was slung to; null for any agent of its rig in the role.
         plain slung_to: Option<BeadId>,
         /// How many blocking edges are unresolved.
         plain blockers: i64,
@@ -191,6 +191,12 @@ record! {
         plain last_part: i64,
         /// How many comments it has.
         plain comments: i64,
+        /// The role of the agents it was slung to; null for polecats.
+        plain slung_role: Option<Role>,
+        /// Since when it waits for an agent.
+        plain slung_at: Option<Timestamp>,
+        /// The queue it waits in, by [`BeadRow::lane`]; null while something of its own keeps it from running.
+        plain lane: Option<String>,
         /// Attempts that failed because of the agent.
         plain agent_failures: u32,
         /// Attempts for which credentials were refused, since the last that came to an end.
@@ -201,6 +207,30 @@ record! {
 }
 
 impl BeadRow {
+    /// The queue it belongs in: beads of one queue want the same agents and the same branch. None where it was not slung,
+    /// or where something of its own keeps it from running until it changes or wakes.
+    pub fn lane(&self) -> Option<String> {
+        let rig = self.rig.as_ref()?;
+        let waits = self.kind == BeadKind::Issue
+            && self.slung
+            && self.status == BeadStatus::Open
+            && self.blockers == 0
+            && self.wake_at.is_none()
+            && (self.parked_reason.is_none() || self.parked_until.is_some())
+            && !(self.pinned || self.template);
+        let part = |id: &Option<BeadId>| id.as_ref().map_or("-".to_owned(), ToString::to_string);
+        let role = self.slung_role.unwrap_or(Role::Polecat);
+        // Its agent is free for it and for nothing else.
+        let hook = if self.is_hooked() { " hook" } else { "" };
+        waits.then(|| format!("{rig} {role} {} {}{hook}", part(&self.slung_to), part(&self.convoy)))
+    }
+
+    /// Whether it waits on the hook of the agent that it was slung to.
+    pub fn is_hooked(&self) -> bool {
+        let to = self.slung_to.as_ref().filter(|_| self.slung && self.status == BeadStatus::Open);
+        to.is_some_and(|agent| self.assignee.as_deref() == Some(agent.as_str()))
+    }
+
     /// Moves it to another status, or says why that is not legal.
     pub fn move_to(&mut self, status: BeadStatus, resolution: Option<Resolution>, now: Timestamp) -> Result<()> {
         let landed = matches!(self.resolution, Some(Resolution::Merged | Resolution::Landed));
@@ -348,6 +378,9 @@ mod tests {
             parked_until: None,
             slung: false,
             slung_to: None,
+            slung_role: None,
+            slung_at: None,
+            lane: None,
             blockers: 0,
             epoch: 0,
             failures: 0,

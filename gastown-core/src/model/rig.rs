@@ -23,6 +23,10 @@ record! {
         plain created_at: Timestamp,
         /// The schema that its rows were last brought to; 0 where no later one had anything to bring.
         plain data_schema: i64,
+        /// Why no bead of it is handed out; null where they are.
+        plain paused_reason: Option<String>,
+        /// Until when it is paused; null for "until somebody says so".
+        plain paused_until: Option<Timestamp>,
     }
 }
 
@@ -41,6 +45,10 @@ record! {
         plain state: RigState,
         /// When it was added.
         plain created_at: Timestamp,
+        /// Why it is paused.
+        plain paused_reason: Option<String>,
+        /// Until when it is paused; null for "until somebody says so".
+        plain paused_until: Option<Timestamp>,
     }
 }
 

@@ -97,8 +97,8 @@ indexes! {
     BEADS_READY_BY_AGE = Bead where [Text("status", "open"), Int("blockers", 0), Int("pinned", 0), Int("template", 0)] prefix ["kind", "ephemeral"] order ["created_at", "id"];
     /// Beads that somebody claimed, those whose claim ends first in front.
     BEADS_BY_LEASE = Bead where [Text("status", "in_progress"), Present("lease_until")] prefix ["kind"] order ["lease_until", "id"];
-    /// Open, unblocked beads that were slung, of one rig: most urgent first, then oldest.
-    BEADS_SLUNG = Bead where [Text("status", "open"), Int("blockers", 0), Int("slung", 1)] prefix ["rig"] order ["priority", "created_at", "id"];
+    /// Slung beads that wait for an agent, queue by queue: most urgent first, then those that wait longest.
+    BEADS_SLUNG = Bead where [Present("lane"), Present("slung_at")] prefix [] order ["lane", "priority", "slung_at", "id"];
     /// Beads the engine should look at now.
     BEADS_DIRTY = Bead where [Int("dirty", 1)] prefix [] order ["id"];
     /// Beads the engine should look at later, by when.
@@ -195,6 +195,22 @@ indexes! {
     RESERVATIONS = Reservation where [] prefix ["bead"] order ["pattern"];
     /// Reservations of one rig, those that end first in front.
     RESERVATIONS_BY_RIG = Reservation where [] prefix ["rig"] order ["expires_at", "bead", "pattern"];
+    /// Slung beads that somebody works on, of one rig and convoy.
+    BEADS_RUNNING = Bead where [Text("status", "in_progress"), Int("slung", 1)] prefix ["rig", "convoy"] order ["id"];
+    /// Agents with a session.
+    AGENTS_BUSY = Agent where [Present("hook"), Present("session")] prefix [] order ["id"];
+    /// The same of one rig.
+    AGENTS_BUSY_BY_RIG = Agent where [Present("hook"), Present("session")] prefix ["rig"] order ["id"];
+    /// The same of one role.
+    AGENTS_BUSY_BY_ROLE = Agent where [Present("hook"), Present("session")] prefix ["role"] order ["id"];
+    /// The same that run one program.
+    AGENTS_BUSY_BY_PRESET = Agent where [Present("hook"), Present("session"), Present("preset")] prefix ["preset"] order ["id"];
+    /// Idle agents that the engine made, longest idle first.
+    AGENTS_POOLED = Agent where [Text("state", "idle"), Int("pooled", 1)] prefix [] order ["since", "id"];
+    /// Agents that are paused until a time, by when.
+    AGENTS_PAUSED = Agent where [Present("paused_until")] prefix [] order ["paused_until", "id"];
+    /// Rigs that are paused until a time, by when.
+    RIGS_PAUSED = Rig where [Present("paused_until")] prefix [] order ["paused_until", "name"];
     /// All breakers.
     BREAKERS = Breaker where [] prefix [] order ["subject"];
     /// Breakers the engine should look at later, by when.

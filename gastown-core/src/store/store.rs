@@ -1,5 +1,10 @@
 //! The async handle over one town of one backend.
 
+#![cfg_attr(
+    not(feature = "testkit"),
+    allow(clippy::infallible_destructuring_match, reason = "with simulations there are two kinds of stores")
+)]
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

@@ -199,16 +199,9 @@ impl TownBuilder {
         self.open().await
     }
 
-    /// Whether nothing of it is on a disk.
-    pub(super) const fn is_simulated(&self) -> bool {
-        #[cfg(feature = "testkit")]
-        return self.interference.is_some();
-        #[cfg(not(feature = "testkit"))]
-        false
-    }
-
     pub(super) fn make_dir(&self) -> Result<()> {
-        if self.is_simulated() {
+        #[cfg(feature = "testkit")]
+        if self.interference.is_some() {
             return Ok(());
         }
         super::paths::make_folder(&self.dir)

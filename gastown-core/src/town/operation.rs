@@ -9,20 +9,21 @@ use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
-    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Attempts, Bead, BeadCounts, BeadFilter,
-    BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported, BlockedPage, Changed,
-    Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy,
-    ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, Effect, EffectFilter, EffectPage, EffectRef,
-    EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates, GraphFilter, HandOff, Heartbeat,
-    HistoryOf, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead, NewBeads, NodePage,
-    OverlapQuery, Overlaps, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead,
-    ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef,
-    Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, SyncBeads, SyncReport,
-    Tree, TreeOf, Unreserve,
+    AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, All, Attempts, Bead,
+    BeadCounts, BeadFilter, BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported,
+    BlockedPage, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef,
+    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, Effect,
+    EffectFilter, EffectPage, EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
+    GraphFilter, HandOff, Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads,
+    MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent, PauseRig, PauseTown, Plan,
+    PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter,
+    ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter,
+    SessionList, SessionRef, Sling, SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, SyncBeads,
+    SyncReport, TownPause, Tree, TreeOf, Unreserve,
 };
 use crate::work::{
-    agents, attempts, beads, convoys, events, find, graph, handoff, outbox, query, ready, reservations, reviews, rigs,
-    sessions,
+    agents, attempts, beads, convoys, events, find, graph, handoff, hook, outbox, pause, query, ready, reservations,
+    reviews, rigs, schedule, sessions, sling,
 };
 
 /// What an operation does to the town.
@@ -228,8 +229,14 @@ operations! {
         ask "beads.loose_edges" loose_edges(GraphFilter) -> LoosePage = graph::loose_edges, for [Mayor Polecat Refinery Witness Crew];
         /// Reads what was tried for a bead, session by session, and why it failed or waits.
         ask "beads.attempts" attempts(BeadRef) -> Attempts = attempts::attempts, for [Mayor Polecat Refinery Witness Crew];
-        /// Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is.
-        change "beads.sling" sling(Sling) -> Bead = sessions::sling, for [Mayor];
+        /// Gives an issue to an agent and has it run: at once where it is its turn and one is idle, else as soon as it is.
+        change "beads.sling" sling(Sling) -> Bead = sling::sling, for [Mayor];
+        /// Gives issues to agents and has them run: all of them or none.
+        change "beads.sling_many" sling_many(SlingMany) -> Slung = sling::sling_many, for [Mayor];
+        /// Sets an issue aside: it is neither ready nor given to an agent; a session that it has goes on.
+        change "beads.park" park(ParkBead) -> Bead = pause::park, for [Mayor Witness Crew];
+        /// Takes up an issue again that was set aside.
+        change "beads.unpark" unpark(BeadRef) -> Bead = pause::unpark, for [Mayor Witness Crew];
         /// Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported.
         outside "beads.import_from" import_from(ImportBeads) -> ImportReport = upkeep::import_beads, for [];
         /// Writes the beads into a file as `bd` and `br` know them, or as they were imported.
@@ -302,6 +309,18 @@ operations! {
         ask "agents.get" get(AgentRef) -> Agent = agents::get, for [Mayor Polecat Refinery Witness Crew];
         /// Lists the agents.
         ask "agents.list" list(AgentFilter) -> AgentList = agents::list, for [Mayor Polecat Refinery Witness Crew];
+        /// Reads what an agent has done, session by session, oldest first, a page at a time.
+        ask "agents.history" history(AgentHistoryOf) -> AgentHistory = agents::history, for [Mayor Polecat Refinery Witness Crew];
+        /// Gives an agent no work for a while; a session that it has goes on.
+        change "agents.pause" pause(PauseAgent) -> Agent = pause::pause_agent, for [Mayor Witness];
+        /// Gives a paused agent work again.
+        change "agents.resume" resume(AgentRef) -> Agent = pause::resume_agent, for [Mayor Witness];
+        /// Puts an issue on an agent's hook: nobody else gets it, the agent gets nothing else, and the engine runs it.
+        change "agents.hook" hook(HookBead) -> Agent = hook::hook, for [Mayor];
+        /// Takes what has not begun off an agent's hook; the issue is open and not slung.
+        change "agents.unhook" unhook(AgentRef) -> Agent = hook::unhook, for [Mayor];
+        /// Gives an agent no work any more; a session that it has goes on, its name and its history stay.
+        change "agents.retire" retire(AgentRef) -> Agent = agents::retire, for [Mayor];
     }
     /// Operations on rigs.
     ///
@@ -336,6 +355,10 @@ operations! {
         ask "rigs.get" get(RigRef) -> Rig = rigs::get, for [Mayor Polecat Refinery Witness Crew];
         /// Lists the rigs.
         ask "rigs.list" list(All) -> RigList = rigs::list, for [Mayor Refinery Witness Crew];
+        /// Hands out no bead of a rig for a while; what runs goes on.
+        change "rigs.pause" pause(PauseRig) -> Rig = pause::pause_rig, for [];
+        /// Hands out a paused rig's beads again.
+        change "rigs.resume" resume(RigRef) -> Rig = pause::resume_rig, for [];
         /// Sets settings of the town or of a rig.
         change "rigs.configure" configure(Configure) -> Changed = rigs::configure, for [];
     }
@@ -363,6 +386,8 @@ operations! {
         outside "sessions.output" output(OutputQuery) -> OutputPage = output::output, for [Mayor Polecat Refinery Witness Crew];
         /// Removes the output of ended sessions that is too old or too much, as the engine does by itself.
         outside "sessions.sweep" sweep(All) -> OutputSweep = sweep::sweep, for [];
+        /// Says what the engine would start now, in order and why, without changing anything.
+        ask "sessions.plan" plan(All) -> StartPlan = schedule::next, for [Mayor Refinery Witness Crew];
         /// Has a session stopped; its bead is open again and not slung.
         change "sessions.stop" stop(SessionRef) -> Session = sessions::stop, for [Mayor Witness];
         /// Leaves something for the next session of the bead, which finds it in its brief; the last counts.
@@ -504,6 +529,10 @@ operations! {
         outside "upkeep.export" export(WriteTo) -> Exported = upkeep::export, for [];
         /// Puts away what is over: beads and effects, the beginning of the journal; into files first.
         outside "upkeep.archive" archive(Archive) -> Archived = upkeep::archive, for [];
+        /// Hands out no bead of the whole town for a while; what runs goes on.
+        change "upkeep.pause" pause(PauseTown) -> TownPause = pause::pause_town, for [Mayor];
+        /// Hands out the paused town's beads again.
+        change "upkeep.resume" resume(All) -> TownPause = pause::resume_town, for [Mayor];
         /// Gives back the space of what was deleted; commands wait meanwhile, reads go on.
         outside "upkeep.vacuum" vacuum(All) -> Vacuumed = upkeep::vacuum, for [];
     }

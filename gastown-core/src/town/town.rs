@@ -130,7 +130,7 @@ impl Town {
         let inline =
             interference.clone().map(|interference| Store::inline(Arc::clone(&backend), id.clone(), interference));
         #[cfg(not(feature = "testkit"))]
-        let inline = None;
+        let inline: Option<Result<Store>> = None;
         // Before anything else is made in the folder: what is wrong with it, the store says best.
         let store = match inline {
             Some(store) => store?,
@@ -182,7 +182,13 @@ impl Town {
                     if let Some(town) = txn.find::<TownRow>(&Key::town(&id))? {
                         return Ok(town.data_schema);
                     }
-                    txn.put(TownRow { id: id.clone(), created_at: ctx.now, data_schema: upgrade::DATA_SCHEMA })?;
+                    txn.put(TownRow {
+                        id: id.clone(),
+                        created_at: ctx.now,
+                        data_schema: upgrade::DATA_SCHEMA,
+                        paused_reason: None,
+                        paused_until: None,
+                    })?;
                     txn.event("town.founded", &id, json!({}));
                     Ok(upgrade::DATA_SCHEMA)
                 })

@@ -4,14 +4,16 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::Town;
-use crate::model::{BeadId, Scope, Timestamp, TownId};
+use crate::model::{AgentName, BeadId, RigName, Scope, Timestamp, TownId};
 use crate::store::{Access, Backend, SqliteBackend, SqliteOptions, make_older};
 use crate::work::txn::Ctx;
 use crate::work::upgrade::Upgrade;
 use crate::work::view::View;
 use crate::work::{command, retention};
-use crate::{All, EventsSince, GraphFilter, Link, ReadyFilter};
+use crate::{All, EventsSince, GraphFilter, Link, ReadyFilter, RegisterAgent};
 
 /// The last schema of a file whose rows are of the earlier form.
 const OLDER: usize = 2;
@@ -118,4 +120,46 @@ async fn a_town_of_schema_2_is_brought_to_the_present_form_wherever_that_was_int
         town.close().await.unwrap();
     }
     assert!(told.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// A file of schema 3 with a rig and beads in it: slung, slung and finished, and not slung.
+fn before_queues(path: &Path) {
+    let db = make_older(path, 3);
+    db.execute_batch(
+        "BEGIN; INSERT INTO town (town_id, id, created_at, data_schema) VALUES ('town', 'town', 5, 3); \
+         INSERT INTO rig (town_id, name, prefix, remote, target, state, created_at) \
+         VALUES ('town', 'harbour', 'ha', '/harbour.git', 'main', 'active', 5)",
+    )
+    .unwrap();
+    for (id, status, slung) in
+        [("ha-late", "open", 1), ("ha-early", "open", 1), ("ha-done", "closed", 1), ("ha-calm", "open", 0)]
+    {
+        let created_at = if id == "ha-early" { 6 } else { 7 };
+        let sql = "INSERT INTO bead (town_id, id, kind, status, title, priority, issue_type, metadata, rig, \
+                   created_by, slung, blockers, epoch, failures, outages, reworks, dirty, version, created_at, \
+                   updated_at, labels, pinned, ephemeral, template, rank, parts, open_parts, last_part, comments) \
+                   VALUES ('town', ?1, 'issue', ?2, ?1, 2, 'task', '{}', 'harbour', 'me', ?3, 0, 0, 0, 0, 0, 0, 1, \
+                   ?4, ?4, '[]', 0, 0, 0, ?4, 0, 0, 0, 0)";
+        db.execute(sql, rusqlite::params![id, status, slung, created_at]).unwrap();
+    }
+    db.execute_batch("COMMIT").unwrap();
+}
+
+#[tokio::test]
+async fn what_was_slung_in_a_town_of_schema_3_waits_in_its_queue_since_it_was_made() {
+    let dir = tempfile::tempdir().unwrap();
+    before_queues(&dir.path().join("town.db"));
+    let town = Town::builder(dir.path()).open().await.unwrap();
+    let operator = town.operator();
+    for name in ["toast", "nux", "rust"] {
+        let agent = RegisterAgent::polecat(AgentName::new(name).unwrap(), RigName::new("harbour").unwrap());
+        operator.agents().register(agent).await.unwrap();
+    }
+    let starts = operator.sessions().plan(All {}).await.unwrap().starts;
+    let starts: Vec<_> = starts.iter().map(|start| (start.bead.as_str(), start.slung_at.as_micros())).collect();
+    assert_eq!(starts, [("ha-early", 6), ("ha-late", 7)]);
+    let page = operator.events().since(EventsSince::default()).await.unwrap();
+    let upgraded: Vec<_> = page.events.into_iter().filter(|event| event.kind == "town.upgraded").collect();
+    assert_eq!(upgraded.iter().map(|event| &event.data).collect::<Vec<_>>(), [&json!({ "from": 3, "to": 4 })]);
+    town.close().await.unwrap();
 }

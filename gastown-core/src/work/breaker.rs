@@ -60,19 +60,44 @@ fn row(view: View<'_>, part: Part, rig: &RigName) -> Result<BreakerRow> {
     }))
 }
 
+/// How a part of the outside world stands to new sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing is known against it.
+    Well,
+    /// One session may find out.
+    OnTrial,
+    /// None may be started.
+    Held(Held),
+}
+
+impl Standing {
+    fn of(row: BreakerRow) -> Self {
+        match (row.state, &row.probe) {
+            (BreakerState::Closed, _) => Self::Well,
+            (BreakerState::HalfOpen, None) => Self::OnTrial,
+            _ => Self::Held(Held { subject: row.subject, until: row.wake_at, reason: row.reason }),
+        }
+    }
+}
+
+/// How the runtime stands to new sessions, in a view of the whole town.
+pub(crate) fn of_runtime(view: View<'_>) -> Result<Standing> {
+    Ok(view.find(&Key::breaker(RUNTIME))?.map_or(Standing::Well, Standing::of))
+}
+
+/// How a rig stands to new sessions.
+pub(crate) fn of_rig(view: View<'_>, rig: &RigName) -> Result<Standing> {
+    row(view, Part::Rig, rig).map(Standing::of)
+}
+
 /// The breaker that lets no session of the rig be started now; none where all do.
 ///
 /// It wants a view of the whole town: the runtime's breaker is no rig's.
 pub(crate) fn holds(view: View<'_>, rig: &RigName) -> Result<Option<Held>> {
-    for part in [Part::Runtime, Part::Rig] {
-        let row = row(view, part, rig)?;
-        let held = match row.state {
-            BreakerState::Closed => false,
-            BreakerState::Open => true,
-            BreakerState::HalfOpen => row.probe.is_some(),
-        };
-        if held {
-            return Ok(Some(Held { subject: row.subject, until: row.wake_at, reason: row.reason }));
+    for standing in [of_runtime(view)?, of_rig(view, rig)?] {
+        if let Standing::Held(held) = standing {
+            return Ok(Some(held));
         }
     }
     Ok(None)

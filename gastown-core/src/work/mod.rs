@@ -16,25 +16,30 @@ pub(crate) mod find;
 pub(crate) mod globs;
 pub(crate) mod graph;
 pub(crate) mod handoff;
+pub(crate) mod hook;
 pub(crate) mod ids;
 pub(crate) mod leader;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
 pub(crate) mod outcome;
+pub(crate) mod pause;
+pub(crate) mod pool;
 pub(crate) mod query;
 pub(crate) mod ready;
 pub(crate) mod reservations;
 pub(crate) mod retention;
 pub(crate) mod reviews;
 pub(crate) mod rigs;
+pub(crate) mod schedule;
 pub(crate) mod sessions;
 pub(crate) mod settings;
+pub(crate) mod sling;
 pub(crate) mod trade;
 pub(crate) mod txn;
 pub(crate) mod upgrade;
 pub(crate) mod view;
 
-pub use agents::{Agent, AgentFilter, AgentList, AgentRef, RegisterAgent};
+pub use agents::{Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, AgentWork, RegisterAgent};
 pub use attempts::{Attempt, Attempts};
 pub use beads::{
     AddComment, Bead, BeadPatch, BeadRef, BeadSummary, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
@@ -54,8 +59,10 @@ pub use graph::{
     TreeOf, Unblocks, WaitReason,
 };
 pub use handoff::{Checkpoint, HandOff};
+pub use hook::HookBead;
 pub use outbox::{Effect, EffectFilter, EffectPage, EffectRef};
 pub use outcome::Failure;
+pub use pause::{ParkBead, PauseAgent, PauseRig, PauseTown, TownPause};
 pub use query::{BeadQuery, QuerySort};
 pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};
 pub use reservations::{
@@ -63,8 +70,10 @@ pub use reservations::{
 };
 pub use reviews::{Review, ReviewFilter, ReviewList};
 pub use rigs::{AddRig, All, Configure, Rig, RigList, RigRef};
-pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef, Sling};
+pub use schedule::{PlannedStart, StartPlan};
+pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRef};
 pub use settings::{NewSettings, SETTINGS, Setting};
+pub use sling::{Sling, SlingMany, Slung};
 pub use trade::{
     BeadsExported, BeadsMerged, ExportBeads, HeldBead, ImportBeads, ImportConflict, ImportFlaw, ImportReport,
     MergeBeads, MergeChoice, SyncBeads, SyncReport,

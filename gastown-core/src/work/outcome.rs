@@ -6,7 +6,7 @@ use serde_json::json;
 use super::beads;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{breaker, convoys, effects, reviews, sessions, settings};
+use super::{breaker, convoys, effects, reviews, sessions, settings, sling};
 use crate::model::{
     AgentRow, AgentState, BeadId, BeadRow, BeadStatus, Consequence, Fault, HookFate, Key, Oid, Order, Part, Resolution,
     Result, SessionExit, SessionId, SessionRow, SessionState, Setback, WorkspaceFate,
@@ -288,8 +288,8 @@ fn go_on(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, agent: Option<AgentRow>) ->
     txn.put_bead(bead)?;
     txn.event("bead.handed_off", &id, json!({ "agent": agent.as_ref().map(|agent| &agent.name) }));
     match agent {
-        Some(agent) => sessions::go_on(txn, &id, agent),
-        None => sessions::dispatch(txn, &id).map(drop),
+        Some(agent) => sling::go_on(txn, &id, agent),
+        None => Ok(()),
     }
 }
 
@@ -330,6 +330,7 @@ pub(crate) fn rework(txn: &mut ScopedTxn<'_>, id: &BeadId, what: serde_json::Val
     bead.move_to(BeadStatus::Open, None, txn.now())?;
     bead.assignee = None;
     bead.slung = true;
+    bead.slung_at = bead.slung_at.or(Some(txn.now()));
     bead.wake_at = None;
     beads::merge_metadata(&mut bead.metadata, &json!({ REWORK_KEY: what }));
     txn.put_bead(bead)?;

@@ -24,12 +24,14 @@ pub struct Rig {
     pub target: String,
     pub state: RigState,
     pub created_at: Timestamp,
+    pub paused_reason: Option<String>,
+    pub paused_until: Option<Timestamp>,
 }
 
 impl From<RigRow> for Rig {
     fn from(row: RigRow) -> Self {
-        let RigRow { name, prefix, remote, target, state, created_at } = row;
-        Self { name, prefix, remote, target, state, created_at }
+        let RigRow { name, prefix, remote, target, state, created_at, paused_reason, paused_until } = row;
+        Self { name, prefix, remote, target, state, created_at, paused_reason, paused_until }
     }
 }
 
@@ -134,6 +136,8 @@ pub(crate) fn add(txn: &mut ScopedTxn<'_>, input: &AddRig) -> Result<Rig> {
         target: input.target().to_owned(),
         state: RigState::Active,
         created_at: txn.now(),
+        paused_reason: None,
+        paused_until: None,
     };
     txn.put(rig.clone())?;
     txn.event("rig.added", &rig.name, json!({ "target": rig.target, "prefix": rig.prefix }));

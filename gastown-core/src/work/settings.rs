@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::txn::ScopedTxn;
 use super::view::View;
-use crate::model::{Error, Key, Result, RigName, RigRow, SettingRow};
+use crate::model::{Error, ErrorKind, Key, Result, RigName, RigRow, Role, SettingRow};
 
 /// One setting: its name, what it means, and a check of a value.
 #[derive(Debug)]
@@ -34,7 +34,16 @@ enum Shape {
     Number(u64, u64),
     /// A list of whole numbers, each in this range; not empty.
     Numbers(u64, u64),
+    /// A name, or null.
+    Word,
+    /// A number of at least 1 for each of some names.
+    Limits,
+    /// The same for roles.
+    RoleLimits,
 }
+
+/// The longest name of a program in bytes.
+const NAME_BYTES_MAX: usize = 100;
 
 /// Every setting there is.
 pub const SETTINGS: &[Setting] = &[
@@ -157,6 +166,42 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "sessions at once, in the rig or in the town",
         default: "64",
         shape: Shape::Number(1, 100_000),
+    },
+    Setting {
+        name: "sessions.role_max",
+        meaning: "sessions at once in the town by the role of their agents; as many as there may be where a role is not named",
+        default: "{}",
+        shape: Shape::RoleLimits,
+    },
+    Setting {
+        name: "sessions.preset_max",
+        meaning: "sessions at once in the town by agent.preset; as many as there may be where a name is left out",
+        default: "{}",
+        shape: Shape::Limits,
+    },
+    Setting {
+        name: "agent.preset",
+        meaning: "name of the program that a rig's agents run, so that rigs may share a limit",
+        default: "null",
+        shape: Shape::Word,
+    },
+    Setting {
+        name: "agents.pool_max",
+        meaning: "polecats of a rig up to which the engine makes more where slung beads find none idle",
+        default: "0",
+        shape: Shape::Number(0, 10_000),
+    },
+    Setting {
+        name: "agents.idle_ms",
+        meaning: "time after which the engine puts an idle polecat away that it made",
+        default: "86400000",
+        shape: Shape::Number(0, 3_153_600_000_000),
+    },
+    Setting {
+        name: "dispatch.ageing_ms",
+        meaning: "waiting that counts as one step of priority among slung beads; with 0 it never does",
+        default: "3600000",
+        shape: Shape::Number(0, 31_536_000_000),
     },
     Setting {
         name: "failures.max",
@@ -311,12 +356,17 @@ pub(crate) fn configure(txn: &mut ScopedTxn<'_>, rig: Option<&RigName>, values: 
 
 /// The value that holds for a rig: its own, else the town's, else the default.
 ///
-/// A stored value that is not legal is passed over, so that it stops nothing; the checks when it was set make that rare.
+/// A stored value that is not legal or cannot be read is passed over, so that it stops nothing; the checks when it was set make that rare.
 pub(crate) fn resolve<T: DeserializeOwned>(view: View<'_>, rig: Option<&RigName>, name: &'static str) -> Result<T> {
     let setting = find(name)?;
     let scopes = [rig.map(|rig| scope_of(Some(rig))), Some("town".to_owned())];
     for scope in scopes.into_iter().flatten() {
-        if let Some(row) = view.find::<SettingRow>(&Key::setting(&scope, name))?
+        let row = match view.find::<SettingRow>(&Key::setting(&scope, name)) {
+            // `health` tells of it.
+            Err(error) if error.kind() == ErrorKind::Corrupt => None,
+            found => found?,
+        };
+        if let Some(row) = row
             && setting.check(&row.value).is_ok()
             && let Ok(value) = serde_json::from_value(row.value)
         {
@@ -358,6 +408,12 @@ pub(crate) fn jittered(
     Ok(wait + Duration::from_millis(chance))
 }
 
+/// Whether it is an object of limits whose names are legal.
+fn limits(value: &Json, is_name: impl Fn(&str) -> bool) -> bool {
+    let is_limit = |limit: &Json| limit.as_u64().is_some_and(|n| (1..=100_000).contains(&n));
+    value.as_object().is_some_and(|map| map.iter().all(|(name, limit)| is_name(name) && is_limit(limit)))
+}
+
 fn find(name: &str) -> Result<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name).ok_or_else(|| {
         Error::invalid("setting_unknown", format!("there is no setting {}", crate::model::id::excerpt(name)))
@@ -394,6 +450,20 @@ impl Setting {
                 value.as_u64().is_some_and(|n| (least..=most).contains(&n)),
                 format!("a whole number from {least} to {most}"),
             ),
+            Shape::Word => (
+                value
+                    .as_str()
+                    .is_some_and(|word| (1..=NAME_BYTES_MAX).contains(&word.len()) && !word.contains(char::is_control)),
+                format!("a name of 1 to {NAME_BYTES_MAX} bytes"),
+            ),
+            Shape::Limits => (limits(value, |name| !name.is_empty()), "an object of whole numbers from 1".to_owned()),
+            Shape::RoleLimits => (
+                limits(value, |name| Role::ALL.iter().any(|role| role.as_str() == name)),
+                format!(
+                    "an object of whole numbers from 1 for {}",
+                    Role::ALL.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")
+                ),
+            ),
             Shape::Numbers(least, most) => (
                 value.as_array().is_some_and(|list| {
                     !list.is_empty()
@@ -425,6 +495,35 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn a_value_that_is_damaged_or_not_legal_is_passed_over() {
+        use crate::model::{Scope, Timestamp, TownId};
+        use crate::store::{Access, Backend as _, SqliteBackend, SqliteOptions};
+        use crate::work::command;
+        use crate::work::txn::Ctx;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("town.db");
+        let backend = SqliteBackend::new(&path, SqliteOptions::default());
+        let (town, now) = (TownId::new("town").unwrap(), Timestamp::from_micros(1));
+        let mut connection = backend.connect(Access::Write).unwrap();
+        let mut raw = connection.write(&town).unwrap();
+        let values = NewSettings::from([("sessions.max".to_owned(), json!(3))]);
+        command::step(&mut *raw, &Ctx::at(now, 1), "test", |txn| configure(txn, None, &values)).unwrap();
+        raw.commit().unwrap();
+        let resolved = |connection: &mut dyn crate::store::Connection| -> u64 {
+            let reader = connection.read(&town).unwrap();
+            resolve(View::new(&*reader, &Scope::Town, now), None, "sessions.max").unwrap()
+        };
+        assert_eq!(resolved(&mut *connection), 3);
+        for damage in ["{", "0", "null", "\"three\""] {
+            let db = rusqlite::Connection::open(&path).unwrap();
+            assert_eq!(db.execute("UPDATE setting SET value = ?1", [damage]).unwrap(), 1);
+            assert_eq!(resolved(&mut *connection), 64, "{damage}");
+        }
+    }
+
     #[test]
     fn a_wrong_value_is_refused_with_the_rule() {
         for (name, value) in [
@@ -437,6 +536,10 @@ mod tests {
             ("sessions.max", json!(0)),
             ("sessions.max", json!(-1)),
             ("failures.backoff_ms", json!([])),
+            ("agent.preset", json!("")),
+            ("sessions.preset_max", json!({ "claude": 0 })),
+            ("sessions.role_max", json!({ "polecat": "many" })),
+            ("sessions.role_max", json!({ "polecats": 1 })),
         ] {
             let error = find(name).unwrap().check(&value).unwrap_err();
             assert_eq!(error.code(), "setting_value");

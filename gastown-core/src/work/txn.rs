@@ -135,7 +135,10 @@ impl<'a> ScopedTxn<'a> {
 
     /// Writes a record; the change goes to the journal with the next event.
     pub(crate) fn put<T: Stored>(&mut self, record: T) -> Result<()> {
-        let row = record.into_row();
+        let mut row = record.into_row();
+        if let Row::Bead(bead) = &mut row {
+            queue(bead);
+        }
         let key = row.key();
         self.check(&key, &row)?;
         let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
@@ -267,6 +270,12 @@ impl<'a> ScopedTxn<'a> {
             .with("rig", rig)
             .with("table", row.kind().table()))
     }
+}
+
+/// Brings what the columns of a bead say of its place among those that wait for an agent up to date.
+fn queue(bead: &mut BeadRow) {
+    bead.slung_at = if bead.slung { bead.slung_at.or(Some(bead.created_at)) } else { None };
+    bead.lane = bead.lane();
 }
 
 fn change_text(key: &Key, cells: Option<&[Cell<'_>]>) -> String {

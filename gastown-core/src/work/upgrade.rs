@@ -20,7 +20,10 @@ use crate::model::{
 use crate::store::{Position, Scan, index};
 
 /// The form that this build reads and writes; a new town has it.
-pub(crate) const DATA_SCHEMA: i64 = 3;
+pub(crate) const DATA_SCHEMA: i64 = 4;
+
+/// The form since which each bead has its labels, its place in the order and its counts.
+const COUNTED: i64 = 3;
 
 /// The most beads of one batch.
 const BATCH: usize = 500;
@@ -45,6 +48,8 @@ enum Stage {
     Ranks,
     /// What blocks each bead.
     Blockers,
+    /// Each slung bead's place among those that wait for an agent.
+    Queues,
     /// The town's own row.
     Town,
 }
@@ -57,6 +62,7 @@ impl Upgrade {
             return Ok(None);
         }
         match self.stage {
+            Stage::Fields if row.data_schema >= COUNTED => self.stage = Stage::Queues,
             Stage::Fields => self.each(txn, Stage::Circles, fields)?,
             Stage::Circles => {
                 if let Some(ranks) = order(txn)? {
@@ -68,7 +74,8 @@ impl Upgrade {
                 let ranks = Arc::clone(&self.ranks);
                 self.each(txn, Stage::Blockers, |txn, bead| rank(txn, bead, &ranks))?;
             }
-            Stage::Blockers => self.each(txn, Stage::Town, blockers)?,
+            Stage::Blockers => self.each(txn, Stage::Queues, blockers)?,
+            Stage::Queues => self.each(txn, Stage::Town, queue)?,
             Stage::Town => {
                 let from = row.data_schema;
                 row.data_schema = DATA_SCHEMA;
@@ -200,6 +207,14 @@ fn blockers(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<()> {
     let mut row = txn.bead(&bead.id)?;
     if row.status != BeadStatus::Closed {
         graph::recount(txn, &mut row)?;
+    }
+    Ok(())
+}
+
+/// Writing a slung bead gives it its place.
+fn queue(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<()> {
+    if bead.slung && (bead.slung_at.is_none() || bead.lane != bead.lane()) {
+        txn.put(bead.clone())?;
     }
     Ok(())
 }

@@ -29,6 +29,16 @@ impl<'a> View<'a> {
         self.scope
     }
 
+    /// The whole town, for rules that hold over all rigs; nothing of it may reach the caller.
+    pub(crate) fn of_town(&self) -> View<'a> {
+        Self { scope: &Scope::Town, ..*self }
+    }
+
+    /// How many entries a scan has, of the whole town.
+    pub(crate) fn count(&self, scan: &Scan) -> Result<u64> {
+        self.whole_town()?.count(scan)
+    }
+
     /// The journal and other things that have no rig; only for scopes that see the whole town.
     pub(crate) fn whole_town(&self) -> Result<&'a dyn Reader> {
         match self.scope.rig() {

@@ -192,8 +192,20 @@ class Beads(Group):
         return await self._call(t.BeadsAtPage, "beads.at", only, seq=seq)
 
     async def sling(self, bead: str, *, key: Key = None, **sling: Unpack[t.Sling]) -> t.Bead:
-        """Gives an issue to an agent and has it run: at once where one is idle, else as soon as one is."""
+        """Gives an issue to an agent and has it run: at once where it is its turn and one is idle, else as soon as it is."""
         return await self._call(t.Bead, "beads.sling", sling, key, bead=bead)
+
+    async def sling_many(self, slings: t.SlungBeads, *, key: Key = None) -> t.Slung:
+        """Gives issues to agents and has them run: all of them or none."""
+        return await self._call(t.Slung, "beads.sling_many", {}, key, slings=slings)
+
+    async def park(self, id: str, reason: str, *, key: Key = None, **pause: Unpack[t.ParkBead]) -> t.Bead:
+        """Sets an issue aside: it is neither ready nor given to an agent; a session that it has goes on."""
+        return await self._call(t.Bead, "beads.park", pause, key, id=id, reason=reason)
+
+    async def unpark(self, id: str, *, key: Key = None) -> t.Bead:
+        """Takes up an issue again that was set aside."""
+        return await self._call(t.Bead, "beads.unpark", {}, key, id=id)
 
     async def import_from(self, path: str | os.PathLike[str], **manner: Unpack[t.ImportBeads]) -> t.ImportReport:
         """Takes in beads from files of `bd` and `br`, or of an export; what cannot be read is reported."""
@@ -249,6 +261,30 @@ class Agents(Group):
         """Lists the agents."""
         return await self._call(t.AgentList, "agents.list", only)
 
+    async def history(self, name: str, **part: Unpack[t.AgentHistoryOf]) -> t.AgentHistory:
+        """Reads what an agent has done, session by session, oldest first, a page at a time."""
+        return await self._call(t.AgentHistory, "agents.history", part, name=name)
+
+    async def pause(self, name: str, reason: str, *, key: Key = None, **pause: Unpack[t.Pause]) -> t.Agent:
+        """Gives an agent no work for a while; a session that it has goes on."""
+        return await self._call(t.Agent, "agents.pause", pause, key, name=name, reason=reason)
+
+    async def resume(self, name: str, *, key: Key = None) -> t.Agent:
+        """Gives a paused agent work again."""
+        return await self._call(t.Agent, "agents.resume", {}, key, name=name)
+
+    async def hook(self, name: str, bead: str, *, key: Key = None) -> t.Agent:
+        """Puts an issue on an agent's hook: nobody else gets it, the agent gets nothing else, and the engine runs it."""
+        return await self._call(t.Agent, "agents.hook", {}, key, name=name, bead=bead)
+
+    async def unhook(self, name: str, *, key: Key = None) -> t.Agent:
+        """Takes what has not begun off an agent's hook; the issue is open and not slung."""
+        return await self._call(t.Agent, "agents.unhook", {}, key, name=name)
+
+    async def retire(self, name: str, *, key: Key = None) -> t.Agent:
+        """Gives an agent no work any more; a session that it has goes on, its name and its history stay."""
+        return await self._call(t.Agent, "agents.retire", {}, key, name=name)
+
 
 class Rigs(Group):
     """Operations on rigs."""
@@ -266,6 +302,14 @@ class Rigs(Group):
     async def list(self) -> t.RigList:
         """Lists the rigs."""
         return await self._call(t.RigList, "rigs.list", {})
+
+    async def pause(self, name: str, reason: str, *, key: Key = None, **pause: Unpack[t.Pause]) -> t.Rig:
+        """Hands out no bead of a rig for a while; what runs goes on."""
+        return await self._call(t.Rig, "rigs.pause", pause, key, name=name, reason=reason)
+
+    async def resume(self, name: str, *, key: Key = None) -> t.Rig:
+        """Hands out a paused rig's beads again."""
+        return await self._call(t.Rig, "rigs.resume", {}, key, name=name)
 
     async def configure(
         self, settings: dict[str, Any], *, key: Key = None, **where: Unpack[t.Configure]
@@ -286,6 +330,10 @@ class Sessions(Group):
     async def list(self, **only: Unpack[t.SessionFilter]) -> t.SessionList:
         """Lists the sessions of a bead or in a state."""
         return await self._call(t.SessionList, "sessions.list", only)
+
+    async def plan(self) -> t.StartPlan:
+        """Says what the engine would start now, in order and why, without changing anything."""
+        return await self._call(t.StartPlan, "sessions.plan", {})
 
     async def output(self, session: str, **part: Unpack[t.OutputQuery]) -> t.OutputPage:
         """Reads what a session printed or its structured events, a page at a time, while it runs and afterwards."""
@@ -384,6 +432,14 @@ class Upkeep(Group):
     async def health(self) -> t.Health:
         """Says how the town is: its engine, its queue, its database, what waits and what was given up."""
         return await self._call(t.Health, "upkeep.health", {})
+
+    async def pause(self, reason: str, *, key: Key = None, **pause: Unpack[t.Pause]) -> t.TownPause:
+        """Hands out no bead of the whole town for a while; what runs goes on."""
+        return await self._call(t.TownPause, "upkeep.pause", pause, key, reason=reason)
+
+    async def resume(self, *, key: Key = None) -> t.TownPause:
+        """Hands out the paused town's beads again."""
+        return await self._call(t.TownPause, "upkeep.resume", {}, key)
 
     async def check(self) -> t.Checked:
         """Looks over the database, every row, the journal and its archives while the town works on."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
-AgentState = Literal["idle", "hooked", "paused"]
+AgentState = Literal["idle", "hooked", "paused", "collected", "retired"]
 BeadKind = Literal[
     "issue", "message", "escalation", "merge_request", "convoy", "molecule", "step", "gate", "agent"
 ]
@@ -96,6 +96,21 @@ ReasonKind = Literal[
     "pinned",
     "template",
     "ephemeral",
+    "backoff",
+    "town_paused",
+    "rig_paused",
+    "agent_paused",
+    "agent_retired",
+    "agent_busy",
+    "no_idle_agent",
+    "breaker",
+    "town_limit",
+    "rig_limit",
+    "role_limit",
+    "preset_limit",
+    "no_branch",
+    "turn",
+    "type",
 ]
 WaitReason = Literal["not_done", "failed", "not_landed", "not_decided", "parts_open", "no_part_closed", "blocked"]
 LooseReason = Literal["circle", "second_parent", "no_target", "no_waiter"]
@@ -147,6 +162,9 @@ class Agent:
     session: str | None
     sessions: int
     since: int
+    pooled: bool
+    paused_reason: str | None
+    paused_until: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +172,29 @@ class AgentList:
     """Agents, by id."""
 
     agents: list[Agent]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWork:
+    """One session of an agent's past; no `exit` while it has not ended, no `duration_ms` where it never ran."""
+
+    session: str
+    bead: str
+    exit: SessionExit | None
+    reason: str | None
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+    duration_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHistory:
+    """What an agent has done, oldest first; `cursor` is where the next page begins, none at the end."""
+
+    agent: Agent
+    work: list[AgentWork]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,6 +520,8 @@ class Reason:
     by: str | None
     until: int | None
     text: str | None
+    running: int | None
+    limit: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -1013,6 +1056,8 @@ class Rig:
     target: str
     state: RigState
     created_at: int
+    paused_reason: str | None
+    paused_until: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -1020,6 +1065,47 @@ class RigList:
     """Rigs, by name."""
 
     rigs: list[Rig]
+
+
+@dataclass(frozen=True, slots=True)
+class TownPause:
+    """Whether the town is paused: `reason` is none where it is not, `until` for "until somebody resumes it"."""
+
+    reason: str | None
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStart:
+    """A session that the engine would begin, and why just this one.
+
+    Critical beads go first, then those of the rig with the fewest sessions (`rig_running`), then those of the convoy with
+    the fewest (`convoy_running`), then by priority and waiting.
+    """
+
+    bead: str
+    rig: str
+    convoy: str | None
+    agent: str
+    is_new_agent: bool
+    priority: int
+    slung_at: int
+    rig_running: int
+    convoy_running: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartPlan:
+    """What the engine would start next, in order, at most 256."""
+
+    starts: list[PlannedStart]
+
+
+@dataclass(frozen=True, slots=True)
+class Slung:
+    """Beads that were slung, as they were given."""
+
+    beads: list[Bead]
 
 
 @dataclass(frozen=True, slots=True)
@@ -1571,9 +1657,38 @@ class SessionFilter(TypedDict, total=False):
 
 
 class Sling(TypedDict, total=False):
-    """To whom a bead is given; any polecat of its rig where it is left out."""
+    """To whom a bead is given: an agent, or any of its rig in a role; any polecat where both are left out."""
 
     to: str | None
+    role: Role | None
+
+
+class _Bead(TypedDict):
+    bead: str
+
+
+class SlungBead(_Bead, Sling, total=False):
+    """One of many beads that are slung, and to whom."""
+
+
+class Pause(TypedDict, total=False):
+    """Until when something is paused or set aside; until somebody says so where it is left out."""
+
+    until: int | None
+
+
+class ParkBead(TypedDict, total=False):
+    """Until when a bead is set aside, and the version that it must have."""
+
+    until: int | None
+    expected_version: int | None
+
+
+class AgentHistoryOf(TypedDict, total=False):
+    """How much of an agent's history, and where an earlier page ended."""
+
+    limit: int | None
+    cursor: str | None
 
 
 class SlingConvoy(TypedDict, total=False):
@@ -1601,6 +1716,7 @@ class Task(_Title, total=False):
 
 KeyedBeadList = list[KeyedBead]
 Tasks = list[Task]
+SlungBeads = list[SlungBead]
 Patterns = list[str]
 
 

@@ -117,7 +117,7 @@ fn settle(state: &mut State) {
                 state.forge.work(&workspace, id.as_str(), &[own, ("shared".to_owned(), stamp)]);
             }
             // One that was broken off may have committed a part.
-            (Conduct::Hangs | Conduct::Fails | Conduct::Dies, _) if stamp % 2 == 0 => {
+            (Conduct::Hangs | Conduct::Fails | Conduct::Dies, _) if stamp.is_multiple_of(2) => {
                 state.forge.work(&workspace, id.as_str(), &[own]);
             }
             _ => {}

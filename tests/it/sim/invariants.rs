@@ -10,6 +10,7 @@ use gastown_core::model::{
 use gastown_core::store::{Access, Backend as _, MemoryBackend};
 
 use super::agents::{Agents, is_gate};
+use super::dispatch;
 use super::forge::{Forge, MAIN};
 
 /// Follows the journal and says what it finds wrong.
@@ -59,7 +60,7 @@ impl Watchdog {
         self.check_moves(agents, forge);
     }
 
-    fn say(&mut self, what: String) {
+    fn say(&mut self, what: &str) {
         let what = format!("#{}: {what}", self.seen);
         if self.wrong.len() < 20 {
             self.wrong.push(what);
@@ -68,13 +69,18 @@ impl Watchdog {
 
     fn take(&mut self, event: &Event) {
         if event.seq != self.seen + 1 {
-            self.say(format!("entry {} follows {}", event.seq, self.seen));
+            self.say(&format!("entry {} follows {}", event.seq, self.seen));
         }
         self.seen = event.seq;
         *self.kinds.entry(event.kind.clone()).or_default() += 1;
         // The leader's name holds the number of this process.
         let data = if event.kind == "engine.leader" { String::new() } else { event.data.to_string() };
         (event.seq, event.at.as_micros(), &event.kind, &event.subject, data).hash(&mut self.sum);
+        if event.kind == "session.planned" {
+            for what in dispatch::check_start(&self.rows, event) {
+                self.say(&what);
+            }
+        }
         for change in &event.changes {
             let row = Row::from_change(change).unwrap();
             let values = change.key.iter().map(gastown_core::model::value::Value::from_json);
@@ -98,31 +104,31 @@ impl Watchdog {
             (Some(Row::Bead(before)), Row::Bead(after)) => {
                 let step = (before.status, after.status);
                 if step.0 != step.1 && !BeadStatus::MOVES.contains(&step) {
-                    self.say(format!("bead {} went from {} to {}", after.id, step.0, step.1));
+                    self.say(&format!("bead {} went from {} to {}", after.id, step.0, step.1));
                 }
                 if after.epoch < before.epoch || after.epoch > before.epoch + 1 {
-                    self.say(format!("bead {} went from epoch {} to {}", after.id, before.epoch, after.epoch));
+                    self.say(&format!("bead {} went from epoch {} to {}", after.id, before.epoch, after.epoch));
                 }
                 if after.version < before.version {
-                    self.say(format!("bead {} went from version {} to {}", after.id, before.version, after.version));
+                    self.say(&format!("bead {} went from version {} to {}", after.id, before.version, after.version));
                 }
             }
             (Some(Row::Session(before)), Row::Session(after)) => {
                 let step = (before.state, after.state);
                 if step.0 != step.1 && !SessionState::MOVES.contains(&step) {
-                    self.say(format!("session {} went from {} to {}", after.id, step.0, step.1));
+                    self.say(&format!("session {} went from {} to {}", after.id, step.0, step.1));
                 }
             }
             (None, Row::Session(session)) => {
                 let live = self.sessions().filter(|other| other.bead == session.bead && is_live(other)).count();
                 if live > 1 {
-                    self.say(format!("bead {} has {live} sessions at once", session.bead));
+                    self.say(&format!("bead {} has {live} sessions at once", session.bead));
                 }
             }
             (Some(Row::MergeRequest(before)), Row::MergeRequest(after)) => {
                 let step = (before.state, after.state);
                 if step.0 != step.1 && !ReviewState::MOVES.contains(&step) {
-                    self.say(format!("merge request {} went from {} to {}", after.id, step.0, step.1));
+                    self.say(&format!("merge request {} went from {} to {}", after.id, step.0, step.1));
                 }
             }
             _ => {}
@@ -171,12 +177,22 @@ impl Watchdog {
                 wrong.push(format!("bead {} is {} with {current} sessions of its epoch", bead.id, bead.status));
             }
         }
+        let mut held: BTreeMap<&BeadId, &AgentRow> = BTreeMap::new();
         for agent in self.agents() {
+            if let Some(other) = agent.hook.as_ref().and_then(|hook| held.insert(hook, agent)) {
+                wrong.push(format!("{} and {} hold {:?}", agent.name, other.name, agent.hook));
+            }
             let holds = agent.hook.as_ref().and_then(|hook| self.bead(hook));
-            if (agent.state == AgentState::Hooked) != agent.hook.is_some() {
+            let may_hold = matches!(agent.state, AgentState::Hooked | AgentState::Paused | AgentState::Retired);
+            if (agent.state == AgentState::Hooked && agent.hook.is_none()) || (agent.hook.is_some() && !may_hold) {
                 wrong.push(format!("agent {} is {} and holds {:?}", agent.name, agent.state, agent.hook));
             }
-            if holds.is_some_and(|bead| bead.status != BeadStatus::InProgress) {
+            // What is on a hook and has not begun is for this agent.
+            let is_hooked = |bead: &BeadRow| bead.is_hooked() && bead.slung_to.as_ref() == Some(&agent.id);
+            if agent.session.is_none() && holds.is_some_and(|bead| !is_hooked(bead)) {
+                wrong.push(format!("agent {} holds {:?}, which is not for it", agent.name, agent.hook));
+            }
+            if agent.session.is_some() && holds.is_some_and(|bead| bead.status != BeadStatus::InProgress) {
                 let session = agent.session.as_ref().and_then(|id| self.sessions().find(|row| row.id == *id));
                 // One that is being stopped may still hold what was taken from it.
                 if session.is_none_or(|session| session.state != SessionState::Finishing) {
@@ -200,7 +216,7 @@ impl Watchdog {
         }
         for what in wrong {
             if !self.wrong.iter().any(|known| known.ends_with(&what)) {
-                self.say(what);
+                self.say(&what);
             }
         }
     }
@@ -234,7 +250,7 @@ impl Watchdog {
         }
         for what in wrong {
             if !self.wrong.iter().any(|known| known.ends_with(&what)) {
-                self.say(what);
+                self.say(&what);
             }
         }
     }
@@ -276,14 +292,14 @@ impl Watchdog {
             }
         }
         // Each bead's change is in the target once.
-        let mut merged: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut landed: BTreeMap<&str, usize> = BTreeMap::new();
         let main = forge.ancestors(forge.remote(MAIN).unwrap());
         for review in self.reviews().filter(|review| review.state == ReviewState::Merged) {
             let merges = main.iter().filter(|id| forge.commit(id).parents.get(1) == Some(&review.head)).count();
-            *merged.entry(review.id.as_str()).or_default() += merges;
+            *landed.entry(review.id.as_str()).or_default() += merges;
         }
         wrong
-            .extend(merged.iter().filter(|(_, count)| **count > 1).map(|(id, n)| format!("{id} was merged {n} times")));
+            .extend(landed.iter().filter(|(_, count)| **count > 1).map(|(id, n)| format!("{id} was merged {n} times")));
         let kept = self.kinds.get("session.ended").copied().unwrap_or(0);
         let left = forge.workspaces();
         let lost = self.sessions().filter(|session| session.exit.is_some_and(|exit| exit.as_str() == "lost")).count();
@@ -291,7 +307,7 @@ impl Watchdog {
             wrong.push(format!("{left} workspaces and {briefs} briefs of {kept} sessions are left, {lost} were lost"));
         }
         for what in wrong {
-            self.say(what);
+            self.say(&what);
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod agents;
 mod chance;
+mod dispatch;
 mod forge;
 mod invariants;
 mod run;
@@ -116,7 +117,21 @@ fn nothing_is_lost_or_done_twice_whatever_goes_wrong() {
     for fault in Fault::ALL {
         assert!(coverage.struck.iter().any(|(_, struck)| *struck == fault), "no {fault:?} was met");
     }
-    for kind in ["session.ended", "bead.retried", "effect.ambiguous", "effect.absent", "convoy.landed"] {
+    for kind in [
+        "session.ended",
+        "bead.retried",
+        "effect.ambiguous",
+        "effect.absent",
+        "convoy.landed",
+        "town.paused",
+        "rig.paused",
+        "agent.paused",
+        "agent.collected",
+        "agent.retired",
+        "bead.hooked",
+        "bead.unhooked",
+        "bead.parked",
+    ] {
         assert!(coverage.kinds.contains_key(kind), "no {kind} was met");
     }
 }

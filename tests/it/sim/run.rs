@@ -125,7 +125,7 @@ async fn live(world: &World, seed: u64, asks: &[Ask], asked: &mut usize) -> bool
         if after == before {
             return replays(world, &town).await;
         }
-        if now - began > CALM {
+        if now > began + CALM {
             world.state().watchdog.wrong.push(format!("it still writes: entry {after}"));
             return true;
         }

@@ -12,6 +12,7 @@ use crate::model::{
 use crate::store::{Scan, index};
 use crate::work::effects::{Done, Failed, Issued, Report};
 use crate::work::liveness::{self, Seen, Sign};
+use crate::work::sling;
 use crate::work::view::text;
 use crate::work::{AddRig, NewBead, NewSettings, RegisterAgent, SessionRef, agents, beads, rigs, sessions};
 
@@ -50,7 +51,7 @@ fn bench(agents: usize) -> Bench {
 fn slung(bench: &mut Bench, rig: RigName) -> BeadId {
     let new = NewBead::titled("work").in_rig(rig);
     let id = bench.run(|txn| beads::create(txn, &new)).unwrap().id;
-    bench.run(|txn| sessions::sling(txn, &id.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &id.clone().into())).unwrap();
     id
 }
 

@@ -206,7 +206,7 @@ fn a_start_that_is_refused_its_credentials_counts_to_them_after_its_own_bound_of
     ]);
     let mut bench = Bench::new(1, settings);
     let bead = bench.issue("lay the keel");
-    bench.run(|txn| crate::work::sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| crate::work::sling::sling(txn, &bead.clone().into())).unwrap();
     for _ in 0..2 {
         let start = bench.one("start");
         let failed = Failed::new(crate::model::Setback::Auth, "the remote refused the credentials");

@@ -11,6 +11,7 @@ use crate::store::{Scan, index};
 use crate::work::effects::{Done, Failed, Report};
 use crate::work::handoff::{self, CHECKPOINT_BYTES_MAX};
 use crate::work::liveness::{self, Seen, Sign};
+use crate::work::sling;
 use crate::work::txn::Ctx;
 use crate::work::view::text;
 use crate::work::{Checkpoint, HandOff, NewSettings, command, outcome, sessions};
@@ -272,7 +273,7 @@ fn sessions_of_a_town_that_was_played_from_its_journal_are_looked_at_by_the_next
 fn a_start_that_comes_up_late_is_taken_by_the_next_try_and_nothing_else_is_started() {
     let mut bench = Bench::new(2, settings(&[]));
     let bead = bench.issue("lay the keel");
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     let first = bench.one("start");
     let overdue = Failed {
         part: crate::model::Part::Runtime,
@@ -297,7 +298,7 @@ fn a_start_that_comes_up_after_it_was_given_up_is_stopped() {
     let mut bench =
         Bench::new(1, settings(&[("effects.attempts_max", json!(1)), ("outages.backoff_ms", json!([60_000]))]));
     let bead = bench.issue("lay the keel");
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     let start = bench.one("start");
     bench.report(&start, &Report::Retry { reason: "it did not start within 300 s".to_owned() });
     let stop = bench.one("stop");
@@ -312,7 +313,7 @@ fn a_start_that_comes_up_after_it_was_given_up_is_stopped() {
 fn a_session_whose_start_was_given_up_without_its_knowing_does_not_start_for_ever() {
     let mut bench = Bench::new(1, settings(&[("session.start_timeout_ms", json!(60_000))]));
     let bead = bench.issue("lay the keel");
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     let start = bench.one("start");
     let leader = bench.leader;
     bench.pass(60_000);

@@ -6,7 +6,7 @@ use super::{Bench, oid, quick, rig};
 use crate::model::{EffectId, EffectRow, EffectState, Key, Order, SessionExit, SessionId, Setback};
 use crate::work::effects::{Done, Failed, Report};
 use crate::work::outbox::{self, EffectFilter, EffectRef};
-use crate::work::{NewSettings, effects, sessions};
+use crate::work::{NewSettings, effects, sling};
 
 fn settings(more: &[(&str, serde_json::Value)]) -> NewSettings {
     let mut settings = quick();
@@ -96,7 +96,7 @@ fn what_was_given_up_is_tried_again_on_demand_where_somebody_still_wants_it() {
 fn a_start_that_was_given_up_is_not_tried_again_behind_the_back_of_a_later_session() {
     let mut bench = Bench::new(1, settings(&[]));
     let bead = bench.issue("lay the keel");
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     let start = bench.one("start");
     bench.report(&start, &Report::Refused { reason: "no such program".to_owned() });
     let error = bench.run(|txn| outbox::retry(txn, &EffectRef { id: start.id.clone() })).unwrap_err();
@@ -168,7 +168,7 @@ fn an_effect_that_cannot_be_begun_is_given_up_alone_and_never_delays_others() {
     let ids: Vec<EffectId> = poison.iter().map(|row| row.id.clone()).collect();
     bench.run(|txn| poison.into_iter().try_for_each(|row| txn.put(row))).unwrap();
     let bead = bench.issue("lay the keel");
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     let start = bench.one("start");
     assert!(start.id.as_str().contains(bead.as_str()));
     for id in ids {
@@ -191,7 +191,7 @@ fn a_thousand_effects_of_one_kind_do_not_hide_those_of_another() {
         .unwrap();
     bench.pass(1);
     let bead = bench.issue("lay the keel");
-    bench.run(|txn| sessions::sling(txn, &bead.clone().into())).unwrap();
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
     let leader = bench.leader;
     let mut room = std::collections::BTreeMap::from([("cleanup", 0), ("start", 8)]);
     let issued = bench.run(|txn| effects::issue(txn, leader, &mut room)).unwrap();

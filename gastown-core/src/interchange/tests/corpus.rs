@@ -226,7 +226,7 @@ fn every_real_file_is_a_document_and_stays_as_it_is() {
         if had_markers {
             let again = Document::read(text.clone()).unwrap();
             assert_eq!((again.told().markers, again.len()), (0, document.len()), "{}", path.display());
-        } else if document.dropped().count() == 0 && document.told().repairs.get("duplicate_id").is_none() {
+        } else if document.dropped().count() == 0 && !document.told().repairs.contains_key("duplicate_id") {
             let ended = bytes.is_empty() || bytes.ends_with(b"\n");
             let whole = if ended { bytes } else { [&bytes[..], b"\n"].concat() };
             assert!(text == whole, "{} is written otherwise than it was read", path.display());

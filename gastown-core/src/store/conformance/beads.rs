@@ -2,12 +2,13 @@
 
 use super::Site;
 use super::kit::{Bench, all, at, bead_of, id, issue, names, put_all, text};
-use crate::model::{BeadKind, BeadRow, BeadStatus, BeadTextRow, Key, LabelRow, Resolution, RigName, Row, RowKind};
-use crate::store::Scan;
+use crate::model::value::Value;
+use crate::model::{BeadKind, BeadRow, BeadStatus, BeadTextRow, Key, LabelRow, Resolution, Row, RowKind};
 use crate::store::index::{
     BEADS, BEADS_BY_ASSIGNEE, BEADS_BY_CONVOY, BEADS_BY_KIND, BEADS_BY_PARENT, BEADS_BY_STATUS, BEADS_DIRTY, BEADS_DUE,
     BEADS_READY, BEADS_SLUNG, INDEXES, LABELS, LABELS_BY_NAME,
 };
+use crate::store::{Position, Scan};
 
 fn put(bench: &mut Bench, beads: impl IntoIterator<Item = BeadRow>) {
     let rows: Vec<Row> = beads.into_iter().map(Row::Bead).collect();
@@ -223,25 +224,32 @@ pub(crate) fn what_somebody_holds_moves_with_its_holder(site: &Site) {
     }
 }
 
-pub(crate) fn slung_beads_are_found_by_their_rig_or_by_none(site: &Site) {
+pub(crate) fn slung_beads_wait_in_queues_that_can_be_passed_over(site: &Site) {
     let mut bench = Bench::new(site);
-    let rig = |words: &str| Some(RigName::new(words).unwrap());
-    let slung = |name: &str, rig: Option<RigName>| BeadRow { slung: true, rig, ..issue(name) };
+    let slung = |name: &str, lane: &str, priority: u32| BeadRow {
+        lane: Some(lane.to_owned()),
+        slung_at: Some(at(1)),
+        priority,
+        ..issue(name)
+    };
     put(
         &mut bench,
         [
-            slung("gt-1", rig("a")),
-            slung("gt-2", rig("ab")),
-            slung("gt-3", None),
-            BeadRow { slung: false, ..slung("gt-4", rig("a")) },
-            BeadRow { blockers: 1, ..slung("gt-5", None) },
+            slung("gt-1", "a polecat", 3),
+            slung("gt-2", "a polecat", 0),
+            slung("gt-3", "a-b polecat", 2),
+            BeadRow { lane: None, ..slung("gt-4", "", 0) },
+            BeadRow { slung_at: None, ..slung("gt-5", "a polecat", 0) },
+            slung("gt-6", "a refinery", 2),
         ],
     );
-    let of = |bench: &mut Bench, rig| bench.read(|reader| names(&all(reader, &BEADS_SLUNG, &[rig])));
-    assert_eq!(of(&mut bench, text("a")), ["gt-1"]);
-    assert_eq!(of(&mut bench, text("ab")), ["gt-2"]);
-    assert_eq!(of(&mut bench, crate::model::value::Value::Null), ["gt-3"]);
-    assert!(of(&mut bench, text("")).is_empty(), "no rig is not the rig of an empty name");
+    assert_eq!(bench.read(|reader| names(&all(reader, &BEADS_SLUNG, &[]))), ["gt-2", "gt-1", "gt-6", "gt-3"]);
+    // Behind every bead of a queue, and behind every queue whose name begins with "a ".
+    for (lane, first) in [("a polecat", "gt-6"), ("a!", "gt-3")] {
+        let end = Position(vec![text(lane), Value::Int(i64::MAX), Value::Int(i64::MAX), text("")]);
+        let scan = Scan::new(&BEADS_SLUNG, vec![], 1).after(Some(end));
+        assert_eq!(bench.read(|reader| names(&reader.scan(&scan).unwrap())), [first], "behind {lane}");
+    }
 }
 
 pub(crate) fn beads_are_due_up_to_a_moment(site: &Site) {
@@ -252,7 +260,7 @@ pub(crate) fn beads_are_due_up_to_a_moment(site: &Site) {
         [waking("gt-1", Some(10)), waking("gt-2", Some(5)), waking("gt-3", None), waking("gt-4", Some(-3))],
     );
     for (now, due) in [(-4, &[][..]), (-3, &["gt-4"]), (5, &["gt-4", "gt-2"]), (100, &["gt-4", "gt-2", "gt-1"])] {
-        let scan = Scan::new(&BEADS_DUE, vec![], 10).upto(crate::model::value::Value::Int(at(now).as_micros()));
+        let scan = Scan::new(&BEADS_DUE, vec![], 10).upto(Value::Int(at(now).as_micros()));
         assert_eq!(bench.read(|reader| names(&reader.scan(&scan).unwrap())), due, "at {now}");
         assert_eq!(bench.read(|reader| reader.count(&scan).unwrap()), due.len() as u64);
     }

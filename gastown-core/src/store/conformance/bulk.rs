@@ -83,7 +83,13 @@ pub(crate) fn a_database_names_its_towns(site: &Site) {
     let towns: Vec<TownId> = ["abbey", "harbour", "mill"].map(|name| TownId::new(name).unwrap()).to_vec();
     for (place, town) in towns.iter().enumerate().rev() {
         assert_eq!(bench.reader.towns(10).unwrap().as_deref(), Some(&towns[place + 1..]));
-        let row = Row::Town(TownRow { id: town.clone(), created_at: Timestamp::from_micros(1), data_schema: 0 });
+        let row = Row::Town(TownRow {
+            id: town.clone(),
+            created_at: Timestamp::from_micros(1),
+            data_schema: 0,
+            paused_reason: None,
+            paused_until: None,
+        });
         bench.write_in(town, |txn| txn.put(&row).unwrap());
     }
     // Rows alone make no town.

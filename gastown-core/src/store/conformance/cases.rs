@@ -112,6 +112,14 @@ macro_rules! __store_cases {
             scans_of_reservations_all
             scans_of_reservations
             scans_of_reservations_by_rig
+            scans_of_beads_running
+            scans_of_agents_busy
+            scans_of_agents_busy_by_rig
+            scans_of_agents_busy_by_role
+            scans_of_agents_busy_by_preset
+            scans_of_agents_pooled
+            scans_of_agents_paused
+            scans_of_rigs_paused
             scans_of_breakers
             scans_of_breakers_due
             pages_give_every_row_once_while_rows_change
@@ -282,7 +290,7 @@ macro_rules! __store_cases {
             parts_are_those_of_their_own_parent
             members_of_a_convoy_are_its_own
             what_somebody_holds_moves_with_its_holder
-            slung_beads_are_found_by_their_rig_or_by_none
+            slung_beads_wait_in_queues_that_can_be_passed_over
             beads_are_due_up_to_a_moment
             a_dirty_bead_is_looked_at_once
             beads_are_found_by_their_labels

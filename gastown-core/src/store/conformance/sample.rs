@@ -88,7 +88,13 @@ impl Draw {
 /// A row of this kind, of the town `town`.
 pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
     match kind {
-        RowKind::Town => Row::Town(TownRow { id: town.clone(), created_at: draw.at(), data_schema: draw.int() }),
+        RowKind::Town => Row::Town(TownRow {
+            id: town.clone(),
+            created_at: draw.at(),
+            data_schema: draw.int(),
+            paused_reason: draw.maybe(Draw::text),
+            paused_until: draw.maybe(Draw::at),
+        }),
         RowKind::Rig => Row::Rig(RigRow {
             name: draw.rig(),
             prefix: draw.text(),
@@ -96,6 +102,8 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
             target: draw.text(),
             state: draw.of(RigState::ALL),
             created_at: draw.at(),
+            paused_reason: draw.maybe(Draw::text),
+            paused_until: draw.maybe(Draw::at),
         }),
         RowKind::Bead => Row::Bead(bead(draw)),
         RowKind::BeadText => Row::BeadText(BeadTextRow {
@@ -150,6 +158,10 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
             session: draw.maybe(Draw::session),
             sessions: draw.int(),
             since: draw.at(),
+            pooled: draw.of(&[true, true, false]),
+            preset: draw.maybe(Draw::text),
+            paused_reason: draw.maybe(Draw::text),
+            paused_until: draw.maybe(Draw::at),
         }),
         RowKind::Session => Row::Session(session(draw)),
         RowKind::Convoy => Row::Convoy(ConvoyRow {
@@ -284,6 +296,9 @@ pub fn bead(draw: &mut Draw) -> BeadRow {
         parked_until: draw.maybe(Draw::at),
         slung: draw.flag(),
         slung_to: draw.maybe(Draw::bead),
+        slung_role: draw.maybe(|draw| draw.of(Role::ALL)),
+        slung_at: draw.maybe(Draw::at),
+        lane: draw.maybe(Draw::text),
         blockers: draw.of(&[0, 0, 1]),
         epoch: draw.int(),
         failures: draw.count(),

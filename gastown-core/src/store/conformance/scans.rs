@@ -172,6 +172,14 @@ indexes! {
     scans_of_reservations_all = RESERVATIONS_ALL;
     scans_of_reservations = RESERVATIONS;
     scans_of_reservations_by_rig = RESERVATIONS_BY_RIG;
+    scans_of_beads_running = BEADS_RUNNING;
+    scans_of_agents_busy = AGENTS_BUSY;
+    scans_of_agents_busy_by_rig = AGENTS_BUSY_BY_RIG;
+    scans_of_agents_busy_by_role = AGENTS_BUSY_BY_ROLE;
+    scans_of_agents_busy_by_preset = AGENTS_BUSY_BY_PRESET;
+    scans_of_agents_pooled = AGENTS_POOLED;
+    scans_of_agents_paused = AGENTS_PAUSED;
+    scans_of_rigs_paused = RIGS_PAUSED;
     scans_of_breakers = BREAKERS;
     scans_of_breakers_due = BREAKERS_DUE;
 }

@@ -120,3 +120,23 @@ fn disk_full() -> Error {
 pub(super) fn not_a_town(why: &str) -> Error {
     Error::corrupt("not_a_town", format!("the file is not a town's: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_lets_us_write_is_not_told_as_read_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("town.db");
+        let told = || at(Error::forbidden("store_read_only", "the database cannot be written here"), &path);
+        // There is no file that could be written.
+        assert_eq!(told().code(), "store_read_only");
+        std::fs::write(&path, "").unwrap();
+        let error = told();
+        assert_eq!((error.code(), error.kind()), ("store_unreachable", crate::ErrorKind::Unavailable));
+        assert!(error.chain().contains("cannot be written here"), "{error:?}");
+        assert_eq!(error.fact("path"), path.to_str());
+        assert_eq!(at(Error::unavailable("store_io", "no"), &path).code(), "store_io");
+    }
+}

@@ -231,7 +231,8 @@ impl Backend for SqliteBackend {
     ///
     /// # Errors
     /// - `sqlite_too_old` ([`Unsupported`](crate::ErrorKind::Unsupported)): this build holds a SQLite before 3.51.3.
-    /// - `store_unreachable` ([`Unavailable`](crate::ErrorKind::Unavailable)): the file's directory is not there.
+    /// - `store_unreachable` ([`Unavailable`](crate::ErrorKind::Unavailable)): the file's directory is not there, or the
+    ///   file could not be opened just then.
     /// - `store_read_only` ([`Forbidden`](crate::ErrorKind::Forbidden)): the file or its directory cannot be written.
     ///   Trying again does not help.
     /// - `not_a_town` ([`Corrupt`](crate::ErrorKind::Corrupt)): the file is another program's, or no database.

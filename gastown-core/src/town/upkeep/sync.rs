@@ -221,7 +221,9 @@ impl Rounds<'_> {
         let room = LOOSE_MAX.saturating_sub(self.loose.len());
         self.loose.extend(outcome.loose.into_iter().take(room));
         let stay = held.iter().map(|id| id.as_str().to_owned()).chain(moved).collect();
-        held.into_iter().for_each(|id| self.report.hold(id, "in_use"));
+        for id in held {
+            self.report.hold(id, "in_use");
+        }
         stay
     }
 

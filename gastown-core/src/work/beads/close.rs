@@ -11,6 +11,7 @@ use crate::model::{
 use crate::store::{Scan, index};
 use crate::work::fields::check_reason;
 use crate::work::graph;
+use crate::work::hook;
 use crate::work::ready::is_ready;
 use crate::work::reservations;
 use crate::work::reviews;
@@ -213,6 +214,7 @@ fn settle_and_free(
     resolution: Resolution,
     data: Json,
 ) -> Result<Vec<BeadId>> {
+    hook::let_go(txn, &mut row)?;
     let before = row.clone();
     row.move_to(status, Some(resolution), txn.now())?;
     row.assignee = None;
@@ -294,7 +296,7 @@ pub(crate) fn refuse_in_session(txn: &ScopedTxn<'_>, row: &BeadRow) -> Result<()
     let Some(assignee) = &row.assignee else { return Ok(()) };
     let Ok(id) = BeadId::new(assignee.clone()) else { return Ok(()) };
     match txn.find::<AgentRow>(&Key::agent(&id))? {
-        Some(agent) if agent.hook.as_ref() == Some(&row.id) => Err(Error::conflict(
+        Some(agent) if agent.hook.as_ref() == Some(&row.id) && agent.session.is_some() => Err(Error::conflict(
             "bead_in_session",
             format!("bead {} is on the hook of {} (epoch {}); stop it first", row.id, agent.name, row.epoch),
         )

@@ -11,6 +11,7 @@ use crate::work::fields::{
     check_spec_id, check_text, check_title, check_word, too_many_labels,
 };
 use crate::work::graph;
+use crate::work::hook;
 use crate::work::txn::ScopedTxn;
 
 /// What a patch does to one field: in JSON left out, null, or a value.
@@ -193,7 +194,7 @@ pub(crate) fn update(txn: &mut ScopedTxn<'_>, input: &BeadPatch) -> Result<Bead>
     // The edges count in rows, so the columns are changed behind them.
     set_parent(txn, &mut row, &input.parent)?;
     set_words(&mut row, input)?;
-    set_assignee(&mut row, &input.assignee)?;
+    set_assignee(txn, &mut row, &input.assignee)?;
     set_parked(&mut row, input)?;
     input.defer_until.apply(&mut row.defer_until);
     input.due_at.apply(&mut row.due_at);
@@ -241,7 +242,7 @@ fn set_words(row: &mut BeadRow, input: &BeadPatch) -> Result<()> {
     Ok(())
 }
 
-fn set_assignee(row: &mut BeadRow, patch: &Patch<String>) -> Result<()> {
+fn set_assignee(txn: &ScopedTxn<'_>, row: &mut BeadRow, patch: &Patch<String>) -> Result<()> {
     if patch.is_keep() || patch.as_set() == row.assignee.as_ref() {
         return Ok(());
     }
@@ -257,6 +258,7 @@ fn set_assignee(row: &mut BeadRow, patch: &Patch<String>) -> Result<()> {
         .with("assignee", row.assignee.as_deref().unwrap_or(""))
         .with("epoch", row.epoch));
     }
+    hook::refuse_hooked(txn, row)?;
     patch.apply(&mut row.assignee);
     Ok(())
 }

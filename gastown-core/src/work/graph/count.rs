@@ -12,6 +12,7 @@ use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, DependencyKind, DependencyRow, FailurePolicy, Key, Resolution,
     Result, WaitGate,
 };
+use crate::work::hook;
 use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
 
@@ -294,6 +295,7 @@ impl Spread {
 
     /// Closes a bead that was to run only if another failed, which it did not.
     pub(super) fn skip(&mut self, txn: &mut ScopedTxn<'_>, mut row: BeadRow, because: &BeadId) -> Result<()> {
+        hook::let_go(txn, &mut row)?;
         let before = row.clone();
         let reason = format!("it was to run only if {because} failed");
         row.move_to(BeadStatus::Closed, Some(Resolution::Skipped), txn.now())?;

@@ -11,8 +11,8 @@ use crate::model::{
 };
 use crate::store::{Scan, index};
 use crate::work::beads::BeadRef;
-use crate::work::ready;
 use crate::work::view::{View, text};
+use crate::work::{ready, schedule};
 
 /// The most reasons of one answer.
 const REASONS_MAX: usize = 200;
@@ -48,6 +48,34 @@ text_enum! {
         Template = "template",
         /// It is of use for a short time only, and ready only for who asks for such.
         Ephemeral = "ephemeral",
+        /// It failed or was refused, and is tried again at a time.
+        Backoff = "backoff",
+        /// Nothing of the town is handed out, until a time where there is one.
+        TownPaused = "town_paused",
+        /// Nothing of its rig is handed out, until a time where there is one.
+        RigPaused = "rig_paused",
+        /// Sessions of its rig, or of the town, failed because of the outside world, and none is begun until a time.
+        Breaker = "breaker",
+        /// The agent that it was slung to is paused, until a time where there is one.
+        AgentPaused = "agent_paused",
+        /// The agent that it was slung to works no more.
+        AgentRetired = "agent_retired",
+        /// The agent that it was slung to has another bead.
+        AgentBusy = "agent_busy",
+        /// No agent of its rig in the role is idle, and none is made.
+        NoIdleAgent = "no_idle_agent",
+        /// The town has as many sessions as it may.
+        TownLimit = "town_limit",
+        /// Its rig has as many sessions as it may.
+        RigLimit = "rig_limit",
+        /// There are as many sessions of agents in the role as there may be.
+        RoleLimit = "role_limit",
+        /// There are as many sessions of the program that its rig's agents run as there may be.
+        PresetLimit = "preset_limit",
+        /// Its convoy has no branch yet.
+        NoBranch = "no_branch",
+        /// Others come first, and they get what there is of agents and room.
+        Turn = "turn",
         /// Its type is no work of its own, as long as an epic has open parts; it is ready only for who asks for the type.
         Type = "type",
     }
@@ -80,7 +108,8 @@ pub struct Reason {
     pub reason: ReasonKind,
     /// The bead that it is about: the one that was asked about, or one that it is a part of.
     pub bead: BeadId,
-    /// The other bead: what an edge waits for, the open part, the parent, the agent that it was slung to.
+    /// The other bead: what an edge waits for, the open part, the parent, the agent that it was slung to, what that works
+    /// on, the convoy without a branch.
     pub other: Option<BeadId>,
     /// What the edge means.
     pub kind: Option<DependencyKind>,
@@ -94,12 +123,27 @@ pub struct Reason {
     pub until: Option<Timestamp>,
     /// What was said.
     pub text: Option<String>,
+    /// How many there are of what is limited: sessions, or agents.
+    pub running: Option<u64>,
+    /// How many there may be.
+    pub limit: Option<u64>,
 }
 
 impl Reason {
-    fn of(bead: &BeadId, reason: ReasonKind) -> Self {
-        let bead = bead.clone();
-        Self { reason, bead, other: None, kind: None, status: None, why: None, by: None, until: None, text: None }
+    pub(crate) fn of(bead: &BeadId, reason: ReasonKind) -> Self {
+        Self {
+            reason,
+            bead: bead.clone(),
+            other: None,
+            kind: None,
+            status: None,
+            why: None,
+            by: None,
+            until: None,
+            text: None,
+            running: None,
+            limit: None,
+        }
     }
 }
 
@@ -168,6 +212,7 @@ pub(crate) fn explain(view: View<'_>, input: &BeadRef) -> Result<Explanation> {
     let row = view.bead(&input.id)?;
     let mut found = Found { view, reasons: Vec::new(), more: false, loose: Vec::new() };
     found.own(&row)?;
+    schedule::holds(view, &row)?.into_iter().for_each(|reason| found.push(reason));
     found.edges(&row, true)?;
     let mut at = row.clone();
     for level in 0.. {
@@ -220,7 +265,9 @@ impl Found<'_> {
             let (status, text) = (Some(row.status), row.close_reason.clone());
             self.push(Reason { status, text, ..reason(ReasonKind::Status) });
         }
-        if let Some(by) = row.assignee.as_ref().filter(|_| !ran_out) {
+        // What was slung is given to an agent whoever it was meant for.
+        let waits = row.slung && row.rig.is_some() && row.status == BeadStatus::Open;
+        if let Some(by) = row.assignee.as_ref().filter(|_| !ran_out && !waits) {
             self.push(Reason { by: Some(by.clone()), until: row.lease_until, ..reason(ReasonKind::Held) });
         }
         if row.slung {
@@ -236,13 +283,13 @@ impl Found<'_> {
         for (is, kind) in [
             (row.pinned, ReasonKind::Pinned),
             (row.template, ReasonKind::Template),
-            (row.ephemeral, ReasonKind::Ephemeral),
+            (row.ephemeral && !waits, ReasonKind::Ephemeral),
         ] {
             if is {
                 self.push(reason(kind));
             }
         }
-        if !ready::is_work(row) {
+        if !ready::is_work(row) && !waits {
             self.push(Reason { text: Some(row.issue_type.clone()), ..reason(ReasonKind::Type) });
             if row.issue_type == "epic" {
                 self.open_parts(row)?;

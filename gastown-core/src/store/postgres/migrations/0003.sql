@@ -1,4 +1,4 @@
--- Schema 3: the whole bead, comments, what is left of deleted beads, records of other programs, reservations, breakers.
+-- Schema 3: the whole bead, comments, what is left of deleted beads, records of other programs, reservations.
 -- This text was published and never changes; later schemas are steps of their own.
 
 ALTER TABLE bead ADD COLUMN labels TEXT COLLATE "C" NOT NULL DEFAULT '';
@@ -14,9 +14,6 @@ ALTER TABLE bead ADD COLUMN parts BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE bead ADD COLUMN open_parts BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE bead ADD COLUMN last_part BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE bead ADD COLUMN comments BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN agent_failures BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN auth_failures BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE bead ADD COLUMN failure TEXT COLLATE "C";
 DROP INDEX beads_ready;
 CREATE INDEX beads_ready ON bead (town_id, kind, ephemeral, priority, created_at, id)
     WHERE status = 'open' AND blockers = 0 AND pinned = 0 AND template = 0;
@@ -32,33 +29,8 @@ ALTER TABLE dependency ADD COLUMN gate TEXT COLLATE "C";
 ALTER TABLE dependency ADD COLUMN extra TEXT COLLATE "C";
 DROP INDEX dependents;
 CREATE INDEX dependents ON dependency (town_id, on_bead, kind, bead);
-ALTER TABLE session ADD COLUMN progress BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE session ADD COLUMN ending TEXT COLLATE "C";
-ALTER TABLE session ADD COLUMN stall TEXT COLLATE "C";
-ALTER TABLE session ADD COLUMN triage TEXT COLLATE "C";
-ALTER TABLE session ADD COLUMN checkpoint TEXT COLLATE "C";
-ALTER TABLE effect ADD COLUMN setback TEXT COLLATE "C";
-CREATE INDEX effects_by_kind ON effect (town_id, state, kind, next_at, id);
 ALTER TABLE town ADD COLUMN data_schema BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX events_by_subject ON event (town_id, subject, seq);
-
-CREATE TABLE breaker (
-    town_id TEXT COLLATE "C" NOT NULL,
-    subject TEXT COLLATE "C" NOT NULL,
-    rig TEXT COLLATE "C",
-    state TEXT COLLATE "C" NOT NULL,
-    failures BIGINT NOT NULL,
-    openings BIGINT NOT NULL,
-    reason TEXT COLLATE "C",
-    failed_at BIGINT,
-    since BIGINT NOT NULL,
-    probe TEXT COLLATE "C",
-    escalation TEXT COLLATE "C",
-    wake_at BIGINT,
-    PRIMARY KEY (town_id, subject)
-);
-CREATE INDEX breakers_due ON breaker (town_id, wake_at, subject)
-    WHERE wake_at IS NOT NULL;
 
 CREATE TABLE comment (
     town_id TEXT COLLATE "C" NOT NULL,

@@ -1,4 +1,4 @@
--- Schema 3: the whole bead, comments, what is left of deleted beads, records of other programs, reservations, breakers.
+-- Schema 3: the whole bead, comments, what is left of deleted beads, records of other programs, reservations.
 -- This text was published and never changes; later schemas are steps of their own.
 
 -- Words are found by the number of a bead, which must outlive a vacuum; so the table is made anew with a column for it.
@@ -54,20 +54,16 @@ CREATE TABLE bead (
     open_parts INTEGER NOT NULL,
     last_part INTEGER NOT NULL,
     comments INTEGER NOT NULL,
-    agent_failures INTEGER NOT NULL,
-    auth_failures INTEGER NOT NULL,
-    failure TEXT,
     UNIQUE (town_id, id)
 ) STRICT;
 INSERT INTO bead (town_id, id, kind, status, resolution, title, priority, issue_type, metadata, rig, parent, convoy, assignee,
     created_by, external_ref, defer_until, due_at, estimate_minutes, parked_reason, parked_until, slung, slung_to,
     blockers, epoch, failures, outages, reworks, wake_at, lease_until, dirty, version, created_at, updated_at,
-    closed_at, source_status, extra, labels, pinned, ephemeral, template, rank, parts, open_parts, last_part, comments,
-    agent_failures, auth_failures)
+    closed_at, source_status, extra, labels, pinned, ephemeral, template, rank, parts, open_parts, last_part, comments)
 SELECT town_id, id, kind, status, resolution, title, priority, issue_type, metadata, rig, parent, convoy, assignee,
     created_by, external_ref, defer_until, due_at, estimate_minutes, parked_reason, parked_until, slung, slung_to,
     blockers, epoch, failures, outages, reworks, wake_at, lease_until, dirty, version, created_at, updated_at,
-    closed_at, source_status, extra, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+    closed_at, source_status, extra, '', 0, 0, 0, 0, 0, 0, 0, 0
 FROM bead_before;
 DROP TABLE bead_before;
 CREATE INDEX beads_by_kind ON bead (town_id, kind, created_at, id);
@@ -98,33 +94,8 @@ ALTER TABLE dependency ADD COLUMN gate TEXT;
 ALTER TABLE dependency ADD COLUMN extra TEXT;
 DROP INDEX dependents;
 CREATE INDEX dependents ON dependency (town_id, on_bead, kind, bead);
-ALTER TABLE session ADD COLUMN progress INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE session ADD COLUMN ending TEXT;
-ALTER TABLE session ADD COLUMN stall TEXT;
-ALTER TABLE session ADD COLUMN triage TEXT;
-ALTER TABLE session ADD COLUMN checkpoint TEXT;
-ALTER TABLE effect ADD COLUMN setback TEXT;
-CREATE INDEX effects_by_kind ON effect (town_id, state, kind, next_at, id);
 ALTER TABLE town ADD COLUMN data_schema INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX events_by_subject ON event (town_id, subject, seq);
-
-CREATE TABLE breaker (
-    town_id TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    rig TEXT,
-    state TEXT NOT NULL,
-    failures INTEGER NOT NULL,
-    openings INTEGER NOT NULL,
-    reason TEXT,
-    failed_at INTEGER,
-    since INTEGER NOT NULL,
-    probe TEXT,
-    escalation TEXT,
-    wake_at INTEGER,
-    PRIMARY KEY (town_id, subject)
-) STRICT;
-CREATE INDEX breakers_due ON breaker (town_id, wake_at, subject)
-    WHERE wake_at IS NOT NULL;
 
 CREATE TABLE comment (
     town_id TEXT NOT NULL,

@@ -98,7 +98,7 @@ impl Look<'_> {
         let ids: BTreeSet<&String> =
             [&found.base, &found.ours, &found.theirs, &issues].iter().flat_map(|set| set.keys()).collect();
         for id in ids {
-            self.decide(id, issues.get(id), &known, &found, &mut plan)?;
+            self.decide(id, issues.get(id), &known, &found, &mut plan);
         }
         self.foreign(view, &mut plan)?;
         Ok(plan)
@@ -240,7 +240,7 @@ impl Look<'_> {
         known: &BTreeMap<String, Known>,
         found: &Differing,
         plan: &mut Plan,
-    ) -> Result<()> {
+    ) {
         let here = found.here.get(id).copied();
         let is_alive = here.is_some() && found.ours.get(id).is_some_and(|ours| !ours.is_tombstone());
         let Some(merged) = merged else {
@@ -253,7 +253,7 @@ impl Look<'_> {
             if known.contains_key(id) {
                 plan.agreed.insert(id.to_owned(), None);
             }
-            return Ok(());
+            return;
         };
         let said = Essence::of(merged);
         if here != Some(said) {
@@ -261,7 +261,7 @@ impl Look<'_> {
                 Ok(rows) => plan.steps.push(Step { id: rows.bead.id, here, becomes: Box::new(merged.clone()) }),
                 Err((code, message)) => {
                     plan.refused.push((id.to_owned(), code, message));
-                    return Ok(());
+                    return;
                 }
             }
         }
@@ -288,7 +288,6 @@ impl Look<'_> {
         if !is_as_before && (line.is_some() || known.contains_key(id)) {
             plan.agree(id, line.as_deref(), said);
         }
-        Ok(())
     }
 
     /// The records of the file that are no beads and are not in the town as they are.
