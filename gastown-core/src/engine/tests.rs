@@ -5,7 +5,7 @@ mod faults;
 mod liveness;
 mod outbox;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::json;
@@ -235,6 +235,24 @@ fn what_a_finished_epoch_reports_is_journaled_and_ignored() {
     assert_eq!(bench.bead(&bead), before);
     assert_eq!(bench.events("session.stale_report").len(), 1);
     assert_eq!((before.epoch, before.failures), (2, 1));
+}
+
+#[test]
+fn what_a_leader_began_without_hearing_of_it_is_probed_by_itself() {
+    let mut bench = Bench::new(1, quick());
+    let bead = bench.issue("lay the keel");
+    bench.run(|txn| sling::sling(txn, &bead.clone().into())).unwrap();
+    let unheard = bench.one("start");
+    let epoch = bench.leader;
+    let known = BTreeSet::from([(unheard.id.clone(), unheard.attempt)]);
+    assert_eq!(bench.run(|txn| effects::suspect_unheard(txn, epoch, &known)).unwrap(), 0);
+    assert_eq!(bench.effect(&unheard.id).state, EffectState::Issued);
+    assert_eq!(bench.run(|txn| effects::suspect_unheard(txn, epoch, &BTreeSet::new())).unwrap(), 1);
+    let probe = bench.one("start");
+    assert_eq!((&probe.id, probe.probe, probe.attempt), (&unheard.id, true, unheard.attempt));
+    bench.report(&probe, &Report::Absent);
+    let again = bench.one("start");
+    assert_eq!((again.probe, again.attempt), (false, unheard.attempt + 1));
 }
 
 #[test]

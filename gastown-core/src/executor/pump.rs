@@ -1,6 +1,6 @@
 //! The loop: tick, issue, perform, report; asleep until something changes or falls due.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +77,7 @@ impl Pump {
             in_flight: JoinSet::new(),
             room: room(),
             running: HashMap::new(),
+            is_unsure: false,
             sweeping: Arc::new(Sweeping::new(now)),
             retain_at: now,
         };
@@ -186,6 +187,8 @@ struct Work {
     in_flight: JoinSet<()>,
     room: BTreeMap<&'static str, usize>,
     running: HashMap<task::Id, Running>,
+    /// Whether effects may have been begun that it did not hear of, as the answer to a look was lost.
+    is_unsure: bool,
     sweeping: Arc<Sweeping>,
     /// When what is over is next archived.
     retain_at: Timestamp,
@@ -204,6 +207,7 @@ impl Work {
                 // Somebody else leads now, or the store was closed: there is nothing left to do here.
                 Err(error) if matches!(error.code(), "leader_epoch_stale" | "store_closed") => return Err(error),
                 Err(error) => {
+                    self.is_unsure = true;
                     tracing::error!(error = %error.chain(), "the engine could not look; it will try again");
                     if error.kind() != crate::ErrorKind::Unavailable {
                         self.isolate().await;
@@ -218,6 +222,7 @@ impl Work {
                 }
             };
             pause = PAUSE;
+            self.is_unsure = false;
             if self.context.now().since(renewed) > LEASE / 3 {
                 renewed = self.context.now();
             }
@@ -257,6 +262,10 @@ impl Work {
     async fn look(&self, watchers: &Watchers, renewed: Timestamp) -> Result<Look> {
         let (epoch, mut room, watched) = (self.epoch, self.room.clone(), watchers.watched());
         let renew = self.context.now().since(renewed) > LEASE / 3;
+        let known = self.is_unsure.then(|| {
+            let key = |running: &Running| (running.issued.id.clone(), running.issued.attempt);
+            self.running.values().map(key).collect::<BTreeSet<_>>()
+        });
         for running in self.running.values() {
             if let Some(left) = room.get_mut(running.issued.order.kind()) {
                 *left = left.saturating_sub(1);
@@ -268,6 +277,9 @@ impl Work {
                     lease::renew(txn, epoch, LEASE)?;
                 } else {
                     lease::check(txn, epoch)?;
+                }
+                if let Some(known) = &known {
+                    effects::suspect_unheard(txn, epoch, known)?;
                 }
                 let tick = engine::tick(txn)?;
                 let issued = effects::issue(txn, epoch, &mut room.clone())?;

@@ -1,6 +1,6 @@
 //! The outbox: what is to be done outside the database, from wanted to known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -434,10 +434,23 @@ fn refused(txn: &mut ScopedTxn<'_>, order: &Order, setback: Setback, reason: &st
 
 /// Says of every effect that an earlier leader had begun that nobody knows whether it happened.
 pub(crate) fn suspect(txn: &mut ScopedTxn<'_>, leader_epoch: i64) -> Result<usize> {
+    doubt(txn, leader_epoch, |row| row.leader_epoch < leader_epoch)
+}
+
+/// The same of those that this leader began in a transaction whose answer was lost: all but those that it knows of.
+pub(crate) fn suspect_unheard(
+    txn: &mut ScopedTxn<'_>,
+    leader_epoch: i64,
+    known: &BTreeSet<(EffectId, u32)>,
+) -> Result<usize> {
+    doubt(txn, leader_epoch, |row| !known.contains(&(row.id.clone(), row.attempts)))
+}
+
+fn doubt(txn: &mut ScopedTxn<'_>, leader_epoch: i64, is_unknown: impl Fn(&EffectRow) -> bool) -> Result<usize> {
     let mut count = 0;
     for state in [EffectState::Issued, EffectState::Probing] {
         let rows: Vec<EffectRow> = txn.all(Scan::new(&index::EFFECTS_BY_STATE, vec![text(state.as_str())], 0))?;
-        for mut row in rows.into_iter().filter(|row| row.leader_epoch < leader_epoch) {
+        for mut row in rows.into_iter().filter(&is_unknown) {
             row.move_to(EffectState::Ambiguous)?;
             row.updated_at = txn.now();
             let id = row.id.clone();

@@ -128,6 +128,10 @@ pub(super) fn migrate(db: &mut Connection) -> Result<()> {
 /// Takes those of these steps that the file lacks.
 pub(super) fn migrate_through(db: &mut Connection, steps: &[Migration]) -> Result<()> {
     for step in steps {
+        // Nobody waits for a lock where there is nothing to be done under it.
+        if identify(db)? >= step.version {
+            continue;
+        }
         let txn = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(of_sqlite)?;
         // Looked up under the lock: another process may have taken it meanwhile.
         if identify(&txn)? < step.version {

@@ -73,7 +73,7 @@ pub(crate) const fn went_well(row: &BeadRow) -> bool {
 /// Whether nobody has begun with it, so that it may be left out.
 pub(crate) fn may_be_skipped(row: &BeadRow) -> bool {
     row.status == BeadStatus::Open
-        && row.assignee.is_none()
+        && (row.assignee.is_none() || row.is_hooked())
         && matches!(row.kind, BeadKind::Issue | BeadKind::Molecule | BeadKind::Step | BeadKind::Gate)
 }
 
