@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::tests::{Bench, oid, rig};
-use super::{HOUR, name, other, settings};
+use super::{HOUR, calm, name, other, settings};
 use crate::work::graph::ReasonKind;
 use crate::work::pause::{self, ParkBead};
 use crate::work::{BeadPatch, BeadRef, NewSettings, Patch, RegisterAgent, SlingConvoy, Task, agents, beads, convoys};
@@ -84,7 +84,7 @@ fn of_equal_urgency_the_one_that_waits_longest_goes_first() {
 
 #[test]
 fn a_head_that_is_deferred_or_parked_holds_up_no_sibling_and_wakes_in_time() {
-    let mut bench = Bench::new(2, NewSettings::new());
+    let mut bench = Bench::new(2, calm());
     let until = bench.now.after(HOUR);
     let deferred: Vec<_> = (0..40).map(|_| bench.waiting(rig(), 0)).collect();
     for id in &deferred {
@@ -96,7 +96,7 @@ fn a_head_that_is_deferred_or_parked_holds_up_no_sibling_and_wakes_in_time() {
     bench.run(|txn| pause::park(txn, &input)).unwrap();
     let sibling = bench.waiting(rig(), 4);
     let looked = bench.settle();
-    assert_eq!(bench.running_of(&[sibling]), 1);
+    assert_eq!(bench.running_of(std::slice::from_ref(&sibling)), 1);
     assert_eq!(looked.next_wake, Some(until));
     assert_eq!(bench.holds(&deferred[0]), [ReasonKind::Deferred]);
     assert_eq!(bench.holds(&parked), [ReasonKind::Parked]);

@@ -10,7 +10,7 @@ mod slings;
 
 use std::time::Duration;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::tests::{Bench, oid};
 use super::tick;
@@ -31,6 +31,11 @@ fn name(text: &str) -> AgentName {
 
 fn settings(values: &[(&str, Json)]) -> NewSettings {
     values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// Sessions are asked for their life once a day, so that other times show.
+fn calm() -> NewSettings {
+    settings(&[("session.heartbeat_ms", json!(86_400_000)), ("session.lease_ms", json!(86_400_000))])
 }
 
 fn other() -> RigName {

@@ -1,7 +1,7 @@
 //! What is paused, of the town down to one agent.
 
 use super::super::tests::{Bench, rig};
-use super::{HOUR, name};
+use super::{HOUR, calm, name};
 use crate::model::AgentState;
 use crate::work::graph::ReasonKind;
 use crate::work::pause::{self, PauseAgent, PauseRig, PauseTown};
@@ -11,7 +11,7 @@ use crate::work::{AgentRef, NewSettings, RigRef};
 #[test]
 fn pauses_hold_what_is_new_and_nothing_that_runs_until_their_time() {
     for of in ["town", "rig", "agent"] {
-        let mut bench = Bench::new(2, NewSettings::new());
+        let mut bench = Bench::new(2, calm());
         let before = bench.waiting(rig(), 2);
         bench.tick();
         let until = bench.now.after(HOUR);

@@ -96,6 +96,10 @@ fn failures_of_one_rig_in_a_row_hold_its_sessions_back_and_those_of_no_other() {
     opened(&mut bench);
     bench.pass(10_000);
     assert!(starts(&mut bench).is_empty(), "the rig is held");
+    let explained = bench.run(|txn| graph::explain(txn.view(), &BeadRef { id: here.clone() })).unwrap();
+    let held = explained.reasons.iter().find(|reason| reason.reason == ReasonKind::Breaker).unwrap();
+    assert_eq!((held.by.as_deref(), held.text.as_deref()), (Some("rig/harbour"), Some("the remote does not answer")));
+    assert_eq!(held.until, breaker(&mut bench, "rig/harbour").wake_at);
     let row = bench.bead(&here);
     assert_eq!(
         (row.status, row.outages, row.parked_reason),
@@ -121,6 +125,8 @@ fn a_failing_runtime_holds_the_sessions_of_every_rig_back() {
     slung(&mut bench, other());
     assert!(starts(&mut bench).is_empty());
     assert_eq!(escalations(&mut bench, BeadStatus::Open).len(), 1);
+    bench.pass(3_600_000);
+    assert_eq!(starts(&mut bench).len(), 1, "one session of all rigs finds out how the runtime is");
 }
 
 #[test]

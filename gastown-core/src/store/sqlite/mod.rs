@@ -42,6 +42,9 @@ pub enum Durability {
     Normal,
 }
 
+/// How long whoever finds the schema unmade waits for others who make it, where it is to wait less for other writers.
+const MAKING_WAIT: Duration = Duration::from_secs(30);
+
 /// How a SQLite file is used.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -141,9 +144,14 @@ impl SqliteBackend {
         if db.is_readonly(rusqlite::MAIN_DB).map_err(of_sqlite)? {
             return Err(self.read_only());
         }
-        schema::use_wal(&db, Duration::from_millis(self.options.busy_timeout_ms))?;
+        let patience = Duration::from_millis(self.options.busy_timeout_ms);
+        // Where the schema is still to be made, several instances may be about it, each step with its flushes.
+        let waits = if found < schema::VERSION { patience.max(MAKING_WAIT) } else { patience };
+        schema::use_wal(&db, waits)?;
         if found < schema::VERSION {
+            db.busy_timeout(waits).map_err(of_sqlite)?;
             schema::migrate(&mut db)?;
+            db.busy_timeout(patience).map_err(of_sqlite)?;
             // The file says by itself what it is, also where its log gets lost. Somebody who reads may delay it.
             db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(of_sqlite)?;
         }
