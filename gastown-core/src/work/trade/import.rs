@@ -329,7 +329,7 @@ fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<()> {
         comments: rows.bead.comments + own,
         ..rows.bead.clone()
     };
-    graph::put_imported(txn, was, bead)?;
+    graph::put_imported(txn, graph::Before::of(was), bead)?;
     txn.event("bead.imported", id, json!({ "from": was.updated_at, "to": rows.bead.updated_at }));
     Ok(())
 }
