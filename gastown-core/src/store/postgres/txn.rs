@@ -78,6 +78,9 @@ impl Reader for PostgresTxn<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         self.view.get(key)
     }
+    fn get_shared(&self, key: &Key) -> Result<Option<Arc<Row>>> {
+        self.view.get_shared(key)
+    }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
     }
