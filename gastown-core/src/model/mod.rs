@@ -38,6 +38,7 @@ pub use exit::{Again, Consequence, Fault, HookFate, SessionExit, WorkspaceFate};
 pub use id::{AgentName, BeadId, EffectId, ID_BYTES_MAX, NAME_BYTES_MAX, Oid, RigName, SessionId, TownId};
 pub use review::{MergeRequestRow, ReviewState};
 pub use rig::{IdempotencyRow, LeaderRow, RigRow, RigState, SettingRow, TownRow};
+pub(crate) use row::Shared;
 pub use row::{Key, Row, RowKind, Stored};
 pub use scope::Scope;
 pub use session::{EventFlaw, OutputStream, SessionRow, SessionState, Stall};

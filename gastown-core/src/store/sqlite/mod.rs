@@ -5,6 +5,7 @@
 mod changes;
 mod connection;
 mod error;
+mod read;
 mod schema;
 mod sql;
 mod statements;
