@@ -11,10 +11,11 @@ use crate::model::{
 };
 use crate::store::{Scan, index};
 use crate::work::effects::{Done, Failed, Issued, Report};
+use crate::work::graph::{self, ReasonKind};
 use crate::work::liveness::{self, Seen, Sign};
 use crate::work::sling;
 use crate::work::view::text;
-use crate::work::{AddRig, NewBead, NewSettings, RegisterAgent, SessionRef, agents, beads, rigs, sessions};
+use crate::work::{AddRig, BeadRef, NewBead, NewSettings, RegisterAgent, SessionRef, agents, beads, rigs, sessions};
 
 fn other() -> RigName {
     RigName::new("quay").unwrap()
