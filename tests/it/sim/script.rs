@@ -63,7 +63,11 @@ impl Script<'_> {
     fn found(&mut self) {
         self.rigs = 1 + self.count(2);
         for nth in 0..self.rigs {
+            // Hours pass in a run, and each heartbeat is a step of it.
+            let heartbeat = self.chance.one_of(&[120_000, 600_000, 900_000]);
             let settings: NewSettings = [
+                ("session.heartbeat_ms", json!(heartbeat)),
+                ("session.lease_ms", json!(4 * heartbeat)),
                 ("agent.command", json!(["agent"])),
                 ("gate.command", json!(["gate"])),
                 ("session.timeout_ms", json!(3_600_000)),

@@ -20,7 +20,7 @@ use super::invariants::Watchdog;
 const BEGIN_MICROS: i64 = 1_800_000_000_000_000;
 
 /// Whoever takes more steps goes round in circles.
-const STEPS_MAX: u64 = 15_000;
+const STEPS_MAX: u64 = 25_000;
 
 /// Clones are the same world.
 #[derive(Clone, Debug)]
