@@ -11,6 +11,8 @@ pub mod conformance;
 mod contract;
 pub(crate) mod draft;
 pub mod dump;
+#[cfg(test)]
+mod faulty;
 pub mod index;
 mod listener;
 mod memory;
@@ -20,6 +22,7 @@ mod quarantine;
 mod readers;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rows;
+mod scan;
 pub mod search;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -27,20 +30,22 @@ mod sqlite;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod writer;
 #[cfg(test)]
 mod written_tests;
 
 pub use contract::{
-    Access, Backend, Changes, Connection, Description, Position, Reader, Scan, Txn, UNREADABLE_MAX, Unreadable,
-    UnreadableRows, check_order, check_truncation, check_values,
+    Access, Backend, Changes, Connection, Description, Reader, Txn, check_order, check_truncation, check_values,
 };
 pub use memory::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;
+pub use scan::{Position, Scan};
 pub use search::{Search, SearchTerm};
 #[cfg(all(test, feature = "sqlite"))]
 pub(crate) use sqlite::make_older;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};
 pub use store::{Store, StoreOptions};
+pub use unreadable::{UNREADABLE_MAX, Unreadable, UnreadableRows};

@@ -37,5 +37,7 @@ pub use past::{BeadsAt, BeadsAtPage};
 pub use replay::Replay;
 pub use sweep::OutputSweep;
 pub use town::Town;
-pub use upkeep::{Archive, Archived, Backup, Checked, Exported, Finding, Vacuumed, WriteTo};
+pub use upkeep::{
+    Archive, Archived, ArchivedFilter, ArchivedPage, Backup, Checked, Exported, Finding, Quarantined, Vacuumed, WriteTo,
+};
 pub use watch::Watch;

@@ -1,4 +1,5 @@
--- Schema 3: the whole bead, comments, what is left of deleted beads, records of other programs, reservations.
+-- Schema 3: the whole bead, comments, what is left of deleted beads, records of other programs, reservations,
+-- rows that could not be read.
 -- This text was published and never changes; later schemas are steps of their own.
 
 ALTER TABLE bead ADD COLUMN labels TEXT COLLATE "C" NOT NULL DEFAULT '';
@@ -72,6 +73,19 @@ CREATE TABLE reservation (
     PRIMARY KEY (town_id, bead, pattern)
 );
 CREATE INDEX reservations_by_rig ON reservation (town_id, rig, expires_at, bead, pattern);
+
+-- Rows that could not be read, out of their tables; source_key and columns hold JSON.
+CREATE TABLE quarantine (
+    town_id TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    source_key TEXT COLLATE "C" NOT NULL,
+    columns TEXT COLLATE "C" NOT NULL,
+    problem TEXT COLLATE "C" NOT NULL,
+    moved_by TEXT COLLATE "C" NOT NULL,
+    moved_at BIGINT NOT NULL,
+    PRIMARY KEY (town_id, id)
+);
 
 -- Which beads hold a word: the runs of ASCII letters and digits of a text. Other letters are not looked up, as their
 -- lower case is not the same in every database; a text too long for an index has the word ANY instead of its own.

@@ -1,4 +1,5 @@
--- Schema 3: the whole bead, comments, what is left of deleted beads, records of other programs, reservations.
+-- Schema 3: the whole bead, comments, what is left of deleted beads, records of other programs, reservations,
+-- rows that could not be read.
 -- This text was published and never changes; later schemas are steps of their own.
 
 -- Words are found by the number of a bead, which must outlive a vacuum; so the table is made anew with a column for it.
@@ -137,6 +138,19 @@ CREATE TABLE reservation (
     PRIMARY KEY (town_id, bead, pattern)
 ) STRICT;
 CREATE INDEX reservations_by_rig ON reservation (town_id, rig, expires_at, bead, pattern);
+
+-- Rows that could not be read, out of their tables; source_key and columns hold JSON.
+CREATE TABLE quarantine (
+    town_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    source_key TEXT NOT NULL,
+    columns TEXT NOT NULL,
+    problem TEXT NOT NULL,
+    moved_by TEXT NOT NULL,
+    moved_at INTEGER NOT NULL,
+    PRIMARY KEY (town_id, id)
+) STRICT;
 
 -- Which beads hold a word. What is new is indexed 128 beads at a time, as an index of words costs by the commit:
 -- word_mark says up to which bead that is done, word_later which of those changed since. Whoever asks looks at the rest
