@@ -9,6 +9,7 @@ const DEPTH_MAX = 64
 const OPAQUE = new Set([
   'after',
   'before',
+  'columns',
   'data',
   'dropped',
   'extra',

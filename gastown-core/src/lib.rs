@@ -25,24 +25,26 @@ pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
 pub use town::{
-    Archive, Archived, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Exported, Finding, Follow, Handle, Health,
-    ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, SessionEvent, SystemClock, Town, TownBuilder,
-    TownOptions, Vacuumed, Watch, WriteTo, merge_beads, operations,
+    Archive, Archived, ArchivedFilter, ArchivedPage, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Exported, Finding,
+    Follow, Handle, Health, ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, Quarantined, SessionEvent,
+    SystemClock, Town, TownBuilder, TownOptions, Vacuumed, Watch, WriteTo, merge_beads, operations,
 };
 pub use work::{
-    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, Bead, BeadCounts, BeadFilter, BeadHistory,
-    BeadNode, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, BeadsExported, BeadsMerged,
-    BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef,
-    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField, DeleteBead, Deleted, Duplicates,
-    Edges, Epic, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FieldChange, FindDuplicates, GraphFilter,
-    Heartbeat, HeldBead, HistoryEntry, HistoryOf, ImportBeads, ImportConflict, ImportFlaw, ImportReport, KeyedBead,
-    KeyedLink, LeadTime, Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads, MergeBeads,
-    MergeChoice, MoveBead, NearPair, NewBead, NewBeads, NewId, NewSettings, NodePage, Overlap, OverlapQuery, Overlaps,
-    Patch, Plan, PlanOf, PlannedBead, Progress, QuerySort, ReadyFilter, ReadySort, Reason, ReasonKind, RegisterAgent,
-    ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter, ReservationPage, Reserve, Reserved,
-    Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, SameBeads, SearchSort, Session, SessionFilter,
-    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, StaleBeads, StatsOf, StatusCount, SyncBeads,
-    SyncReport, Task, Tree, TreeNode, TreeOf, Unblocks, Unreserve, WaitReason,
+    AddComment, AddRig, Agent, AgentFilter, AgentList, AgentRef, All, ArchivedBead, Bead, BeadCounts, BeadFilter,
+    BeadHistory, BeadNode, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, BeadsExported,
+    BeadsMerged, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Claim, CloseBead, Closed, Comment,
+    CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField,
+    DeleteBead, Deleted, Duplicates, Edges, Epic, EpicPage, EventPage, EventsSince, Explanation, ExportBeads,
+    FieldChange, FindDuplicates, GraphFilter, Heartbeat, HeldBead, HistoryEntry, HistoryOf, ImportBeads,
+    ImportConflict, ImportFlaw, ImportReport, KeyedBead, KeyedLink, LeadTime, Lease, Link, ListSort, LooseEdge,
+    LoosePage, LooseReason, MadeBead, MadeBeads, MendRow, MergeBeads, MergeChoice, MoveBead, NearPair, NewBead,
+    NewBeads, NewId, NewSettings, NodePage, Overlap, OverlapQuery, Overlaps, Patch, Plan, PlanOf, PlannedBead,
+    Progress, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, QuerySort, ReadyFilter, ReadySort,
+    Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter,
+    ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, SameBeads,
+    SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy,
+    StaleBeads, StatsOf, StatusCount, SyncBeads, SyncReport, Task, Tree, TreeNode, TreeOf, Unblocks, Unreserve,
+    WaitReason,
 };
 
 /// The README's program, compiled.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agents;
+mod archives;
 mod beads;
 mod claims;
 mod clock;
@@ -21,12 +22,14 @@ mod hostile;
 mod imports;
 mod input;
 mod kills;
+mod leases;
 mod output;
 mod parity;
 mod places;
 mod postgres;
 mod power;
 mod processes;
+mod quarantine;
 mod refinery;
 mod runtime;
 mod sim;

@@ -11,8 +11,8 @@ use super::record::{Column, ColumnRole, Record};
 use super::value::{Cell, Value};
 use super::{
     AgentRow, BeadId, BeadRow, BeadTextRow, CommentRow, ConvoyRow, DeliveryRow, DependencyKind, DependencyRow,
-    EffectId, EffectRow, Error, ForeignRow, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, ReservationRow,
-    Result, RigName, RigRow, SessionId, SessionRow, SettingRow, TombstoneRow, TownId, TownRow,
+    EffectId, EffectRow, Error, ForeignRow, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, QuarantineRow,
+    ReservationRow, Result, RigName, RigRow, SessionId, SessionRow, SettingRow, TombstoneRow, TownId, TownRow,
 };
 
 /// A record that has a variant in [`Row`].
@@ -141,6 +141,8 @@ rows! {
     Foreign(ForeignRow),
     /// [`ReservationRow`]
     Reservation(ReservationRow),
+    /// [`QuarantineRow`]
+    Quarantine(QuarantineRow),
 }
 
 impl RowKind {
@@ -333,6 +335,11 @@ impl Key {
     /// Paths that the work on a bead means to touch.
     pub fn reservation(bead: &BeadId, pattern: &str) -> Self {
         Self::text(RowKind::Reservation, [bead.as_str(), pattern])
+    }
+
+    /// A row that could not be read.
+    pub fn quarantine(id: &str) -> Self {
+        Self::text(RowKind::Quarantine, [id])
     }
 
     /// What the journal keeps of its deletion.

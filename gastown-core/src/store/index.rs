@@ -193,6 +193,8 @@ indexes! {
     RESERVATIONS = Reservation where [] prefix ["bead"] order ["pattern"];
     /// Reservations of one rig, those that end first in front.
     RESERVATIONS_BY_RIG = Reservation where [] prefix ["rig"] order ["expires_at", "bead", "pattern"];
+    /// Rows that could not be read.
+    QUARANTINE = Quarantine where [] prefix [] order ["id"];
 }
 
 /// The index over every row of a kind, in the order of its key.

@@ -5,7 +5,9 @@ use super::health::{self, Health};
 use super::output::{self, Follow, OutputPage, OutputQuery};
 use super::past::{self, BeadsAt, BeadsAtPage};
 use super::sweep::{self, OutputSweep};
-use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed, WriteTo};
+use super::upkeep::{
+    self, Archive, Archived, ArchivedFilter, ArchivedPage, Backup, Checked, Exported, Quarantined, Vacuumed, WriteTo,
+};
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
@@ -13,13 +15,15 @@ use crate::work::{
     BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported, BlockedPage, Changed, ChildrenOf,
     Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList, CountBeads,
     DeleteBead, Deleted, Duplicates, Edges, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
-    GraphFilter, Heartbeat, HistoryOf, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads, MoveBead, NewBead,
-    NewBeads, NodePage, OverlapQuery, Overlaps, Plan, PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead,
-    Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig,
-    RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf,
-    SyncBeads, SyncReport, Tree, TreeOf, Unreserve,
+    GraphFilter, Heartbeat, HistoryOf, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads, MendRow, MoveBead,
+    NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, Plan, PlanOf, QuarantineFilter, QuarantinePage, QuarantineRef,
+    QuarantinedRow, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter,
+    ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter,
+    SessionList, SessionRef, Sling, SlingConvoy, StaleBeads, StatsOf, SyncBeads, SyncReport, Tree, TreeOf, Unreserve,
 };
-use crate::work::{agents, beads, convoys, events, find, graph, query, ready, reservations, reviews, rigs, sessions};
+use crate::work::{
+    agents, beads, convoys, events, find, graph, quarantine, query, ready, reservations, reviews, rigs, sessions,
+};
 
 /// What an operation does to the town.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -465,12 +469,24 @@ operations! {
         outside "upkeep.health" health(All) -> Health = health::health, for [];
         /// Looks over the database, every row, the journal and its archives while the town works on.
         outside "upkeep.check" check(All) -> Checked = upkeep::check, for [];
+        /// Takes the rows that cannot be read out of their tables, as they are.
+        outside "upkeep.quarantine" quarantine(All) -> Quarantined = upkeep::quarantine, for [];
+        /// Lists the rows that were taken out because they could not be read, a page at a time.
+        ask "upkeep.quarantined" quarantined(QuarantineFilter) -> QuarantinePage = quarantine::quarantined, for [];
+        /// Brings a row in quarantine back to its table, with other columns where they are given.
+        change "upkeep.mend" mend(MendRow) -> QuarantinedRow = quarantine::mend, for [];
+        /// Gives a row in quarantine up, and what follows from it; the journal keeps what it held.
+        change "upkeep.discard" discard(QuarantineRef) -> QuarantinedRow = quarantine::discard, for [];
         /// Copies the town to a new folder while it works on.
         outside "upkeep.backup" backup(WriteTo) -> Backup = upkeep::backup, for [];
         /// Writes the town's records as lines of JSON to a new file while it works on.
         outside "upkeep.export" export(WriteTo) -> Exported = upkeep::export, for [];
         /// Puts away what is over: beads and effects, the beginning of the journal; into files first.
         outside "upkeep.archive" archive(Archive) -> Archived = upkeep::archive, for [];
+        /// Lists the beads that were put away and are not back, archive by archive, a page at a time.
+        outside "upkeep.archived" archived(ArchivedFilter) -> ArchivedPage = upkeep::archived, for [];
+        /// Brings a bead back that was put away, closed as it was.
+        outside "upkeep.recall" recall(BeadRef) -> Bead = upkeep::recall, for [];
         /// Gives back the space of what was deleted; commands wait meanwhile, reads go on.
         outside "upkeep.vacuum" vacuum(All) -> Vacuumed = upkeep::vacuum, for [];
     }

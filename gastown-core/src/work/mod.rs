@@ -15,12 +15,15 @@ pub(crate) mod globs;
 pub(crate) mod graph;
 pub(crate) mod ids;
 pub(crate) mod leader;
+pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod ready;
+pub(crate) mod recall;
 pub(crate) mod reservations;
 pub(crate) mod retention;
 pub(crate) mod reviews;
 pub(crate) mod rigs;
+pub(crate) mod session_output;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod trade;
@@ -46,8 +49,10 @@ pub use graph::{
     Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode,
     TreeOf, Unblocks, WaitReason,
 };
+pub use quarantine::{MendRow, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow};
 pub use query::{BeadQuery, QuerySort};
 pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};
+pub use recall::ArchivedBead;
 pub use reservations::{
     Overlap, OverlapQuery, Overlaps, Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Unreserve,
 };

@@ -7,7 +7,7 @@ use super::ids::Ids;
 use super::view::View;
 use crate::model::event::write_change;
 use crate::model::record::ColumnRole;
-use crate::model::value::{Cell, Value};
+use crate::model::value::{Cell, Raw, Value};
 use crate::model::{
     BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp, WrittenEvent,
 };
@@ -135,7 +135,16 @@ impl<'a> ScopedTxn<'a> {
 
     /// Writes a record; the change goes to the journal with the next event.
     pub(crate) fn put<T: Stored>(&mut self, record: T) -> Result<()> {
-        let row = record.into_row();
+        self.put_row(record.into_row())
+    }
+
+    /// What is stored under a key, whether or not it makes a row.
+    pub(crate) fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.view().whole_town()?.values(key)
+    }
+
+    /// Writes a row of any kind; the change goes to the journal with the next event.
+    pub(crate) fn put_row(&mut self, row: Row) -> Result<()> {
         let key = row.key();
         self.check(&key, &row)?;
         let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
@@ -155,6 +164,16 @@ impl<'a> ScopedTxn<'a> {
         self.raw.put_new(key.clone(), row)?;
         if let Some(change) = change {
             self.note(key, change);
+        }
+        Ok(())
+    }
+
+    /// Removes what is stored under a key, whether or not it makes a row.
+    pub(crate) fn remove(&mut self, key: &Key) -> Result<()> {
+        self.view().whole_town()?;
+        self.raw.delete(key)?;
+        if key.kind.is_journaled() {
+            self.note(key.clone(), change_text(key, None));
         }
         Ok(())
     }
@@ -344,6 +363,10 @@ impl Reader for Remembering<'_> {
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.raw.scan(scan)
+    }
+
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.raw.values(key)
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {

@@ -167,7 +167,7 @@ impl<'a> View<'a> {
             Row::Setting(setting) => Ok(setting.scope == "town" || setting.scope == format!("rig:{rig}")),
             Row::Idempotency(answer) => Ok(answer.principal == self.scope.principal()),
             Row::Town(_) => Ok(true),
-            Row::Effect(_) | Row::Leader(_) | Row::Tombstone(_) | Row::Foreign(_) => Ok(false),
+            Row::Effect(_) | Row::Leader(_) | Row::Tombstone(_) | Row::Foreign(_) | Row::Quarantine(_) => Ok(false),
         }
     }
 

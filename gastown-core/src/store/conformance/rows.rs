@@ -76,6 +76,7 @@ kinds! {
     rows_of_tombstone_round_trip = Tombstone;
     rows_of_foreign_record_round_trip = Foreign;
     rows_of_reservation_round_trip = Reservation;
+    rows_of_quarantine_round_trip = Quarantine;
 }
 
 pub(crate) fn towns_do_not_see_each_other(site: &Site) {

@@ -171,6 +171,7 @@ indexes! {
     scans_of_reservations_all = RESERVATIONS_ALL;
     scans_of_reservations = RESERVATIONS;
     scans_of_reservations_by_rig = RESERVATIONS_BY_RIG;
+    scans_of_quarantine = QUARANTINE;
 }
 
 /// Beads with these ids, open and ready.

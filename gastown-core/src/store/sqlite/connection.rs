@@ -12,7 +12,7 @@ use super::error::{at, of_sqlite, of_statement};
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
 use super::upkeep;
-use crate::model::value::{Cell, Value};
+use crate::model::value::{Cell, Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
 use crate::store::rows::Rows;
 use crate::store::{
@@ -270,6 +270,21 @@ fn unreadable_row(kind: RowKind, row: &rusqlite::Row<'_>, error: Error) -> Unrea
     Unreadable::new(Key { kind, values: (0..kind.key_len()).map(value).collect() }, error)
 }
 
+/// What SQLite holds, whatever it is.
+fn raw(value: ValueRef<'_>) -> Raw {
+    match value {
+        ValueRef::Null => Raw::Value(Value::Null),
+        ValueRef::Integer(n) => Raw::Value(Value::Int(n)),
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Raw::Value(Value::Text(text.to_owned())),
+            Err(_) => Raw::Bytes(bytes.to_vec()),
+        },
+        ValueRef::Blob(bytes) => Raw::Bytes(bytes.to_vec()),
+        // As SQL writes it.
+        ValueRef::Real(number) => Raw::Bytes(number.to_string().into_bytes()),
+    }
+}
+
 fn text<'a>(bytes: &'a [u8], table: &'static str, column: &'static str) -> Result<&'a str> {
     std::str::from_utf8(bytes).map_err(|source| unreadable(table, column).because(source))
 }
@@ -323,6 +338,17 @@ impl Reader for View<'_> {
             rows.borrow_mut().keep_list(scan, &found);
         }
         Ok(found)
+    }
+
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        let text = || &sql::statements(key.kind).get;
+        let mut statement = self.bound_to(Which::Get(key.kind), text, sql::key_values(key))?;
+        let mut rows = statement.raw_query();
+        let Some(row) = rows.next().map_err(|source| self.refused(source))? else { return Ok(None) };
+        (0..key.kind.columns().len())
+            .map(|place| row.get_ref(place).map(raw).map_err(of_sqlite))
+            .collect::<Result<_>>()
+            .map(Some)
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {
@@ -504,6 +530,9 @@ impl Reader for SqliteTxn<'_> {
     }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
+    }
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.view.values(key)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.view.unreadable()

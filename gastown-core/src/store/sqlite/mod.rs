@@ -5,6 +5,8 @@
 mod changes;
 mod connection;
 mod error;
+#[cfg(test)]
+mod refusal_tests;
 mod schema;
 mod sql;
 mod statements;
