@@ -78,10 +78,15 @@ pub struct Rows {
 
 pub(crate) const INSERT_EVENT: &str = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 const INSERT_TEXT: &str = "INSERT INTO bead_text VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const CHANGED: &str = "SELECT status, resolution, assignee, epoch, lease_until, version, updated_at, closed_at, town_id, \
-     id FROM bead WHERE town_id = 'town' AND id = ?1";
-const UPDATE: &str = "UPDATE bead SET status = ?1, resolution = ?2, assignee = ?3, epoch = ?4, lease_until = ?5, \
-     version = ?6, updated_at = ?7, closed_at = ?8 WHERE town_id = ?9 AND id = ?10";
+/// What a claim and a close change, which the town writes alone as well.
+const CLAIMED: &str = "SELECT status, assignee, epoch, lease_until, version, updated_at, started_at, town_id, id \
+     FROM bead WHERE town_id = 'town' AND id = ?1";
+const CLAIM: &str = "UPDATE bead SET status = ?1, assignee = ?2, epoch = ?3, lease_until = ?4, version = ?5, \
+     updated_at = ?6, started_at = ?7 WHERE town_id = ?8 AND id = ?9";
+const CLOSED: &str = "SELECT status, resolution, assignee, lease_until, version, updated_at, closed_at, town_id, id \
+     FROM bead WHERE town_id = 'town' AND id = ?1";
+const CLOSE: &str = "UPDATE bead SET status = ?1, resolution = ?2, assignee = ?3, lease_until = ?4, version = ?5, \
+     updated_at = ?6, closed_at = ?7 WHERE town_id = ?8 AND id = ?9";
 
 impl Rows {
     /// Made from the bead as it is at the end; each verb gives it what that verb left.
@@ -107,6 +112,7 @@ impl Rows {
                     ("lease_until", Value::Null),
                     ("version", Value::Integer(1)),
                     ("updated_at", at),
+                    ("started_at", Value::Null),
                     ("closed_at", Value::Null),
                 ] {
                     set(name, value);
@@ -120,17 +126,15 @@ impl Rows {
                 ]
             }
             Verb::Claim => {
-                let mut changed = one(CHANGED);
+                let mut changed = one(CLAIMED);
                 changed[0] = word("in_progress");
-                changed[1] = Value::Null;
-                changed[2] = word("tess");
-                changed[4] = event[2].clone();
-                changed[5] = Value::Integer(2);
-                changed[6] = event[2].clone();
-                changed[7] = Value::Null;
-                vec![(UPDATE, changed)]
+                changed[1] = word("tess");
+                changed[3] = event[2].clone();
+                changed[4] = Value::Integer(2);
+                changed[5] = event[2].clone();
+                vec![(CLAIM, changed)]
             }
-            Verb::Close => vec![(UPDATE, one(CHANGED))],
+            Verb::Close => vec![(CLOSE, one(CLOSED))],
         };
         statements.push((INSERT_EVENT, event));
         Self { statements }

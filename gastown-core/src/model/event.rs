@@ -1,7 +1,6 @@
 //! The journal's entries.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
@@ -103,7 +102,7 @@ impl WrittenEvent {
         changes: String,
     ) -> Self {
         let (session, epoch) = session.map_or((None, None), |(id, epoch)| (Some(id), Some(epoch)));
-        let text = data.to_string();
+        let text = serde_json::to_string(&data).expect("a value is JSON");
         let mut event = Event {
             seq: head.seq + 1,
             at,
@@ -171,9 +170,26 @@ fn write_cell(out: &mut String, cell: &Cell<'_>) {
     match cell {
         Cell::Null => out.push_str("null"),
         Cell::Int(n @ 0..=9) => out.push(char::from(b'0' + n.to_le_bytes()[0])),
-        Cell::Int(n) => write!(out, "{n}").expect("a text takes everything"),
+        Cell::Int(n) => write_int(out, *n),
         Cell::Text(text) => write_text(out, text),
     }
+}
+
+/// Digit by digit, as a row has many numbers and the general way takes its time.
+fn write_int(out: &mut String, n: i64) {
+    let (mut digits, mut place, mut rest) = ([0; 20], 20, n.unsigned_abs());
+    loop {
+        place -= 1;
+        digits[place] = b'0' + (rest % 10).to_le_bytes()[0];
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if n < 0 {
+        out.push('-');
+    }
+    out.push_str(std::str::from_utf8(&digits[place..]).expect("digits are ASCII"));
 }
 
 fn write_text(out: &mut String, text: &str) {
@@ -257,12 +273,8 @@ impl Event {
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    let digits = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    String::from_utf8(digits.collect()).expect("digits are ASCII")
 }
 
 /// A change's key as stored values.
@@ -274,6 +286,16 @@ pub(crate) fn key_json(values: &[Value]) -> Vec<serde_json::Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_number_is_written_as_serde_writes_it() {
+        let ends = [0, 1, 9, 10, 99, 100, 1_790_000_000_000_000, i64::MAX];
+        for n in ends.into_iter().flat_map(|n| [n, -n]).chain([i64::MIN]) {
+            let mut written = String::new();
+            write_cell(&mut written, &Cell::Int(n));
+            assert_eq!(written, serde_json::to_string(&n).unwrap());
+        }
+    }
 
     #[test]
     fn every_text_is_escaped_as_serde_escapes_it() {

@@ -36,6 +36,7 @@ pub use id::{AgentName, BeadId, EffectId, ID_BYTES_MAX, NAME_BYTES_MAX, Oid, Rig
 pub use quarantine::QuarantineRow;
 pub use review::{MergeRequestRow, ReviewState};
 pub use rig::{IdempotencyRow, LeaderRow, RigRow, RigState, SettingRow, TownRow};
+pub(crate) use row::Shared;
 pub use row::{Key, Row, RowKind, Stored};
 pub use scope::Scope;
 pub use session::{Blame, EventFlaw, OutputStream, SessionExit, SessionRow, SessionState};

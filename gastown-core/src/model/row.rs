@@ -2,6 +2,9 @@
 
 #[cfg(any(test, feature = "store-kit"))]
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use super::event::Change;
 #[cfg(any(test, feature = "store-kit"))]
@@ -23,6 +26,8 @@ pub trait Stored: Record {
     fn into_row(self) -> Row;
     /// The record in the row, where it is of this kind.
     fn from_row(row: Row) -> Option<Self>;
+    /// The same, in its place.
+    fn of_row(row: &Row) -> Option<&Self>;
     /// Its key.
     fn key(&self) -> Key {
         Key { kind: Self::KIND, values: self.to_key_values() }
@@ -96,6 +101,10 @@ macro_rules! rows {
             }
             #[allow(irrefutable_let_patterns, reason = "the macro writes one arm for each variant")]
             fn from_row(row: Row) -> Option<Self> {
+                if let Row::$variant(record) = row { Some(record) } else { None }
+            }
+            #[allow(irrefutable_let_patterns, reason = "the macro writes one arm for each variant")]
+            fn of_row(row: &Row) -> Option<&Self> {
                 if let Row::$variant(record) = row { Some(record) } else { None }
             }
         })*
@@ -213,6 +222,33 @@ impl Row {
             })
             .collect::<Result<Vec<_>>>()?;
         kind.decode(&values).map(Some)
+    }
+}
+
+/// A record in a row that others may hold as well.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared<T> {
+    row: Arc<Row>,
+    record: PhantomData<T>,
+}
+
+impl<T: Stored> Shared<T> {
+    /// The record in the row, where it is of this kind.
+    pub(crate) fn of(row: Arc<Row>) -> Option<Self> {
+        T::of_row(&row)?;
+        Some(Self { row, record: PhantomData })
+    }
+
+    /// A record of the caller's own.
+    pub(crate) fn into_owned(self) -> T {
+        T::from_row(Arc::unwrap_or_clone(self.row)).expect("it was looked at when it was made")
+    }
+}
+
+impl<T: Stored> Deref for Shared<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        T::of_row(&self.row).expect("it was looked at when it was made")
     }
 }
 

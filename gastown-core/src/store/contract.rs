@@ -23,6 +23,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -221,6 +222,11 @@ pub trait Reader {
     /// form make two.
     fn get(&self, key: &Key) -> Result<Option<Row>>;
 
+    /// The same row, which a reader that keeps it need not copy.
+    fn get_shared(&self, key: &Key) -> Result<Option<Arc<Row>>> {
+        Ok(self.get(key)?.map(Arc::new))
+    }
+
     /// Rows of one index, in its order.
     ///
     /// # Contract
@@ -359,6 +365,15 @@ pub trait Txn: Reader {
     fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
         let _ = before;
         self.put(after)
+    }
+
+    /// Does what [`Txn::replace`] does where there is a `before`, and else what [`Txn::put`] does; a backend that keeps
+    /// rows at hand need not copy this one.
+    fn put_shared(&mut self, before: Option<&Row>, row: &Arc<Row>) -> Result<()> {
+        match before {
+            Some(before) => self.replace(before, row),
+            None => self.put(row),
+        }
     }
 
     /// Stores columns under their key as they are, also where they make no row of the kind.

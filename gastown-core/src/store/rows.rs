@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::mem;
+use std::sync::Arc;
 
 use crate::model::value::{Cell, Value};
 use crate::model::{Head, Key, Row, RowKind, TownId};
-use crate::store::Scan;
 use crate::store::index::{INDEXES, Index};
+use crate::store::{Position, Scan};
 
 /// What a row costs beside its texts, in bytes.
 const ROW_BYTES: usize = 512;
@@ -25,9 +26,11 @@ pub(super) struct Rows {
     /// Whose they are, and a number that changes whenever anybody else commits.
     of: Option<(TownId, i64)>,
     /// None where there is no row of that key.
-    single: Recent<Key, Option<Row>>,
+    single: Recent<Key, Option<Arc<Row>>>,
     /// Short lists of an index whose prefix is a part of the key, such as the labels of one bead.
     lists: Recent<(&'static str, Vec<Value>), Vec<Row>>,
+    /// Whether a table holds nothing of the town, by the number of its kind, where that is known.
+    is_empty: [Option<bool>; RowKind::ALL.len()],
     head: Option<Head>,
     /// What the present transaction wrote, also where it took that back.
     touched: Vec<Key>,
@@ -36,18 +39,19 @@ pub(super) struct Rows {
 }
 
 /// What is known of a row.
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "sqlite", feature = "postgres", test))]
 pub(super) enum Known<'r> {
     Not,
     Absent,
-    There(&'r Row),
+    There(&'r Arc<Row>),
 }
 
 impl Rows {
     /// Keeps about so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let (single, lists) = (Recent::new(bytes - bytes / 4), Recent::new(bytes / 4));
-        Self { of: None, single, lists, head: None, touched: Vec::new(), is_lost: false }
+        let is_empty = [None; RowKind::ALL.len()];
+        Self { of: None, single, lists, is_empty, head: None, touched: Vec::new(), is_lost: false }
     }
 
     /// Begins a transaction of a town; `version` changes whenever anybody else commits.
@@ -77,6 +81,10 @@ impl Rows {
             self.forget(key);
         }
         self.touched = touched;
+        if self.is_lost {
+            // Nobody knows any more which tables it wrote to.
+            self.is_empty = [None; RowKind::ALL.len()];
+        }
     }
 
     /// The transaction ended, and what it wrote is gone unless it was committed.
@@ -90,6 +98,7 @@ impl Rows {
     pub(super) fn clear(&mut self) {
         self.single.clear();
         self.lists.clear();
+        self.is_empty = [None; RowKind::ALL.len()];
         self.head = None;
         self.of = None;
     }
@@ -103,23 +112,31 @@ impl Rows {
         }
     }
 
-    #[cfg(any(feature = "sqlite", test))]
-    pub(super) fn get(&mut self, key: &Key) -> Option<&Row> {
-        self.single.get(key).and_then(Option::as_ref)
-    }
-
     /// The row of a key, or that there is none, where that is known.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "sqlite", feature = "postgres", test))]
     pub(super) fn known(&mut self, key: &Key) -> Known<'_> {
         match self.single.get(key) {
+            None if self.is_empty[key.kind as usize] == Some(true) => Known::Absent,
             None => Known::Not,
             Some(None) => Known::Absent,
             Some(Some(row)) => Known::There(row),
         }
     }
 
+    /// Whether the town has no row of that kind, where that is known.
+    #[cfg(any(feature = "sqlite", test))]
+    pub(super) const fn is_empty(&self, kind: RowKind) -> Option<bool> {
+        self.is_empty[kind as usize]
+    }
+
+    /// Keeps whether the town has no row of that kind.
+    #[cfg(any(feature = "sqlite", test))]
+    pub(super) const fn keep_empty(&mut self, kind: RowKind, is_empty: bool) {
+        self.is_empty[kind as usize] = Some(is_empty);
+    }
+
     /// Keeps that there is no row of that key.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(super) fn keep_absent(&mut self, key: &Key) {
         if key.kind != RowKind::Idempotency && !self.is_lost {
             self.single.keep(key.clone(), None, ROW_BYTES);
@@ -133,14 +150,16 @@ impl Rows {
     }
 
     /// Keeps a row that was read.
-    pub(super) fn keep(&mut self, key: &Key, row: &Row) {
+    pub(super) fn keep(&mut self, key: &Key, row: &Arc<Row>) {
         if key.kind != RowKind::Idempotency && !self.is_lost {
-            self.single.keep(key.clone(), Some(row.clone()), weight(&row.to_cells()));
+            self.single.keep(key.clone(), Some(Arc::clone(row)), weight(&row.to_cells()));
         }
     }
 
     /// A row was written; none where it was removed, or nobody knows what is there now.
-    pub(super) fn write(&mut self, key: Key, row: Option<(&Row, &[Cell<'_>])>) {
+    pub(super) fn write(&mut self, key: Key, row: Option<(&Arc<Row>, &[Cell<'_>])>) {
+        // Where it was removed others may be left; who wants to know looks again.
+        self.is_empty[key.kind as usize] = Some(false);
         if self.is_lost {
             return;
         }
@@ -153,7 +172,7 @@ impl Rows {
         }
         match row {
             Some((row, cells)) if key.kind != RowKind::Idempotency => {
-                self.single.keep(key.clone(), Some(row.clone()), weight(cells));
+                self.single.keep(key.clone(), Some(Arc::clone(row)), weight(cells));
             }
             _ => self.single.forget(&key),
         }
@@ -163,6 +182,7 @@ impl Rows {
 
     fn forget(&mut self, key: &Key) {
         self.single.forget(key);
+        self.is_empty[key.kind as usize] = None;
         self.forget_lists(key);
     }
 
@@ -176,11 +196,21 @@ impl Rows {
         }
     }
 
-    /// The whole list that a scan asks for.
-    pub(super) fn list(&mut self, scan: &Scan) -> Option<&[Row]> {
-        let is_whole = scan.after.is_none() && scan.upto.is_none() && is_listed(scan.index);
-        let list = is_whole.then(|| self.lists.get(&(scan.index.name, scan.prefix.clone()))).flatten();
-        list.filter(|rows| rows.len() < scan.limit).map(Vec::as_slice)
+    /// What a scan asks for, where the whole list is known that it is a part of.
+    pub(super) fn list(&mut self, scan: &Scan) -> Option<Vec<Row>> {
+        if self.is_empty[scan.index.kind as usize] == Some(true) {
+            return Some(Vec::new());
+        }
+        if !is_listed(scan.index) {
+            return None;
+        }
+        let whole = self.lists.get(&(scan.index.name, scan.prefix.clone()))?;
+        let is_wanted = |row: &&Row| {
+            let place = Position::of(scan.index, row);
+            scan.after.as_ref().is_none_or(|after| place > *after)
+                && scan.upto.as_ref().is_none_or(|upto| place.0[0] <= *upto)
+        };
+        Some(whole.iter().filter(is_wanted).take(scan.limit).cloned().collect())
     }
 
     /// Keeps the whole list that a scan found.
@@ -343,7 +373,7 @@ mod tests {
         let town = TownId::new("town").unwrap();
         let label = |n: usize| {
             let row = LabelRow { bead: BeadId::new("gt-1").unwrap(), label: n.to_string() };
-            Row::Label(row)
+            Arc::new(Row::Label(row))
         };
         let mut rows = Rows::new(1 << 20);
         rows.begin(&town, 1);
@@ -353,12 +383,62 @@ mod tests {
         }
         rows.keep(&label(0).key(), &label(0));
         for n in 0..=TOUCHED_MAX {
-            assert_eq!(rows.get(&label(n).key()), None, "nobody could say that it was undone");
+            assert!(matches!(rows.known(&label(n).key()), Known::Not), "nobody could say that it was undone");
         }
         assert_eq!(rows.touched.capacity(), 0);
         rows.end();
         rows.begin(&town, 1);
         rows.keep(&label(0).key(), &label(0));
-        assert_eq!(rows.get(&label(0).key()), Some(&label(0)), "the next one is followed");
+        assert!(
+            matches!(rows.known(&label(0).key()), Known::There(row) if *row == label(0)),
+            "the next one is followed"
+        );
+    }
+
+    #[test]
+    fn a_table_is_known_to_be_empty_until_somebody_writes_to_it() {
+        let town = TownId::new("town").unwrap();
+        let label = Arc::new(Row::Label(LabelRow { bead: BeadId::new("gt-1").unwrap(), label: "a".to_owned() }));
+        let key = label.key();
+        let of_bead = Scan::new(&crate::store::index::LABELS, vec![key.values[0].clone()], 8);
+        let mut rows = Rows::new(1 << 20);
+        rows.begin(&town, 1);
+        assert!(matches!(rows.known(&key), Known::Not) && rows.list(&of_bead).is_none());
+        rows.keep_empty(RowKind::Label, true);
+        assert!(matches!(rows.known(&key), Known::Absent) && rows.list(&of_bead).is_some_and(|list| list.is_empty()));
+        rows.commit(None);
+
+        rows.begin(&town, 1);
+        assert!(matches!(rows.known(&key), Known::Absent), "nobody else has committed");
+        rows.write(key.clone(), Some((&label, &label.to_cells())));
+        assert!(matches!(rows.known(&key), Known::There(_)) && rows.list(&of_bead).is_none());
+        rows.end();
+        rows.begin(&town, 1);
+        assert!(matches!(rows.known(&key), Known::Not), "what was undone is looked up again");
+        assert_eq!(rows.is_empty(RowKind::Label), None);
+
+        rows.keep_empty(RowKind::Label, true);
+        rows.begin(&town, 2);
+        assert!(matches!(rows.known(&key), Known::Not), "somebody else may have written");
+    }
+
+    #[test]
+    fn a_part_of_a_list_is_taken_from_the_whole() {
+        let town = TownId::new("town").unwrap();
+        let bead = BeadId::new("gt-1").unwrap();
+        let label = |label: &str| Row::Label(LabelRow { bead: bead.clone(), label: label.to_owned() });
+        let all = [label("a"), label("b"), label("c"), label("d")];
+        let scan = |limit| Scan::new(&crate::store::index::LABELS, vec![Value::Text("gt-1".to_owned())], limit);
+        let after = |name: &str| Some(Position(vec![Value::Text(name.to_owned())]));
+        let mut rows = Rows::new(1 << 20);
+        rows.begin(&town, 1);
+        rows.keep_list(&scan(4), &all);
+        assert_eq!(rows.list(&scan(4)), None, "there may be more");
+        rows.keep_list(&scan(5), &all);
+        assert_eq!(rows.list(&scan(2)).as_deref(), Some(&all[..2]));
+        assert_eq!(rows.list(&scan(9).after(after("a"))).as_deref(), Some(&all[1..]));
+        let middle = scan(9).after(after("a")).upto(Value::Text("c".to_owned()));
+        assert_eq!(rows.list(&middle).as_deref(), Some(&all[1..3]));
+        assert_eq!(rows.list(&scan(9).after(after("d"))).as_deref(), Some(&[][..]));
     }
 }

@@ -444,6 +444,9 @@ impl Reader for Watched<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         self.txn.get(key)
     }
+    fn get_shared(&self, key: &Key) -> Result<Option<Arc<Row>>> {
+        self.txn.get_shared(key)
+    }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.txn.scan(scan)
     }
@@ -476,6 +479,9 @@ impl Txn for Watched<'_> {
     }
     fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
         self.writing().replace(before, after)
+    }
+    fn put_shared(&mut self, before: Option<&Row>, row: &Arc<Row>) -> Result<()> {
+        self.writing().put_shared(before, row)
     }
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
         self.writing().put_values(kind, values)

@@ -457,16 +457,16 @@ pub(crate) fn landed(txn: &mut ScopedTxn<'_>, id: &BeadId, commit: &Oid) -> Resu
     for before in members(txn.view(), id)? {
         if before.resolution == Some(Resolution::Merged) {
             // What became of the others may have reached it.
-            let before = txn.bead(&before.id)?;
-            let mut member = before.clone();
+            let mut member = txn.bead(&before.id)?;
+            let before = graph::Before::of(&member);
             member.move_to(BeadStatus::Closed, Some(Resolution::Landed), now)?;
-            graph::put_moved(txn, &before, member)?;
+            graph::put_moved(txn, before, member)?;
         }
     }
-    let before = txn.bead(id)?;
-    let mut bead = before.clone();
+    let mut bead = txn.bead(id)?;
+    let before = graph::Before::of(&bead);
     bead.move_to(BeadStatus::Closed, Some(Resolution::Landed), now)?;
-    graph::put_moved(txn, &before, bead)?;
+    graph::put_moved(txn, before, bead)?;
     txn.event("convoy.landed", id, json!({ "commit": commit }));
     Ok(())
 }

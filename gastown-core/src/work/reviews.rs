@@ -452,10 +452,10 @@ pub(crate) fn eject(txn: &mut ScopedTxn<'_>, id: &BeadId, reason: &str) -> Resul
 fn close(txn: &mut ScopedTxn<'_>, row: MergeRequestRow, resolution: Resolution) -> Result<()> {
     let (id, state, problem) = (row.id.clone(), row.state, row.problem.clone());
     txn.put(row)?;
-    let before = txn.bead(&id)?;
-    let mut bead = before.clone();
+    let mut bead = txn.bead(&id)?;
+    let before = graph::Before::of(&bead);
     bead.move_to(BeadStatus::Closed, Some(resolution), txn.now())?;
-    graph::put_moved(txn, &before, bead)?;
+    graph::put_moved(txn, before, bead)?;
     // The queue's next may begin.
     txn.mark_dirty(&id)?;
     txn.event(&format!("review.{state}"), &id, json!({ "problem": problem }));

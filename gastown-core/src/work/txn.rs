@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ids::Ids;
 use super::view::View;
@@ -9,7 +10,8 @@ use crate::model::event::write_change;
 use crate::model::record::ColumnRole;
 use crate::model::value::{Cell, Raw, Value};
 use crate::model::{
-    BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Stored, Timestamp, WrittenEvent,
+    BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Shared, Stored, Timestamp,
+    WrittenEvent,
 };
 use crate::store::{Reader, Scan, Search, Txn, Unreadable};
 
@@ -99,6 +101,11 @@ impl<'a> ScopedTxn<'a> {
         self.view().find(key)
     }
 
+    /// The same, to be read only.
+    pub(crate) fn look<T: Stored>(&self, key: &Key) -> Result<Option<Shared<T>>> {
+        self.view().look(key)
+    }
+
     /// The whole town, for rules that hold over all rigs (unique names, the town's limits); nothing of it may reach
     /// the caller.
     pub(crate) fn town_view(&self) -> View<'_> {
@@ -118,7 +125,7 @@ impl<'a> ScopedTxn<'a> {
 
     /// Whether the key is in use, whether or not the scope may see its row.
     pub(crate) fn is_taken(&self, key: &Key) -> Result<bool> {
-        Ok(self.raw.get(key)?.is_some())
+        Ok(self.raw.get_shared(key)?.is_some())
     }
 
     pub(crate) fn scan<T: Stored>(&self, scan: Scan) -> Result<Vec<T>> {
@@ -148,7 +155,7 @@ impl<'a> ScopedTxn<'a> {
         let key = row.key();
         self.check(&key, &row)?;
         let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
-        self.raw.put(key.clone(), row)?;
+        self.raw.put(key.clone(), Arc::new(row))?;
         if let Some(change) = change {
             self.note(key, change);
         }
@@ -161,7 +168,7 @@ impl<'a> ScopedTxn<'a> {
         let key = row.key();
         self.check(&key, &row)?;
         let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
-        self.raw.put_new(key.clone(), row)?;
+        self.raw.put_new(key.clone(), Arc::new(row))?;
         if let Some(change) = change {
             self.note(key, change);
         }
@@ -194,12 +201,12 @@ impl<'a> ScopedTxn<'a> {
             row.kind().columns().iter().any(|c| c.role == ColumnRole::Volatile),
             "a table without volatile columns has only journaled changes"
         );
-        self.raw.put(key, row)
+        self.raw.put(key, Arc::new(row))
     }
 
     /// Removes a record.
     pub(crate) fn delete(&mut self, key: &Key) -> Result<()> {
-        let Some(row) = self.raw.get(key)? else { return Ok(()) };
+        let Some(row) = self.raw.get_shared(key)? else { return Ok(()) };
         self.check(key, &row)?;
         self.raw.delete(key)?;
         if key.kind.is_journaled() {
@@ -272,7 +279,7 @@ impl<'a> ScopedTxn<'a> {
     fn check(&self, key: &Key, row: &Row) -> Result<()> {
         let Some(rig) = self.scope.rig() else { return Ok(()) };
         // A new bead's other rows come after the bead itself, so looking it up is enough for them.
-        let before = self.raw.get(key)?;
+        let before = self.raw.get_shared(key)?;
         let allowed = match row.kind() {
             RowKind::Rig | RowKind::Town | RowKind::Setting | RowKind::Leader => false,
             RowKind::Effect => matches!(row, Row::Effect(effect) if effect.rig == *rig),
@@ -305,32 +312,29 @@ struct Remembering<'a> {
     raw: &'a mut dyn Txn,
     rows_max: usize,
     /// Few, so that looking through them is quicker than anything else.
-    rows: RefCell<Vec<(Key, Option<Row>)>>,
+    rows: RefCell<Vec<(Key, Option<Arc<Row>>)>>,
 }
 
 impl Remembering<'_> {
-    fn put(&mut self, key: Key, row: Row) -> Result<()> {
+    fn put(&mut self, key: Key, row: Arc<Row>) -> Result<()> {
         let known = self.rows.get_mut().iter().find(|(known, _)| *known == key);
         let read;
         let before = match known {
-            Some((_, before)) => before.as_ref(),
+            Some((_, before)) => before.as_deref(),
             // Where a table has many indexes, reading a row is cheaper than writing all of them anew.
             None if matches!(key.kind, RowKind::Bead | RowKind::Session | RowKind::MergeRequest) => {
-                read = self.raw.get(&key)?;
-                read.as_ref()
+                read = self.raw.get_shared(&key)?;
+                read.as_deref()
             }
             None => None,
         };
-        match before {
-            Some(before) => self.raw.replace(before, &row)?,
-            None => self.raw.put(&row)?,
-        }
+        self.raw.put_shared(before, &row)?;
         self.remember(key, Some(row));
         Ok(())
     }
 
-    fn put_new(&mut self, key: Key, row: Row) -> Result<()> {
-        self.raw.put(&row)?;
+    fn put_new(&mut self, key: Key, row: Arc<Row>) -> Result<()> {
+        self.raw.put_shared(None, &row)?;
         self.remember(key, Some(row));
         Ok(())
     }
@@ -341,7 +345,7 @@ impl Remembering<'_> {
         Ok(())
     }
 
-    fn remember(&self, key: Key, row: Option<Row>) {
+    fn remember(&self, key: Key, row: Option<Arc<Row>>) {
         let mut rows = self.rows.borrow_mut();
         if let Some((_, known)) = rows.iter_mut().find(|(known, _)| *known == key) {
             *known = row;
@@ -353,10 +357,14 @@ impl Remembering<'_> {
 
 impl Reader for Remembering<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
+        Ok(self.get_shared(key)?.map(Arc::unwrap_or_clone))
+    }
+
+    fn get_shared(&self, key: &Key) -> Result<Option<Arc<Row>>> {
         if let Some((_, known)) = self.rows.borrow().iter().find(|(known, _)| known == key) {
             return Ok(known.clone());
         }
-        let row = self.raw.get(key)?;
+        let row = self.raw.get_shared(key)?;
         self.remember(key.clone(), row.clone());
         Ok(row)
     }

@@ -1,7 +1,7 @@
 //! What a scope can read.
 
 use crate::model::value::Value;
-use crate::model::{BeadId, BeadRow, Error, Event, Key, Result, RigName, Row, Scope, Stored, Timestamp};
+use crate::model::{BeadId, BeadRow, Error, Event, Key, Result, RigName, Row, Scope, Shared, Stored, Timestamp};
 use crate::store::{Position, Reader, Scan, Search};
 
 /// A town as one scope sees it at one moment.
@@ -44,8 +44,13 @@ impl<'a> View<'a> {
 
     /// The record of this key, where the scope sees it.
     pub(crate) fn find<T: Stored>(&self, key: &Key) -> Result<Option<T>> {
-        match self.reader.get(key)? {
-            Some(row) if self.sees(&row)? => Ok(T::from_row(row)),
+        Ok(self.look(key)?.map(Shared::into_owned))
+    }
+
+    /// The same, to be read only.
+    pub(crate) fn look<T: Stored>(&self, key: &Key) -> Result<Option<Shared<T>>> {
+        match self.reader.get_shared(key)? {
+            Some(row) if self.sees(&row)? => Ok(Shared::of(row)),
             _ => Ok(None),
         }
     }
@@ -172,8 +177,8 @@ impl<'a> View<'a> {
     }
 
     fn sees_bead(&self, id: &BeadId, rig: &RigName) -> Result<bool> {
-        let row = self.reader.get(&Key::bead(id))?;
-        Ok(matches!(row, Some(Row::Bead(bead)) if bead.rig.as_ref() == Some(rig)))
+        let row = self.reader.get_shared(&Key::bead(id))?;
+        Ok(matches!(row.as_deref(), Some(Row::Bead(bead)) if bead.rig.as_ref() == Some(rig)))
     }
 }
 

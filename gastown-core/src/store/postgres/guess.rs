@@ -6,6 +6,7 @@
 //! is known by then; nothing that rests on a guess is answered or committed before.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use tokio_postgres::Row as Columns;
 
@@ -205,7 +206,7 @@ impl Guesses {
         for learned in std::mem::take(&mut self.learned) {
             match learned {
                 Learned::Row(key, _) if self.written.contains(&key) => {}
-                Learned::Row(key, Some(row)) => rows.keep(&key, &row),
+                Learned::Row(key, Some(row)) => rows.keep(&key, &Arc::from(row)),
                 Learned::Row(key, None) => rows.keep_absent(&key),
                 Learned::List(scan, _) if self.wrote_in(&scan) => {}
                 Learned::List(scan, list) => rows.keep_list(&scan, &list),

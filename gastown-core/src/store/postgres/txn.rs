@@ -1,5 +1,7 @@
 //! The write transaction.
 
+use std::sync::Arc;
+
 use super::PostgresBackend;
 use super::changes::channel;
 use super::error::LOST;
@@ -76,6 +78,9 @@ impl Reader for PostgresTxn<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         self.view.get(key)
     }
+    fn get_shared(&self, key: &Key) -> Result<Option<Arc<Row>>> {
+        self.view.get_shared(key)
+    }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
     }
@@ -104,7 +109,7 @@ impl Reader for PostgresTxn<'_> {
 
 impl Txn for PostgresTxn<'_> {
     fn put(&mut self, row: &Row) -> Result<()> {
-        self.view.write(row.key(), Some(row), Some(row.to_values()))
+        self.put_shared(None, &Arc::new(row.clone()))
     }
 
     fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
@@ -115,6 +120,10 @@ impl Txn for PostgresTxn<'_> {
             );
         }
         self.put(after)
+    }
+
+    fn put_shared(&mut self, _before: Option<&Row>, row: &Arc<Row>) -> Result<()> {
+        self.view.write(row.key(), Some(row), Some(row.to_values()))
     }
 
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {

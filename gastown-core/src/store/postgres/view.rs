@@ -2,6 +2,7 @@
 
 use std::cell::{self, RefCell};
 use std::ops::Range;
+use std::sync::Arc;
 
 use tokio_postgres::Row as Columns;
 
@@ -56,7 +57,7 @@ impl<'c> View<'c> {
     }
 
     /// Puts off that a row is written, or removed where there is none; `values` are its columns.
-    pub(super) fn write(&self, key: Key, row: Option<&Row>, values: Option<Vec<Value>>) -> Result<()> {
+    pub(super) fn write(&self, key: Key, row: Option<&Arc<Row>>, values: Option<Vec<Value>>) -> Result<()> {
         let change = values.map_or_else(|| Change::Delete(key.clone()), |values| Change::Put(key.kind, values));
         let done = self.put_off(change);
         if let Some(rows) = self.rows {
@@ -229,10 +230,14 @@ impl Drop for View<'_> {
 
 impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
+        Ok(self.get_shared(key)?.map(Arc::unwrap_or_clone))
+    }
+
+    fn get_shared(&self, key: &Key) -> Result<Option<Arc<Row>>> {
         self.check()?;
         if let Some(rows) = self.rows {
             match rows.borrow_mut().known(key) {
-                Known::There(row) => return Ok(Some(row.clone())),
+                Known::There(row) => return Ok(Some(Arc::clone(row))),
                 Known::Absent => return Ok(None),
                 Known::Not => {}
             }
@@ -242,7 +247,7 @@ impl Reader for View<'_> {
         }
         let step = Step::new(&*sql::statements(key.kind).get, sql::key(self.town.as_str(), key));
         let row = match self.ask(About::Row(key), step)?.first() {
-            Some(row) => Some(decode(key.kind, row, 0).map_err(|row| self.unreadable.wanted(row))?),
+            Some(row) => Some(Arc::new(decode(key.kind, row, 0).map_err(|row| self.unreadable.wanted(row))?)),
             None => None,
         };
         if let Some(rows) = self.rows {
@@ -257,7 +262,7 @@ impl Reader for View<'_> {
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         scan.check()?;
         self.check()?;
-        if let Some(list) = self.rows.and_then(|rows| rows.borrow_mut().list(scan).map(<[Row]>::to_vec)) {
+        if let Some(list) = self.rows.and_then(|rows| rows.borrow_mut().list(scan)) {
             return Ok(list);
         }
         if self.guesses.borrow_mut().list(scan) {

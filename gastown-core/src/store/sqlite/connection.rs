@@ -5,16 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::CachedStatement;
-use rusqlite::types::ValueRef;
 
 use super::changes;
 use super::error::{at, of_sqlite, of_statement};
+use super::read::{decode, event, of_event, plain, raw, seq};
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
 use super::upkeep;
 use crate::model::value::{Cell, Raw, Value};
-use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId, WrittenEvent};
-use crate::store::rows::Rows;
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
+use crate::store::rows::{Known, Rows};
 use crate::store::{
     Access, Connection, Description, Reader, Scan, Search, Tally, Txn, Unreadable, UnreadableRows, check_order,
     check_truncation, check_values, search,
@@ -195,8 +195,21 @@ impl<'c> View<'c> {
         }
     }
 
+    /// Whether the town is known to hold nothing of a kind: whoever uses a part of the library only does not pay for
+    /// the rest. Asked once, as long as nobody writes such a row.
+    fn is_empty(&self, kind: RowKind) -> Result<bool> {
+        let Some(rows) = self.rows else { return Ok(false) };
+        if let Some(known) = rows.borrow().is_empty(kind) {
+            return Ok(known);
+        }
+        let mut statement = self.bound(Which::Any(kind), || sql::any(kind), &[])?;
+        let is_empty = statement.raw_query().next().map_err(|source| self.refused(source))?.is_none();
+        rows.borrow_mut().keep_empty(kind, is_empty);
+        Ok(is_empty)
+    }
+
     /// What is known of the row of this key follows what was done to it.
-    fn note(&self, key: Key, row: Option<(&Row, &[Cell<'_>])>) {
+    fn note(&self, key: Key, row: Option<(&Arc<Row>, &[Cell<'_>])>) {
         if let Some(rows) = self.rows {
             rows.borrow_mut().write(key, row);
         }
@@ -206,9 +219,9 @@ impl<'c> View<'c> {
     fn holds(&self, row: &Row) -> bool {
         let key = row.key();
         if let Some(rows) = self.rows
-            && let Some(known) = rows.borrow_mut().get(&key)
+            && let Known::There(known) = rows.borrow_mut().known(&key)
         {
-            return known == row;
+            return **known == *row;
         }
         // One that cannot be read is another one.
         matches!(self.read(&key), Ok(Some(Ok(found))) if found == *row)
@@ -237,64 +250,6 @@ impl Drop for View<'_> {
     }
 }
 
-/// The values of a row, as the columns of its kind; or what is wrong with it. The outer error is SQLite's.
-fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Result<Row, Unreadable>> {
-    let columns = kind.columns();
-    let mut cells = Vec::with_capacity(columns.len());
-    for (place, column) in columns.iter().enumerate() {
-        cells.push(match row.get_ref(place).map_err(of_sqlite)? {
-            ValueRef::Null => Cell::Null,
-            ValueRef::Integer(n) => Cell::Int(n),
-            ValueRef::Text(bytes) => match text(bytes, kind.table(), column.name) {
-                Ok(text) => Cell::text(text),
-                Err(error) => return Ok(Err(unreadable_row(kind, row, error))),
-            },
-            ValueRef::Real(_) | ValueRef::Blob(_) => {
-                return Ok(Err(unreadable_row(kind, row, unreadable(kind.table(), column.name))));
-            }
-        });
-    }
-    Ok(kind.decode_cells(&cells).map_err(|error| {
-        let values = cells.into_iter().take(kind.key_len()).map(Value::from).collect();
-        Unreadable::new(Key { kind, values }, error)
-    }))
-}
-
-/// The row with as much of its key as can be read.
-fn unreadable_row(kind: RowKind, row: &rusqlite::Row<'_>, error: Error) -> Unreadable {
-    let value = |place| match row.get_ref(place) {
-        Ok(ValueRef::Integer(n)) => Value::Int(n),
-        Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
-        Ok(ValueRef::Real(_) | ValueRef::Null) | Err(_) => Value::Null,
-    };
-    Unreadable::new(Key { kind, values: (0..kind.key_len()).map(value).collect() }, error)
-}
-
-/// What SQLite holds, whatever it is.
-fn raw(value: ValueRef<'_>) -> Raw {
-    match value {
-        ValueRef::Null => Raw::Value(Value::Null),
-        ValueRef::Integer(n) => Raw::Value(Value::Int(n)),
-        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Raw::Value(Value::Text(text.to_owned())),
-            Err(_) => Raw::Bytes(bytes.to_vec()),
-        },
-        ValueRef::Blob(bytes) => Raw::Bytes(bytes.to_vec()),
-        // As SQL writes it.
-        ValueRef::Real(number) => Raw::Bytes(number.to_string().into_bytes()),
-    }
-}
-
-fn text<'a>(bytes: &'a [u8], table: &'static str, column: &'static str) -> Result<&'a str> {
-    std::str::from_utf8(bytes).map_err(|source| unreadable(table, column).because(source))
-}
-
-fn unreadable(table: &'static str, column: &'static str) -> Error {
-    Error::corrupt("column_unreadable", format!("column {column} of a row of {table} cannot be read"))
-        .with("table", table)
-        .with("column", column)
-}
-
 /// A number as SQLite holds it; more than it can hold is as good as all.
 fn sqlite_int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
@@ -302,20 +257,39 @@ fn sqlite_int(n: u64) -> i64 {
 
 impl Reader for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
-        if let Some(row) = self.rows.and_then(|rows| rows.borrow_mut().get(key).cloned()) {
-            return Ok(Some(row));
+        Ok(self.get_shared(key)?.map(Arc::unwrap_or_clone))
+    }
+
+    fn get_shared(&self, key: &Key) -> Result<Option<Arc<Row>>> {
+        if let Some(rows) = self.rows {
+            match rows.borrow_mut().known(key) {
+                Known::There(row) => return Ok(Some(Arc::clone(row))),
+                Known::Absent => return Ok(None),
+                Known::Not => {}
+            }
         }
-        let row = self.read(key)?.transpose().map_err(|row| self.unreadable.wanted(row))?;
-        if let (Some(row), Some(rows)) = (&row, self.rows) {
-            rows.borrow_mut().keep(key, row);
+        if self.is_empty(key.kind)? {
+            return Ok(None);
+        }
+        let row = self.read(key)?.transpose().map_err(|row| self.unreadable.wanted(row))?.map(Arc::new);
+        if let Some(rows) = self.rows {
+            match &row {
+                Some(row) => rows.borrow_mut().keep(key, row),
+                // That no deleted bead had an id is asked once.
+                None if key.kind == RowKind::Tombstone => {}
+                None => rows.borrow_mut().keep_absent(key),
+            }
         }
         Ok(row)
     }
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         scan.check()?;
-        if let Some(list) = self.rows.and_then(|rows| rows.borrow_mut().list(scan).map(<[Row]>::to_vec)) {
+        if let Some(list) = self.rows.and_then(|rows| rows.borrow_mut().list(scan)) {
             return Ok(list);
+        }
+        if self.is_empty(scan.index.kind)? {
+            return Ok(Vec::new());
         }
         let shape = Shape::of(scan, Select::Rows);
         let text = || sql::scan(scan.index, shape);
@@ -460,46 +434,6 @@ impl Reader for View<'_> {
     }
 }
 
-/// A column's value; one of another type than columns have is none.
-fn plain(row: &rusqlite::Row<'_>, place: usize) -> rusqlite::Result<Value> {
-    Ok(match row.get_ref(place)? {
-        ValueRef::Integer(n) => Value::Int(n),
-        ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
-        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
-    })
-}
-
-fn of_event(source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::corrupt("event_unreadable", "an entry of the journal cannot be read").because(source)
-}
-
-fn seq(row: &rusqlite::Row<'_>) -> Result<u64> {
-    u64::try_from(row.get::<_, i64>(0).map_err(of_event)?).map_err(of_event)
-}
-
-fn event(row: &rusqlite::Row<'_>) -> Result<Event> {
-    let words = |place| row.get::<_, String>(place).map_err(of_event);
-    let json = |place| row.get_ref(place).map_err(of_event)?.as_bytes().map_err(of_event);
-    Ok(Event {
-        seq: seq(row)?,
-        at: Timestamp::from_micros(row.get(1).map_err(of_event)?),
-        actor: words(2)?,
-        session: row
-            .get::<_, Option<String>>(3)
-            .map_err(of_event)?
-            .map(SessionId::new)
-            .transpose()
-            .map_err(of_event)?,
-        epoch: row.get(4).map_err(of_event)?,
-        kind: words(5)?,
-        subject: words(6)?,
-        data: serde_json::from_slice(json(7)?).map_err(of_event)?,
-        changes: serde_json::from_slice(json(8)?).map_err(of_event)?,
-        schema: row.get(9).map_err(of_event)?,
-        hash: words(10)?,
-    })
-}
-
 /// The write transaction.
 struct SqliteTxn<'c> {
     view: View<'c>,
@@ -527,6 +461,9 @@ impl SqliteTxn<'_> {
 impl Reader for SqliteTxn<'_> {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
         self.view.get(key)
+    }
+    fn get_shared(&self, key: &Key) -> Result<Option<Arc<Row>>> {
+        self.view.get_shared(key)
     }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
@@ -557,35 +494,43 @@ impl Reader for SqliteTxn<'_> {
 
 impl Txn for SqliteTxn<'_> {
     fn put(&mut self, row: &Row) -> Result<()> {
-        self.view.check_open()?;
-        let (kind, cells) = (row.kind(), row.to_cells());
-        let done = self.view.execute(Which::Put(kind), || &sql::statements(kind).put, &cells);
-        self.view.note(row.key(), done.is_ok().then_some((row, &*cells)));
-        done.map(drop)
+        self.put_shared(None, &Arc::new(row.clone()))
     }
 
     fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
+        self.put_shared(Some(before), &Arc::new(after.clone()))
+    }
+
+    fn put_shared(&mut self, before: Option<&Row>, row: &Arc<Row>) -> Result<()> {
         self.view.check_open()?;
-        let (kind, old, new) = (after.kind(), before.to_cells(), after.to_cells());
-        let key_len = kind.key_len();
-        if before.kind() != kind || old[..key_len] != new[..key_len] {
-            return Err(
-                Error::internal("replace_key", "a row is replaced by one of its key").with("table", kind.table())
-            );
-        }
-        debug_assert!(new.len() <= 64, "a bit for each column");
-        let differs = |place: &usize| old[*place] != new[*place];
-        let changed = (key_len..new.len()).filter(differs).fold(0, |set, place| set | 1_u64 << place);
-        if changed == 0 {
-            return if self.view.holds(after) { Ok(()) } else { self.put(after) };
-        }
-        // An index of which no column is named is left alone.
-        let cells = (0..key_len).chain(sql::bits(changed)).map(|place| &new[place]);
-        let done = match self.view.execute(Which::Update(kind, changed), || sql::update(kind, changed), cells) {
-            Ok(0) => self.view.execute(Which::Put(kind), || &sql::statements(kind).put, &new),
-            done => done,
+        let (kind, cells) = (row.kind(), row.to_cells());
+        let put = || self.view.execute(Which::Put(kind), || &sql::statements(kind).put, &cells);
+        let done = match before {
+            None => put(),
+            Some(before) => {
+                let (old, key_len) = (before.to_cells(), kind.key_len());
+                if before.kind() != kind || old[..key_len] != cells[..key_len] {
+                    return Err(Error::internal("replace_key", "a row is replaced by one of its key")
+                        .with("table", kind.table()));
+                }
+                debug_assert!(cells.len() <= 64, "a bit for each column");
+                let differs = |place: &usize| old[*place] != cells[*place];
+                let changed = (key_len..cells.len()).filter(differs).fold(0, |set, place| set | 1_u64 << place);
+                if changed == 0 && self.view.holds(row) {
+                    return Ok(());
+                }
+                // An index of which no column is named is left alone.
+                let named = (0..key_len).chain(sql::bits(changed)).map(|place| &cells[place]);
+                match changed {
+                    0 => put(),
+                    _ => match self.view.execute(Which::Update(kind, changed), || sql::update(kind, changed), named) {
+                        Ok(0) => put(),
+                        done => done,
+                    },
+                }
+            }
         };
-        self.view.note(after.key(), done.is_ok().then_some((after, &*new)));
+        self.view.note(row.key(), done.is_ok().then_some((row, &*cells)));
         done.map(drop)
     }
 

@@ -5,6 +5,7 @@
 mod changes;
 mod connection;
 mod error;
+mod read;
 #[cfg(test)]
 mod refusal_tests;
 mod schema;

@@ -47,6 +47,11 @@ impl Statements {
     }
 }
 
+/// A row for a town that has rows of a kind.
+pub(super) fn any(kind: RowKind) -> String {
+    format!("SELECT 1 FROM {} WHERE town_id = ?1 LIMIT 1", kind.table())
+}
+
 /// Town, key and the columns of these bits in.
 pub(super) fn update(kind: RowKind, changed: u64) -> String {
     let columns = kind.columns();

@@ -18,6 +18,8 @@ const HELD_MAX: usize = 32;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Which {
     Get(RowKind),
+    /// Whether there is any.
+    Any(RowKind),
     Put(RowKind),
     Delete(RowKind),
     /// One bit for each column that is set.
@@ -35,7 +37,10 @@ pub(super) enum Which {
 impl PartialEq for Which {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Get(a), Self::Get(b)) | (Self::Put(a), Self::Put(b)) | (Self::Delete(a), Self::Delete(b)) => a == b,
+            (Self::Get(a), Self::Get(b))
+            | (Self::Any(a), Self::Any(b))
+            | (Self::Put(a), Self::Put(b))
+            | (Self::Delete(a), Self::Delete(b)) => a == b,
             (Self::Update(a, of_a), Self::Update(b, of_b)) => a == b && of_a == of_b,
             (Self::Scan(a, of_a), Self::Scan(b, of_b)) => ptr::eq(*a, *b) && of_a == of_b,
             (Self::Search(a), Self::Search(b)) => a == b,

@@ -125,13 +125,15 @@ pub(crate) fn close(txn: &mut ScopedTxn<'_>, input: &CloseBead) -> Result<Closed
         graph::add_edge(txn, other, &row.id, DependencyKind::Supersedes)?;
         data["superseded_by"] = json!(other);
     }
-    let mut row = txn.bead(&input.id)?;
+    // What was done above may have written it.
+    let is_stale = row.status == BeadStatus::InReview || input.duplicate_of.is_some() || input.superseded_by.is_some();
+    let mut row = if is_stale { txn.bead(&input.id)? } else { row };
     row.close_reason.clone_from(&input.reason);
     let freed = settle_and_free(txn, row, BeadStatus::Closed, resolution, data)?;
     let now = txn.now();
     let mut unblocked = Vec::new();
     for id in freed {
-        if txn.find::<BeadRow>(&Key::bead(&id))?.is_some_and(|row| is_ready(&row, now)) {
+        if txn.look::<BeadRow>(&Key::bead(&id))?.is_some_and(|row| is_ready(&row, now)) {
             unblocked.push(id);
         }
     }
@@ -213,20 +215,21 @@ fn settle_and_free(
     resolution: Resolution,
     data: Json,
 ) -> Result<Vec<BeadId>> {
-    let before = row.clone();
+    let before = graph::Before::of(&row);
+    let (id, convoy) = (row.id.clone(), row.convoy.clone());
     row.move_to(status, Some(resolution), txn.now())?;
     row.assignee = None;
     row.lease_until = None;
     row.slung = false;
     row.wake_at = None;
-    let freed = graph::put_moved(txn, &before, row.clone())?;
-    reservations::release_all(txn, &row.id)?;
+    let freed = graph::put_moved(txn, before, row)?;
+    reservations::release_all(txn, &id)?;
     let mut data = data;
     if let Some(map) = data.as_object_mut() {
         map.insert("unblocked".to_owned(), json!(freed));
     }
-    txn.event(if status == BeadStatus::Closed { "bead.closed" } else { "bead.failed" }, &row.id, data);
-    if let Some(convoy) = &row.convoy {
+    txn.event(if status == BeadStatus::Closed { "bead.closed" } else { "bead.failed" }, &id, data);
+    if let Some(convoy) = &convoy {
         txn.mark_dirty(convoy)?;
     }
     Ok(freed)
@@ -270,7 +273,8 @@ pub(crate) fn reopen(txn: &mut ScopedTxn<'_>, input: &ReopenBead) -> Result<Bead
         .with("status", row.status));
     }
     check_version(&row, input.expected_version)?;
-    let before = row.clone();
+    let before = graph::Before::of(&row);
+    let convoy = row.convoy.clone();
     row.move_to(BeadStatus::Open, None, txn.now())?;
     row.close_reason = None;
     row.failures = 0;
@@ -278,9 +282,9 @@ pub(crate) fn reopen(txn: &mut ScopedTxn<'_>, input: &ReopenBead) -> Result<Bead
     row.reworks = 0;
     row.parked_reason = None;
     row.parked_until = None;
-    graph::put_moved(txn, &before, row.clone())?;
-    txn.event("bead.reopened", &row.id, json!({ "reason": input.reason }));
-    if let Some(convoy) = &row.convoy {
+    graph::put_moved(txn, before, row)?;
+    txn.event("bead.reopened", &input.id, json!({ "reason": input.reason }));
+    if let Some(convoy) = &convoy {
         txn.mark_dirty(convoy)?;
     }
     assemble(txn.view(), txn.bead(&input.id)?)
@@ -290,7 +294,7 @@ pub(crate) fn reopen(txn: &mut ScopedTxn<'_>, input: &ReopenBead) -> Result<Bead
 pub(crate) fn refuse_in_session(txn: &ScopedTxn<'_>, row: &BeadRow) -> Result<()> {
     let Some(assignee) = &row.assignee else { return Ok(()) };
     let Ok(id) = BeadId::new(assignee.clone()) else { return Ok(()) };
-    match txn.find::<AgentRow>(&Key::agent(&id))? {
+    match txn.look::<AgentRow>(&Key::agent(&id))? {
         Some(agent) if agent.hook.as_ref() == Some(&row.id) => Err(Error::conflict(
             "bead_in_session",
             format!("bead {} is on the hook of {} (epoch {}); stop it first", row.id, agent.name, row.epoch),

@@ -76,11 +76,25 @@ pub(crate) fn may_be_skipped(row: &BeadRow) -> bool {
         && matches!(row.kind, BeadKind::Issue | BeadKind::Molecule | BeadKind::Step | BeadKind::Gate)
 }
 
+/// How a bead stood before it moved, as far as that matters to others.
+#[derive(Clone, Copy)]
+pub(crate) struct Before {
+    is_closed: bool,
+    went_well: bool,
+}
+
+impl Before {
+    /// How it stands.
+    pub(crate) fn of(row: &BeadRow) -> Self {
+        Self { is_closed: row.status == BeadStatus::Closed, went_well: went_well(row) }
+    }
+}
+
 /// Writes a bead whose status, resolution or convoy changed, and brings every count up to date that follows from it:
 /// its own, those of whatever waits for it, and its parent's.
 ///
 /// Beads that were to run only if it failed are closed as skipped. Answers the beads that became free.
-pub(crate) fn put_moved(txn: &mut ScopedTxn<'_>, before: &BeadRow, row: BeadRow) -> Result<Vec<BeadId>> {
+pub(crate) fn put_moved(txn: &mut ScopedTxn<'_>, before: Before, row: BeadRow) -> Result<Vec<BeadId>> {
     // Those that wait may be of another rig, which the caller's scope does not see.
     let mut spread = Spread::default();
     txn.as_town(|txn| spread.moved(txn, before, row))?;
@@ -88,7 +102,7 @@ pub(crate) fn put_moved(txn: &mut ScopedTxn<'_>, before: &BeadRow, row: BeadRow)
 }
 
 /// The same for a bead of imported data: nothing is skipped because of it, and it keeps its times and its version.
-pub(crate) fn put_imported(txn: &mut ScopedTxn<'_>, before: &BeadRow, mut row: BeadRow) -> Result<()> {
+pub(crate) fn put_imported(txn: &mut ScopedTxn<'_>, before: Before, mut row: BeadRow) -> Result<()> {
     let mut spread = Spread::default();
     txn.as_town(|txn| {
         let was = row.blockers;
@@ -96,7 +110,7 @@ pub(crate) fn put_imported(txn: &mut ScopedTxn<'_>, before: &BeadRow, mut row: B
         spread.crossed(&row, was);
         txn.put(row.clone())?;
         spread.dependents(&row.id, false);
-        let (was_open, is_open) = (before.status != BeadStatus::Closed, row.status != BeadStatus::Closed);
+        let (was_open, is_open) = (!before.is_closed, row.status != BeadStatus::Closed);
         match &row.parent {
             Some(parent) if was_open != is_open => spread.parts(txn, parent, 0, if is_open { 1 } else { -1 }),
             _ => Ok(()),
@@ -171,9 +185,9 @@ impl Spread {
 
     /// Brings the edges of one kind on one bead up to date.
     fn edges(&mut self, txn: &mut ScopedTxn<'_>, on: &BeadId, kind: DependencyKind, is_done: bool) -> Result<()> {
-        let Some(on) = txn.find::<BeadRow>(&Key::bead(on))? else { return Ok(()) };
-        let mut pages = Pages::dependents_by(&on.id, kind);
+        let mut pages = Pages::dependents_by(on, kind);
         while let Some(page) = pages.next(txn.view())? {
+            let Some(on) = txn.look::<BeadRow>(&Key::bead(on))? else { return Ok(()) };
             for edge in page {
                 let Some(waiter) = txn.find::<BeadRow>(&Key::bead(&edge.bead))? else { continue };
                 let counted = counts(txn.view(), &edge, &waiter, Some(&on))?;
@@ -224,17 +238,15 @@ impl Spread {
     }
 
     /// Writes a bead that moved, and notes who has to hear of it.
-    pub(super) fn moved(&mut self, txn: &mut ScopedTxn<'_>, before: &BeadRow, mut row: BeadRow) -> Result<()> {
+    pub(super) fn moved(&mut self, txn: &mut ScopedTxn<'_>, before: Before, mut row: BeadRow) -> Result<()> {
         let was = row.blockers;
         self.own(txn, &mut row)?;
         self.crossed(&row, was);
-        txn.put_bead(row.clone())?;
-        self.dependents(&row.id, went_well(&row) && !went_well(before));
-        let (was_open, is_open) = (before.status != BeadStatus::Closed, row.status != BeadStatus::Closed);
-        match &row.parent {
-            Some(parent) if was_open != is_open => self.parts(txn, parent, 0, if is_open { 1 } else { -1 }),
-            _ => Ok(()),
-        }
+        self.dependents(&row.id, went_well(&row) && !before.went_well);
+        let (was_open, is_open) = (!before.is_closed, row.status != BeadStatus::Closed);
+        let parent = row.parent.clone().filter(|_| was_open != is_open);
+        txn.put_bead(row)?;
+        parent.map_or(Ok(()), |parent| self.parts(txn, &parent, 0, if is_open { 1 } else { -1 }))
     }
 
     /// Notes that whoever waits for a bead must be looked at.
@@ -266,8 +278,8 @@ impl Spread {
                 if !edge.kind.is_acyclic() {
                     continue;
                 }
-                let on = txn.find::<BeadRow>(&Key::bead(&edge.on_bead))?;
-                let counted = counts(txn.view(), &edge, row, on.as_ref())?;
+                let on = txn.look::<BeadRow>(&Key::bead(&edge.on_bead))?;
+                let counted = counts(txn.view(), &edge, row, on.as_deref())?;
                 if counted != edge.counted {
                     row.blockers += if counted { 1 } else { -1 };
                     edge.counted = counted;
@@ -294,7 +306,7 @@ impl Spread {
 
     /// Closes a bead that was to run only if another failed, which it did not.
     pub(super) fn skip(&mut self, txn: &mut ScopedTxn<'_>, mut row: BeadRow, because: &BeadId) -> Result<()> {
-        let before = row.clone();
+        let before = Before::of(&row);
         let reason = format!("it was to run only if {because} failed");
         row.move_to(BeadStatus::Closed, Some(Resolution::Skipped), txn.now())?;
         row.lease_until = None;
@@ -302,7 +314,7 @@ impl Spread {
         row.wake_at = None;
         row.close_reason = Some(reason.clone());
         let (id, convoy) = (row.id.clone(), row.convoy.clone());
-        self.moved(txn, &before, row)?;
+        self.moved(txn, before, row)?;
         let data = json!({ "resolution": Resolution::Skipped, "because_of": because, "reason": reason });
         txn.event_now("bead.closed", &id, data)?;
         self.changes = 0;

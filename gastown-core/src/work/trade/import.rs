@@ -428,7 +428,7 @@ pub(super) fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> R
         parked_until: if stands { was.parked_until } else { None },
         ..rows.bead.clone()
     };
-    graph::put_imported(txn, was, bead)?;
+    graph::put_imported(txn, graph::Before::of(was), bead)?;
     txn.event("bead.imported", id, json!({ "from": was.updated_at, "to": rows.bead.updated_at }));
     Ok(())
 }
