@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gastown_core::model::value::Value;
+use gastown_core::model::value::{Raw, Value};
 use gastown_core::model::{Event, Head, Key, Row, RowKind, TownId};
 use gastown_core::store::{
     Access, Backend, Connection, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order, check_truncation,
@@ -142,6 +142,11 @@ impl Reader for View {
         Ok(rows.take(scan.limit).collect())
     }
 
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        let columns = self.state.rows.get(key);
+        Ok(columns.map(|columns| columns.iter().cloned().map(Raw::Value).collect()))
+    }
+
     fn unreadable(&self) -> Vec<Unreadable> {
         self.unreadable.take()
     }
@@ -175,6 +180,9 @@ impl Reader for MapTxn {
     }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
+    }
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.view.values(key)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.view.unreadable()

@@ -10,6 +10,7 @@ const OPAQUE = new Set([
   'after',
   'before',
   'checkpoint',
+  'columns',
   'data',
   'dropped',
   'extra',

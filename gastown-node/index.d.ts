@@ -913,6 +913,29 @@ export interface Archived {
   readonly files: string[]
 }
 
+/** Which archived beads to list. */
+export interface ArchivedFilter {
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** A bead that is in an archive and not in the tables. */
+export interface ArchivedBead {
+  readonly id: string
+  readonly kind: BeadKind
+  readonly title: string
+  readonly status: BeadStatus
+  readonly resolution: Resolution | null
+  readonly closedAt: Timestamp | null
+  readonly file: string
+}
+
+/** Archived beads, archive by archive. */
+export interface ArchivedPage {
+  readonly beads: ArchivedBead[]
+  readonly cursor: string | null
+}
+
 /** The database's size before and after, where the backend knows it. */
 export interface Vacuumed {
   readonly bytesBefore: number | null
@@ -932,6 +955,47 @@ export interface Checked {
   readonly findings: Finding[]
 }
 
+/** A row that could not be read, out of its table, as it was found; what is no text and no number is `{ hex: … }`. */
+export interface QuarantinedRow {
+  readonly id: string
+  readonly table: string
+  readonly key: Json
+  readonly columns: Record<string, Json>
+  readonly problem: string
+  readonly movedBy: string
+  readonly movedAt: Timestamp
+}
+
+/** What was taken out of the tables, and what stays and why. */
+export interface Quarantined {
+  readonly rows: QuarantinedRow[]
+  readonly left: Finding[]
+  readonly hasMore: boolean
+}
+
+/** Which rows in quarantine to list. */
+export interface QuarantineFilter {
+  limit?: number | null
+  cursor?: string | null
+}
+
+/** Rows in quarantine, by their ids. */
+export interface QuarantinePage {
+  readonly rows: QuarantinedRow[]
+  readonly cursor: string | null
+}
+
+/** How to bring a row back: columns, by name, that get another value, as the table holds it. */
+export interface MendRow {
+  id: string
+  columns?: Record<string, number | string | null>
+}
+
+/** Names a row in quarantine. */
+export interface QuarantineRef {
+  id: string
+}
+
 /** How a town is, at one moment. */
 export interface Health {
   readonly engine: EngineState
@@ -942,6 +1006,7 @@ export interface Health {
   readonly schema: number
   readonly databaseBytes: number | null
   readonly unreadable: UnreadableRow[]
+  readonly quarantined: number
   readonly first: number
   readonly head: number
   readonly effectsPlanned: number
@@ -1955,6 +2020,14 @@ export interface Upkeep {
   health(all?: All, options?: CallOptions): Promise<Health>
   /** Looks over the database, every row, the journal and its archives while the town works on. */
   check(all?: All, options?: CallOptions): Promise<Checked>
+  /** Takes the rows that cannot be read out of their tables, as they are. */
+  quarantine(all?: All, options?: CallOptions): Promise<Quarantined>
+  /** Lists the rows that were taken out because they could not be read, a page at a time. */
+  quarantined(only?: QuarantineFilter, options?: CallOptions): Promise<QuarantinePage>
+  /** Brings a row in quarantine back to its table, with other columns where they are given. */
+  mend(row: string | MendRow, options?: ChangeOptions): Promise<QuarantinedRow>
+  /** Gives a row in quarantine up, and what follows from it; the journal keeps what it held. */
+  discard(row: string | QuarantineRef, options?: ChangeOptions): Promise<QuarantinedRow>
   /** Copies the town to a new folder while it works on; `restore` makes a town of it again. */
   backup(to: string | WriteTo, options?: CallOptions): Promise<Backup>
   /** Writes the town's records as lines of JSON to a new file while it works on; `restore` reads them. */
@@ -1965,6 +2038,10 @@ export interface Upkeep {
   pause(pause: PauseTown, options?: ChangeOptions): Promise<TownPause>
   /** Hands out the paused town's beads again. */
   resume(all?: All, options?: ChangeOptions): Promise<TownPause>
+  /** Lists the beads that were put away and are not back, archive by archive, a page at a time. */
+  archived(only?: ArchivedFilter, options?: CallOptions): Promise<ArchivedPage>
+  /** Brings a bead back that was put away, closed as it was. */
+  recall(bead: string | BeadRef, options?: ChangeOptions): Promise<Bead>
   /** Gives back the space of what was deleted; commands wait meanwhile, reads go on. */
   vacuum(all?: All, options?: CallOptions): Promise<Vacuumed>
 }
@@ -2012,6 +2089,8 @@ export interface OpenOptions {
   durability?: Durability
   /** Ids are made from this seed; the same seed and the same calls give the same ids. */
   seed?: number
+  /** The name of this machine, where several share a database; the kernel's where it is left out. */
+  host?: string
   /** Where the time comes from; the machine's clock where it is left out. */
   clock?: ManualClock
   /** The program `gastown`, which supervises sessions; found beside this package, else on the `PATH`. */

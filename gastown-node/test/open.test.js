@@ -140,6 +140,20 @@ test('a manual clock stands until it is set', async (t) => {
   }
 })
 
+test('a clock that goes back loses nothing and keeps the order', async (t) => {
+  const clock = new ManualClock(2_000_000)
+  const { town } = await opened(t, { clock })
+  const first = await town.beads.create('first')
+  await town.beads.claim({ by: 'tess', id: first.id, leaseMs: 1_000 })
+  clock.set(1_000_000)
+  const second = await town.beads.create('second')
+  assert.equal((await town.beads.get(first.id)).status, 'in_progress', 'nothing ends early')
+  const { events } = await town.events.since()
+  assert.deepEqual(events.map((event) => event.seq), events.map((_, at) => at + 1))
+  assert.deepEqual([events.at(-1).subject, events.at(-1).at], [second.id, 1_000_000])
+  assert.deepEqual((await town.upkeep.check()).findings, [])
+})
+
 test('the packaged program supervises', async (t) => {
   const { town } = await opened(t)
   assert.equal((await town.upkeep.health()).sessionsSurvive, true)

@@ -4,7 +4,7 @@ const assert = require('node:assert/strict')
 const { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { test } = require('node:test')
-const { ManualClock, mergeBeads, restore } = require('..')
+const { ManualClock, mergeBeads, open, restore } = require('..')
 const { town: opened } = require('./parts.js')
 
 const START = 1_763_670_000_000_000
@@ -41,6 +41,45 @@ test('an export is lines that make a town', async (t) => {
   assert.equal(existsSync(join(path, 'cut', 'town.db')), false)
 })
 
+test('a row that cannot be read is taken out and comes back mended', async (t) => {
+  const { town, path } = await opened(t)
+  const keel = await town.beads.create('Lay the keel')
+  const mast = await town.beads.create('Raise the mast')
+  const { dir } = town
+  await town.close()
+  // A bead's columns lie side by side in the file: the title, the priority, the type, the metadata.
+  const file = join(dir, 'town.db')
+  const bytes = readFileSync(file)
+  for (const title of ['Lay the keel', 'Raise the mast']) {
+    const at = bytes.indexOf(`${title}\x02task{}`)
+    assert.ok(at > 0)
+    bytes.write('{!', at + title.length + 5)
+  }
+  writeFileSync(file, bytes)
+  const again = await open(dir)
+  t.after(() => again.close())
+  assert.equal(await codeOf(again.beads.get(keel.id)), 'row_unreadable')
+  const taken = await again.upkeep.quarantine()
+  assert.deepEqual([taken.rows.length, taken.left, taken.hasMore], [2, [], false])
+  const page = await again.upkeep.quarantined({ limit: 1 })
+  const rest = await again.upkeep.quarantined({ cursor: page.cursor })
+  const rows = new Map([...page.rows, ...rest.rows].map((row) => [row.columns.title, row]))
+  const row = rows.get('Lay the keel')
+  assert.deepEqual([row.table, row.key, row.columns.metadata], ['bead', [keel.id], '{!'])
+  assert.equal(row.columns.issue_type, 'task')
+  assert.equal((await again.health()).quarantined, 2)
+  assert.equal(await codeOf(again.upkeep.mend(row.id)), 'row_still_unreadable')
+  const mend = { id: row.id, columns: { metadata: '{}', issue_type: 'bug' } }
+  assert.deepEqual(await again.upkeep.mend(mend, { key: 'once' }), row)
+  assert.deepEqual(await again.upkeep.mend(mend, { key: 'once' }), row)
+  assert.deepEqual((await again.beads.get(keel.id)).issueType, 'bug')
+  const gone = await again.upkeep.discard(rows.get('Raise the mast').id)
+  assert.deepEqual(gone.key, [mast.id])
+  assert.equal(await codeOf(again.upkeep.discard({ id: gone.id })), 'row_missing')
+  assert.deepEqual([(await again.upkeep.check()).findings, (await again.health()).quarantined], [[], 0])
+  assert.equal(await codeOf(open(join(path, 'named'), { host: 'alpha:1' })), 'host_malformed')
+})
+
 test('what is over is put away and its space given back', async (t) => {
   const clock = new ManualClock(START)
   const { town } = await opened(t, { clock })
@@ -57,6 +96,15 @@ test('what is over is put away and its space given back', async (t) => {
   assert.ok(bytesBefore > 0 && bytesAfter > 0)
   const checked = await town.upkeep.check()
   assert.deepEqual([checked.findings, checked.events], [[], (await town.health()).head])
+  const { beads: putAway, cursor } = await town.upkeep.archived({ limit: 5 })
+  assert.deepEqual([putAway.map((bead) => [bead.id, bead.title, bead.status]), cursor], [[[done.id, 'done', 'closed']], null])
+  const back = await town.upkeep.recall(done.id, { key: 'once' })
+  assert.deepEqual([back.title, back.status], ['done', 'closed'])
+  assert.deepEqual(await town.upkeep.recall({ id: done.id }, { key: 'once' }), back)
+  assert.equal(await codeOf(town.upkeep.recall(done.id)), 'bead_exists')
+  assert.deepEqual((await town.upkeep.archived()).beads, [])
+  assert.equal(await codeOf(town.upkeep.recall('gt-never')), 'bead_not_archived')
+  assert.deepEqual((await town.upkeep.check()).findings, [])
   assert.equal(await codeOf(town.upkeep.archive({})), 'archive_unbounded')
 })
 

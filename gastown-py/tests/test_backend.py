@@ -309,8 +309,7 @@ async def test_the_loop_goes_on_while_a_backend_blocks(tmp_path: Path) -> None:
     async with gastown.open(tmp_path / "town", backend=kept) as town:
         trouble.method, trouble.act = "commit", block
         creating = asyncio.ensure_future(town.beads.create("blocked"))
-        while not entered.is_set():
-            await asyncio.sleep(0)
+        assert await asyncio.to_thread(entered.wait, HANG), "it commits"
         assert (await town.beads.list()).beads == [], "a read is answered meanwhile"
         leave.set()
         with pytest.raises(gastown.ExhaustedError):

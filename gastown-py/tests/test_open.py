@@ -121,6 +121,20 @@ async def test_a_manual_clock_stands_until_it_is_set(tmp_path: Path) -> None:
         assert [ready.id for ready in (await town.beads.ready()).beads] == [bead.id]
 
 
+async def test_a_clock_that_goes_back_loses_nothing_and_keeps_the_order(tmp_path: Path) -> None:
+    clock = gastown.ManualClock(now=2_000_000)
+    async with gastown.open(tmp_path, clock=clock) as town:
+        first = await town.beads.create("first")
+        await town.beads.claim("tess", id=first.id, lease_ms=1_000)
+        clock.set(1_000_000)
+        second = await town.beads.create("second")
+        assert (await town.beads.get(first.id)).status == "in_progress", "nothing ends early"
+        events = (await town.events.since()).events
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert (events[-1].subject, events[-1].at) == (second.id, 1_000_000)
+        assert (await town.upkeep.check()).findings == []
+
+
 async def test_the_packaged_program_supervises(town: gastown.Town, tmp_path: Path) -> None:
     assert (await town.upkeep.health()).sessions_survive
     copy = tmp_path / "gastown"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,9 +64,60 @@ async def test_what_is_over_is_put_away_and_its_space_given_back(tmp_path: Path)
         assert vacuumed.bytes_before is not None and vacuumed.bytes_after is not None
         checked = await town.upkeep.check()
         assert (checked.findings, checked.events) == ([], health.head)
+        (put_away,) = (await town.upkeep.archived(limit=5)).beads
+        assert (put_away.id, put_away.title, put_away.status) == (done.id, "done", "closed")
+        back = await town.upkeep.recall(done.id, key="once")
+        assert (back.title, back.status) == ("done", "closed")
+        assert (await town.upkeep.recall(done.id, key="once")) == back
+        with pytest.raises(gastown.ConflictError) as twice:
+            await town.upkeep.recall(done.id)
+        assert twice.value.code == "bead_exists"
+        assert (await town.upkeep.archived()).beads == []
+        with pytest.raises(gastown.NotFoundError) as never:
+            await town.upkeep.recall("gt-never")
+        assert never.value.code == "bead_not_archived"
+        assert (await town.upkeep.check()).findings == []
         with pytest.raises(gastown.InvalidError) as caught_invalid:
             await town.upkeep.archive()
         assert caught_invalid.value.code == "archive_unbounded"
+
+
+async def test_a_row_that_cannot_be_read_is_taken_out_and_comes_back_mended(town: gastown.Town, tmp_path: Path) -> None:
+    keel, mast = [await town.beads.create(title) for title in ("Lay the keel", "Raise the mast")]
+    with closing(sqlite3.connect(Path(town.dir) / "town.db")) as db, db:
+        db.execute("UPDATE bead SET metadata = '{wibble'")
+    with pytest.raises(gastown.CorruptError) as caught:
+        await town.beads.get(keel.id)
+    assert caught.value.code == "row_unreadable"
+    taken = await town.upkeep.quarantine()
+    assert (len(taken.rows), taken.left, taken.has_more) == (2, [], False)
+    assert (await town.upkeep.quarantine()).rows == []
+    page = await town.upkeep.quarantined(limit=1)
+    rest = await town.upkeep.quarantined(cursor=page.cursor)
+    rows = {row.columns["title"]: row for row in page.rows + rest.rows}
+    row = rows["Lay the keel"]
+    assert (row.table, row.key, row.columns["metadata"]) == ("bead", [keel.id], "{wibble")
+    assert (await town.health()).quarantined == 2
+    with pytest.raises(gastown.InvalidError) as refused:
+        await town.upkeep.mend(row.id)
+    assert (refused.value.code, refused.value.facts["column"]) == ("row_still_unreadable", "metadata")
+    assert await town.upkeep.mend(row.id, columns={"metadata": "{}"}, key="once") == row
+    assert await town.upkeep.mend(row.id, columns={"metadata": "{}"}, key="once") == row
+    assert (await town.beads.get(keel.id)).title == "Lay the keel"
+    given_up = await town.upkeep.discard(rows["Raise the mast"].id)
+    assert given_up.key == [mast.id]
+    with pytest.raises(gastown.NotFoundError) as missing:
+        await town.upkeep.discard(given_up.id)
+    assert missing.value.code == "row_missing"
+    assert ((await town.upkeep.check()).findings, (await town.health()).quarantined) == ([], 0)
+
+
+async def test_a_machine_has_a_name_without_colons(tmp_path: Path) -> None:
+    async with gastown.open(tmp_path / "town", host="alpha"):
+        pass
+    with pytest.raises(gastown.InvalidError) as caught:
+        await gastown.open(tmp_path / "town", host="alpha:1")
+    assert caught.value.code == "host_malformed"
 
 
 async def test_health_says_how_the_database_is(town: gastown.Town) -> None:

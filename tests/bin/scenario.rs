@@ -7,9 +7,10 @@ use std::path::Path;
 
 use gastown_core::model::{AgentName, Event, RigName};
 use gastown_core::runtime::Supervisor;
+use gastown_core::town::EngineState;
 use gastown_core::{
-    AddRig, Convoy, ErrorKind, EventsSince, NewSettings, RegisterAgent, Result, SessionFilter, SlingConvoy, Task, Town,
-    TownOptions,
+    AddRig, Clock as _, Convoy, ErrorKind, EventsSince, NewSettings, RegisterAgent, Result, SessionFilter, SlingConvoy,
+    SystemClock, Task, Town, TownOptions,
 };
 use serde_json::{Value as Json, json};
 
@@ -77,11 +78,13 @@ pub(crate) async fn run(args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// What follows `--store`, as options of a town.
+/// What follows `--store` and `--host`, as options of a town.
 pub(crate) fn store_at(args: &[OsString]) -> TownOptions {
-    let at = args.iter().position(|arg| arg == "--store");
-    let store = at.map(|at| args[at + 1].to_str().expect("UTF-8").to_owned());
-    TownOptions { store, ..TownOptions::default() }
+    let behind = |name: &str| {
+        let at = args.iter().position(|arg| arg == name);
+        at.map(|at| args[at + 1].to_str().expect("UTF-8").to_owned())
+    };
+    TownOptions { store: behind("--store"), host: behind("--host"), ..TownOptions::default() }
 }
 
 /// Starts the engine once nobody else leads it: a leader that dies tells nobody.
@@ -173,4 +176,39 @@ async fn count(town: &Town, fits: impl Fn(&Event) -> bool) -> Result<usize> {
         since = last.seq;
         count += page.events.iter().filter(|event| fits(event)).count();
     }
+}
+
+/// `engine <dir> --store URL --host NAME`: tries to lead, over and over while somebody else does, and says so each time;
+/// then says when it leads and when it does no longer. It goes on until it is killed.
+pub(crate) async fn engine(args: &[OsString]) -> Result<()> {
+    let supervisor = Supervisor::program(std::env::current_exe().expect("Linux tells it"));
+    let town =
+        Town::builder(Path::new(&args[0])).from_env().supervisor(supervisor).options(store_at(args))?.open().await?;
+    let mut watch = town.operator().events().watch(0)?;
+    let led_at = loop {
+        let at = SystemClock.now();
+        match town.start().await {
+            Ok(()) => break at,
+            Err(error) if error.code() == "engine_running_elsewhere" => {
+                shout(&json!({ "refused": at.to_string(), "until": error.fact("lease_until") }));
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    shout(&json!({ "leads": led_at.to_string() }));
+    loop {
+        // That the engine ended, nobody announces.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(50), watch.next()).await;
+        let health = town.operator().upkeep().health(gastown_core::All {}).await?;
+        if let EngineState::Failed { reason } = health.engine {
+            shout(&json!({ "ended": reason }));
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn shout(line: &Json) {
+    println!("{line}");
+    std::io::stdout().flush().expect("somebody listens");
 }

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     match args.get(1).and_then(|arg| arg.to_str()) {
         Some("host") => host(&args[2..]),
         Some("run") => in_tokio(scenario::run(&args[2..])),
+        Some("engine") => in_tokio(scenario::engine(&args[2..])),
         Some("claim") => in_tokio(claim(&args[2..])),
         Some("import") => in_tokio(import(&args[2..])),
         Some("drain") => in_tokio(drain(&args[2..])),

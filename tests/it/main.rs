@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agents;
+mod archives;
 mod beads;
 mod claims;
 mod clock;
@@ -22,6 +23,7 @@ mod hostile;
 mod imports;
 mod input;
 mod kills;
+mod leases;
 mod liveness;
 mod output;
 mod parity;
@@ -29,6 +31,7 @@ mod places;
 mod postgres;
 mod power;
 mod processes;
+mod quarantine;
 mod refinery;
 mod runtime;
 mod sim;

@@ -1,29 +1,26 @@
-//! Copies of a town, looks over it, and what is put away.
+//! Copies of a town, and looks over it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use gastown_core::model::value::Value;
 use gastown_core::model::{BeadId, RowKind, Stored as _, Timestamp, TownId};
 use gastown_core::store::{Access, Backend, MemoryBackend, SqliteBackend, SqliteOptions};
 use gastown_core::{
-    All, Archive, BeadFilter, CloseBead, Configure, ErrorKind, EventsSince, Link, ManualClock, NewBead, NewSettings,
-    OutputQuery, ReadyFilter, SessionFilter, SlingConvoy, Task, Town,
+    All, Archive, BeadFilter, ErrorKind, EventsSince, Link, ManualClock, NewBead, NewSettings, OutputQuery,
+    ReadyFilter, SessionFilter, SlingConvoy, Task, Town,
 };
 use serde_json::json;
 
 use crate::support::{open, origin, settled, sh, staff};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
-fn clock() -> ManualClock {
+pub(crate) fn clock() -> ManualClock {
     ManualClock::at(Timestamp::from_micros(1_763_670_000_000_000))
 }
 
-async fn plain(dir: &Path, clock: &ManualClock) -> Town {
+pub(crate) async fn plain(dir: &Path, clock: &ManualClock) -> Town {
     Town::builder(dir).clock(Arc::new(clock.clone())).seed(7).open().await.unwrap()
 }
 
@@ -32,7 +29,7 @@ async fn in_memory(dir: &Path, backend: &MemoryBackend) -> Town {
 }
 
 /// A bead of every sort: with texts, labels, edges, closed, claimed.
-async fn furnish(town: &Town) -> Vec<BeadId> {
+pub(crate) async fn furnish(town: &Town) -> Vec<BeadId> {
     let beads = town.operator().beads();
     let keel = beads
         .create(NewBead {
@@ -50,14 +47,14 @@ async fn furnish(town: &Town) -> Vec<BeadId> {
     vec![keel.id, mast.id, sails.id]
 }
 
-async fn assert_sound(town: &Town) {
+pub(crate) async fn assert_sound(town: &Town) {
     let checked = town.operator().upkeep().check(All {}).await.unwrap();
     assert_eq!(checked.findings, []);
     assert!(checked.rows > 0 && checked.events > 0);
 }
 
 /// The lines of an export without the first, which names the journal's end, and the last, which sums all up.
-fn rows_of(path: &Path) -> Vec<String> {
+pub(crate) fn rows_of(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     text.lines().filter(|line| line.starts_with("{\"row\"")).map(str::to_owned).collect()
 }
@@ -227,7 +224,7 @@ async fn a_damaged_backup_is_refused_and_leaves_no_town() {
     whole.close().await.unwrap();
 }
 
-fn clock_end() -> Timestamp {
+pub(crate) fn clock_end() -> Timestamp {
     Timestamp::from_micros(i64::MAX)
 }
 
@@ -293,204 +290,6 @@ async fn only_who_sees_the_whole_town_may_copy_or_look_over_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_over_is_put_away_and_what_has_to_do_with_open_work_stays() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let town = plain(&dir.path().join("town"), &clock).await;
-    let (beads, upkeep) = (town.operator().beads(), town.operator().upkeep());
-    let make = async |title: &str| beads.create(NewBead::titled(title)).await.unwrap().id;
-    let labels = vec!["wood".to_owned()];
-    let alone = beads
-        .create(NewBead { labels, description: "of oak".to_owned(), ..NewBead::titled("alone") })
-        .await
-        .unwrap()
-        .id;
-    let (epic, part, before, after, late, open) = (
-        make("epic").await,
-        make("part").await,
-        make("before").await,
-        make("after").await,
-        make("late").await,
-        make("open").await,
-    );
-    beads.link(Link::blocks(epic.clone(), part.clone())).await.unwrap();
-    beads.link(Link::blocks(before.clone(), after.clone())).await.unwrap();
-    for id in [&alone, &epic, &part, &before] {
-        beads.close(CloseBead { force: true, ..CloseBead::from(id) }).await.unwrap();
-    }
-    clock.advance(DAY);
-    let cut = Timestamp::from_micros(clock_now(&clock));
-    beads.close(CloseBead::from(&late)).await.unwrap();
-
-    let archived = upkeep.archive(Archive { closed_before: Some(cut), events_before: None }).await.unwrap();
-    assert_eq!((archived.beads, archived.events, archived.files.len()), (3, 0, 1));
-    for gone in [&alone, &epic, &part] {
-        assert_eq!(beads.get(gone).await.unwrap_err().code(), "bead_missing");
-    }
-    for kept in [&before, &after, &late, &open] {
-        beads.get(kept).await.unwrap();
-    }
-    let text = fs::read_to_string(&archived.files[0]).unwrap();
-    for word in [alone.as_str(), epic.as_str(), "\"wood\"", "\"dependency\"", "\"bead_text\""] {
-        assert!(text.contains(word), "{word}");
-    }
-    assert!(!text.contains(before.as_str()));
-    assert_sound(&town).await;
-
-    // Nothing is left to put away, and no file says so.
-    let again = upkeep.archive(Archive { closed_before: Some(cut), events_before: None }).await.unwrap();
-    assert_eq!((again.beads, again.files.len()), (0, 0));
-    // The open neighbour closes, and both may go.
-    beads.close(&after).await.unwrap();
-    clock.advance(DAY);
-    let now = Timestamp::from_micros(clock_now(&clock));
-    let rest = upkeep.archive(Archive { closed_before: Some(now), events_before: None }).await.unwrap();
-    assert_eq!(rest.beads, 3, "before, after, late");
-    let left = beads.list(BeadFilter::default()).await.unwrap().beads;
-    assert_eq!(left.iter().map(|bead| &bead.id).collect::<Vec<_>>(), [&open]);
-    assert_eq!(upkeep.archive(Archive::default()).await.unwrap_err().code(), "archive_unbounded");
-    assert_sound(&town).await;
-    town.close().await.unwrap();
-}
-
-fn clock_now(clock: &ManualClock) -> i64 {
-    gastown_core::Clock::now(clock).as_micros()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_beginning_of_the_journal_goes_into_files_and_is_still_played() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let place = dir.path().join("town");
-    let town = plain(&place, &clock).await;
-    let upkeep = town.operator().upkeep();
-    let events = town.operator().events();
-    for round in 0_u64..3 {
-        furnish_titled(&town, round).await;
-        clock.advance(DAY);
-        let before = Timestamp::from_micros(clock_now(&clock));
-        let head = town.health().await.unwrap().head;
-        let archived = upkeep.archive(Archive { closed_before: None, events_before: Some(before) }).await.unwrap();
-        assert!(archived.events > 0, "{archived:?}");
-        let health = town.health().await.unwrap();
-        assert_eq!((health.first, health.head), (head, head + 1), "the last one stays, and the archiving follows it");
-        assert_sound(&town).await;
-    }
-    let (first, head) = {
-        let health = town.health().await.unwrap();
-        (health.first, health.head)
-    };
-    let error = events.since(EventsSince { since: 0, limit: None }).await.unwrap_err();
-    let first_fact = first.to_string();
-    assert_eq!((error.code(), error.fact("first")), ("events_archived", Some(first_fact.as_str())));
-    assert_eq!(events.since(EventsSince { since: first - 1, limit: None }).await.unwrap().events[0].seq, first);
-    assert_eq!(town.replay().await.unwrap().events, head);
-
-    let folder = place.join("archive");
-    let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.retain(|path| path.extension() == Some("jsonl".as_ref()));
-    names.sort();
-    assert_eq!(names.len(), 3);
-
-    // The archive goes with the town into its backup, and the town can do without the tables' beginning.
-    let backup = town.backup(dir.path().join("backup")).await.unwrap();
-    let again = Town::builder(dir.path().join("again")).restore(&backup.path).await.unwrap();
-    assert_sound(&again).await;
-    assert_eq!(again.replay().await.unwrap().events, head + 1);
-    again.close().await.unwrap();
-    let exported = dir.path().join("town.jsonl");
-    upkeep.export(exported.clone()).await.unwrap();
-    let bare = Town::builder(dir.path().join("bare")).restore(&exported).await.unwrap();
-    assert_sound(&bare).await;
-    assert_eq!(bare.health().await.unwrap().first, 1, "an export has the archived entries as well");
-    bare.close().await.unwrap();
-
-    // A file that is lost or changed is found.
-    let lost = fs::read(&names[1]).unwrap();
-    fs::write(&names[1], &lost[..lost.len() / 2]).unwrap();
-    let findings = upkeep.check(All {}).await.unwrap().findings;
-    assert!(findings.len() == 1 && findings[0].subject == "journal", "{findings:?}");
-    fs::remove_file(&names[1]).unwrap();
-    assert_eq!(town.replay().await.unwrap_err().code(), "archive_missing");
-    let backup = town.backup(dir.path().join("less")).await.unwrap();
-    assert!(!backup.is_complete, "{backup:?}");
-    town.close().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_archive_that_a_killed_archiving_left_is_in_nobodys_way() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let place = dir.path().join("town");
-    let town = plain(&place, &clock).await;
-    let mut marks = Vec::new();
-    for round in 0..3 {
-        furnish_titled(&town, round).await;
-        clock.advance(DAY);
-        marks.push(Timestamp::from_micros(clock_now(&clock)));
-    }
-    // A killed archiving to the second mark: its file is there, and what it would have removed is, too.
-    let backup = town.backup(dir.path().join("backup")).await.unwrap();
-    let other =
-        Town::builder(dir.path().join("other")).clock(Arc::new(clock.clone())).restore(&backup.path).await.unwrap();
-    let until = |mark: Timestamp| Archive { closed_before: None, events_before: Some(mark) };
-    let left = other.operator().upkeep().archive(until(marks[1])).await.unwrap().files.remove(0);
-    other.close().await.unwrap();
-    fs::create_dir(place.join("archive")).unwrap();
-    fs::copy(&left, place.join("archive").join(left.file_name().unwrap())).unwrap();
-    // Then one to an earlier mark, and one to a later.
-    for mark in [marks[0], marks[2]] {
-        town.operator().upkeep().archive(until(mark)).await.unwrap();
-        assert_sound(&town).await;
-    }
-    // Notices of archivings are not archived for their own sake.
-    clock.advance(DAY);
-    let later = until(Timestamp::from_micros(clock_now(&clock)));
-    town.operator().upkeep().archive(later).await.unwrap();
-    clock.advance(DAY);
-    let later = until(Timestamp::from_micros(clock_now(&clock)));
-    assert_eq!(town.operator().upkeep().archive(later).await.unwrap().files.len(), 0);
-    town.close().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn archivings_at_once_lose_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let place = dir.path().join("town");
-    let town = plain(&place, &clock).await;
-    let second = plain(&place, &clock).await;
-    let mut all = Vec::new();
-    for round in 0..2 {
-        for n in 0..40 {
-            let bead = town.operator().beads().create(NewBead::titled(format!("{round}.{n}"))).await.unwrap();
-            town.operator().beads().close(&bead.id).await.unwrap();
-            all.push(bead.id);
-        }
-        clock.advance(DAY);
-    }
-    let (now, mid) = (clock_now(&clock), clock_now(&clock) - 24 * 3_600 * 1_000_000);
-    let to = |at| Archive { closed_before: Some(Timestamp::from_micros(at)), events_before: None };
-    let (one, other) = (town.operator().upkeep(), second.operator().upkeep());
-    let (one, other) = tokio::join!(one.archive(to(now)), other.archive(to(mid)));
-    for refused in [&one, &other].into_iter().filter_map(|archived| archived.as_ref().err()) {
-        assert_eq!(refused.code(), "archive_busy", "{refused}");
-    }
-    assert!(one.is_ok() || other.is_ok());
-    let live =
-        town.operator().beads().list(BeadFilter { limit: Some(200), ..BeadFilter::default() }).await.unwrap().beads;
-    let files = [one, other].into_iter().flatten().flat_map(|archived| archived.files);
-    let text: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
-    for id in &all {
-        let is_live = live.iter().any(|bead| bead.id == *id);
-        assert!(is_live || text.contains(&format!("\"id\":\"{id}\",\"issue_type\"")), "{id} is nowhere");
-    }
-    assert_sound(&town).await;
-    second.close().await.unwrap();
-    town.close().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn copies_to_one_path_at_once_make_one_whole_copy() {
     let dir = tempfile::tempdir().unwrap();
     let town = plain(&dir.path().join("town"), &clock()).await;
@@ -539,91 +338,6 @@ async fn a_log_of_an_earlier_town_is_not_taken_for_the_restored_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parent_stays_as_long_as_a_part_of_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let town = plain(&dir.path().join("town"), &clock).await;
-    let beads = town.operator().beads();
-    let epic = beads.create(NewBead::titled("epic")).await.unwrap().id;
-    let part = beads.create(NewBead { parent: Some(epic.clone()), ..NewBead::titled("part") }).await.unwrap().id;
-    let open = beads.create(NewBead::titled("open")).await.unwrap().id;
-    beads.link(Link::blocks(part.clone(), open.clone())).await.unwrap();
-    for id in [&part, &epic] {
-        beads.close(CloseBead { force: true, ..CloseBead::from(id) }).await.unwrap();
-    }
-    clock.advance(DAY);
-    let all = Archive { closed_before: Some(Timestamp::from_micros(clock_now(&clock))), events_before: None };
-    assert_eq!(town.operator().upkeep().archive(all).await.unwrap().beads, 0, "the part has an open dependent");
-    beads.close(&open).await.unwrap();
-    clock.advance(DAY);
-    let all = Archive { closed_before: Some(Timestamp::from_micros(clock_now(&clock))), events_before: None };
-    assert_eq!(town.operator().upkeep().archive(all).await.unwrap().beads, 3, "the part first, and then the epic");
-    assert_sound(&town).await;
-    // An archive of beads that was changed is found.
-    let file = fs::read_dir(dir.path().join("town/archive")).unwrap().map(|entry| entry.unwrap().path());
-    let file = file.filter(|path| path.extension() == Some("jsonl".as_ref())).max().unwrap();
-    let whole = fs::read(&file).unwrap();
-    fs::write(&file, &whole[..whole.len() - 9]).unwrap();
-    let findings = town.operator().upkeep().check(All {}).await.unwrap().findings;
-    assert!(findings.len() == 1 && findings[0].subject.starts_with("archive/beads-"), "{findings:?}");
-    town.close().await.unwrap();
-}
-
-async fn furnish_titled(town: &Town, round: u64) {
-    let beads = town.operator().beads();
-    for n in 0..4 {
-        let bead = beads.create(NewBead::titled(format!("Plank {round}.{n}"))).await.unwrap();
-        if n % 2 == 0 {
-            beads.close(&bead.id).await.unwrap();
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_landed_convoy_is_put_away_with_its_sessions_and_merge_requests() {
-    let dir = tempfile::tempdir().unwrap();
-    let origin = origin(dir.path());
-    let town = open(dir.path()).await;
-    let worker = "echo x > \"$GASTOWN_BEAD.txt\"; git add -A; git commit -q -m done";
-    let rig = staff(&town, &origin, 2, NewSettings::from([("agent.command".into(), sh(worker))])).await;
-    town.start().await.unwrap();
-    let tasks = vec![Task::new("lay the keel", []), Task::new("raise the mast", [0])];
-    let convoy = town.operator().convoys().sling(SlingConvoy::new("a ship", rig, tasks)).await.unwrap();
-    assert_eq!(settled(&town, &convoy).await.state.as_str(), "landed");
-    town.stop().await.unwrap();
-    let archived = town
-        .operator()
-        .upkeep()
-        .archive(Archive { closed_before: Some(clock_end()), events_before: Some(clock_end()) })
-        .await
-        .unwrap();
-    assert_eq!(archived.beads, 3, "two issues and the convoy");
-    assert!(archived.effects > 0 && archived.events > 0, "{archived:?}");
-    assert_eq!(archived.files.len(), 3, "the issues, then the convoy they were members of, and the journal");
-    assert_sound(&town).await;
-    town.operator().upkeep().export(dir.path().join("after.jsonl")).await.unwrap();
-    let tables: std::collections::BTreeSet<String> = rows_of(&dir.path().join("after.jsonl"))
-        .iter()
-        .map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()["row"]["table"].as_str().unwrap().to_owned()
-        })
-        .collect();
-    for gone in ["session", "bead_detail_merge_request", "bead_detail_convoy", "dependency"] {
-        assert!(!tables.contains(gone), "{gone} is still there");
-    }
-    let vacuumed = town.operator().upkeep().vacuum(All {}).await.unwrap();
-    assert!(vacuumed.bytes_after <= vacuumed.bytes_before && vacuumed.bytes_after.is_some(), "{vacuumed:?}");
-    // And the town works on.
-    town.start().await.unwrap();
-    let tasks = vec![Task::new("sew the sails", [])];
-    let rig = "harbour".parse().unwrap();
-    let convoy = town.operator().convoys().sling(SlingConvoy::new("another", rig, tasks)).await.unwrap();
-    assert_eq!(settled(&town, &convoy).await.state.as_str(), "landed");
-    assert_sound(&town).await;
-    town.close().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_agents_printed_is_read_from_a_restored_town() {
     let dir = tempfile::tempdir().unwrap();
     let origin = origin(dir.path());
@@ -646,33 +360,6 @@ async fn what_agents_printed_is_read_from_a_restored_town() {
     again.close().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_engine_archives_by_the_settings() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let town = plain(&dir.path().join("town"), &clock).await;
-    let beads = town.operator().beads();
-    let old = beads.create(NewBead::titled("old")).await.unwrap().id;
-    beads.close(&old).await.unwrap();
-    clock.advance(DAY);
-    let new = beads.create(NewBead::titled("new")).await.unwrap().id;
-    beads.close(&new).await.unwrap();
-    let day_ms = 24 * 3_600 * 1_000;
-    let settings = [("beads.keep_ms".to_owned(), json!(day_ms - 1)), ("events.keep_ms".to_owned(), json!(day_ms - 1))];
-    let configure = Configure { rig: None, settings: NewSettings::from(settings) };
-    town.operator().rigs().configure(configure).await.unwrap();
-    let head = town.health().await.unwrap().head;
-    town.start().await.unwrap();
-    let mut watch = town.operator().events().watch(head).unwrap();
-    while watch.next().await.unwrap().kind != "journal.archived" {}
-    assert_eq!(beads.get(&old).await.unwrap_err().code(), "bead_missing");
-    beads.get(&new).await.unwrap();
-    assert_eq!(town.health().await.unwrap().first, 4, "the town's founding, and the making and closing of the old one");
-    assert_sound(&town).await;
-    town.close().await.unwrap();
-}
-
-/// Changes a stored bead behind the town's back.
 fn meddle(backend: &dyn Backend, bead: &BeadId, change: impl FnOnce(&mut Vec<Value>)) {
     let mut connection = backend.connect(Access::Write).unwrap();
     let mut txn = connection.write(&TownId::new("town").unwrap()).unwrap();
@@ -681,32 +368,6 @@ fn meddle(backend: &dyn Backend, bead: &BeadId, change: impl FnOnce(&mut Vec<Val
     change(&mut values);
     txn.put_values(RowKind::Bead, &values).unwrap();
     txn.commit().unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_journal_with_a_gap_is_neither_exported_nor_archived_and_stays_as_it_is() {
-    let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().join("town");
-    let town = plain(&place, &clock()).await;
-    furnish(&town).await;
-    let db = rusqlite::Connection::open(place.join("town.db")).unwrap();
-    assert_eq!(db.execute("DELETE FROM event WHERE seq = 3", []).unwrap(), 1);
-    let events = || db.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0)).unwrap();
-    let before = events();
-    let upkeep = town.operator().upkeep();
-    let file = dir.path().join("town.jsonl");
-    let error = upkeep.export(file.clone()).await.unwrap_err();
-    assert_eq!((error.kind(), error.code(), error.fact("seq")), (ErrorKind::Corrupt, "journal_broken", Some("4")));
-    assert!(!file.exists(), "it could not be restored");
-    let everything = Archive { events_before: Some(clock_end()), ..Archive::default() };
-    assert_eq!(upkeep.archive(everything).await.unwrap_err().code(), "journal_broken");
-    assert_eq!(events(), before);
-    let mut files =
-        fs::read_dir(place.join("archive")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-    assert!(files.all(|name| !name.contains("events-")), "nothing is half done");
-    // The file itself can be copied as it is.
-    assert!(town.backup(dir.path().join("backup")).await.unwrap().is_complete);
-    town.close().await.unwrap();
 }
 
 #[tokio::test]

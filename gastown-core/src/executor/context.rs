@@ -46,6 +46,8 @@ pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) outside: Arc<Outside>,
     pub(crate) ctx: Arc<dyn Fn() -> Ctx + Send + Sync>,
+    /// The name of this machine, where the host gave it one.
+    pub(crate) host: Option<Arc<str>>,
     /// Archives what is over for longer than the settings keep it.
     pub(crate) retain: Retain,
 }

@@ -9,7 +9,7 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::leader::{self, Engine, LEASE};
+use super::leader::{self, Engine, Led};
 use super::look::look as look_at;
 use super::perform::perform;
 use super::sweep::Sweeping;
@@ -18,7 +18,7 @@ use crate::engine;
 use crate::failpoint;
 use crate::model::{Error, Result, SessionId, SessionRow, Timestamp};
 use crate::work::effects::{self, Failed, Issued, Report};
-use crate::work::leader as lease;
+use crate::work::leader as lead;
 use crate::work::liveness::Due;
 
 /// How many effects of each kind run at once.
@@ -65,7 +65,7 @@ pub(crate) struct Pump {
 impl Pump {
     /// Takes the leader's lease and starts the loop on the current tokio runtime.
     pub(crate) async fn start(context: Context) -> Result<Self> {
-        let (epoch, engine) = leader::acquire(&context).await?;
+        let Led { epoch, engine, lease } = leader::acquire(&context).await?;
         let stop = CancellationToken::new();
         let (sender, state) = watch::channel(PumpState::Running);
         let ending = Ending { stop: stop.clone(), engine: Some(engine), state: sender };
@@ -73,6 +73,7 @@ impl Pump {
         let work = Work {
             context,
             epoch,
+            lease,
             stop: stop.clone(),
             in_flight: JoinSet::new(),
             room: room(),
@@ -81,7 +82,7 @@ impl Pump {
             sweeping: Arc::new(Sweeping::new(now)),
             retain_at: now,
         };
-        let task = tokio::spawn(lead(ending, work));
+        let task = tokio::spawn(run_to_its_end(ending, work));
         Ok(Self { stop, state, task: tokio::sync::Mutex::new(Some(task)) })
     }
 
@@ -147,7 +148,7 @@ fn panicked() -> Error {
 }
 
 /// Runs the loop to its end; what comes first in the arguments is dropped last.
-async fn lead(mut ending: Ending, work: Work) {
+async fn run_to_its_end(mut ending: Ending, work: Work) {
     let ended = match work.run().await {
         Ok(()) => PumpState::Stopped,
         Err(error) => {
@@ -183,6 +184,8 @@ struct Running {
 struct Work {
     context: Context,
     epoch: i64,
+    /// How long the lease holds without being renewed.
+    lease: Duration,
     stop: CancellationToken,
     in_flight: JoinSet<()>,
     room: BTreeMap<&'static str, usize>,
@@ -223,7 +226,7 @@ impl Work {
             };
             pause = PAUSE;
             self.is_unsure = false;
-            if self.context.now().since(renewed) > LEASE / 3 {
+            if self.context.now().since(renewed) > self.lease / 3 {
                 renewed = self.context.now();
             }
             for issued in look.issued {
@@ -252,7 +255,7 @@ impl Work {
             self.in_flight.shutdown().await;
         }
         let epoch = self.epoch;
-        match self.context.step("engine.leader", move |txn| lease::release(txn, epoch)).await {
+        match self.context.step("engine.leader", move |txn| lead::release(txn, epoch)).await {
             Err(error) if error.code() == "store_closed" => Ok(()),
             other => other,
         }
@@ -261,7 +264,8 @@ impl Work {
     /// Ticks and begins effects in one transaction.
     async fn look(&self, watchers: &Watchers, renewed: Timestamp) -> Result<Look> {
         let (epoch, mut room, watched) = (self.epoch, self.room.clone(), watchers.watched());
-        let renew = self.context.now().since(renewed) > LEASE / 3;
+        let lease = self.lease;
+        let renew = self.context.now().since(renewed) > lease / 3;
         let known = self.is_unsure.then(|| {
             let key = |running: &Running| (running.issued.id.clone(), running.issued.attempt);
             self.running.values().map(key).collect::<BTreeSet<_>>()
@@ -274,9 +278,9 @@ impl Work {
         self.context
             .step("engine.tick", move |txn| {
                 if renew {
-                    lease::renew(txn, epoch, LEASE)?;
+                    lead::renew(txn, epoch, lease)?;
                 } else {
-                    lease::check(txn, epoch)?;
+                    lead::check(txn, epoch)?;
                 }
                 if let Some(known) = &known {
                     effects::suspect_unheard(txn, epoch, known)?;
@@ -343,7 +347,7 @@ impl Work {
 
     async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>) {
         let now = self.context.now();
-        let until_renewal = LEASE / 3;
+        let until_renewal = self.lease / 3;
         let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).chain([self.retain_at]).min();
         let until_due = next_wake.map_or(until_renewal, |at| at.since(now)).min(until_renewal);
         // In one order, so that a simulation plays the same again.

@@ -8,7 +8,7 @@ use crate::model::{Result, Scope, SessionId, Timestamp};
 use crate::runtime::{ContainerRuntime, SessionState};
 use crate::store::{Reader, Store, Txn};
 use crate::work::command;
-use crate::work::sessions::{self, Retention};
+use crate::work::session_output::{self, Retention};
 use crate::work::txn::Ctx;
 use crate::work::view::View;
 
@@ -56,7 +56,7 @@ pub(crate) async fn sweep(
     let now = ctx().now;
     let asked: Vec<SessionId> = there.keys().cloned().collect();
     let retention = store
-        .read(move |reader: &dyn Reader| sessions::retention(View::new(reader, &Scope::Town, now), &asked))
+        .read(move |reader: &dyn Reader| session_output::retention(View::new(reader, &Scope::Town, now), &asked))
         .await?;
     for bytes in retention.unknown.iter().filter_map(|session| there.get(session)) {
         swept.kept_sessions -= 1;
@@ -70,7 +70,7 @@ pub(crate) async fn sweep(
     store
         .write(move |raw: &mut dyn Txn| {
             command::step(raw, &ctx, "session.output_expired", |txn| {
-                sessions::output_expired(txn, &said);
+                session_output::output_expired(txn, &said);
                 Ok(())
             })
         })

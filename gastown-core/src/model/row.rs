@@ -15,7 +15,8 @@ use super::value::{Cell, Value};
 use super::{
     AgentRow, BeadId, BeadRow, BeadTextRow, BreakerRow, CommentRow, ConvoyRow, DeliveryRow, DependencyKind,
     DependencyRow, EffectId, EffectRow, Error, ForeignRow, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow,
-    ReservationRow, Result, RigName, RigRow, SessionId, SessionRow, SettingRow, TombstoneRow, TownId, TownRow,
+    QuarantineRow, ReservationRow, Result, RigName, RigRow, SessionId, SessionRow, SettingRow, TombstoneRow, TownId,
+    TownRow,
 };
 
 /// A record that has a variant in [`Row`].
@@ -152,6 +153,8 @@ rows! {
     Reservation(ReservationRow),
     /// [`BreakerRow`]
     Breaker(BreakerRow),
+    /// [`QuarantineRow`]
+    Quarantine(QuarantineRow),
 }
 
 impl RowKind {
@@ -376,6 +379,11 @@ impl Key {
     /// A breaker.
     pub fn breaker(subject: &str) -> Self {
         Self::text(RowKind::Breaker, [subject])
+    }
+
+    /// A row that could not be read.
+    pub fn quarantine(id: &str) -> Self {
+        Self::text(RowKind::Quarantine, [id])
     }
 
     /// What the journal keeps of its deletion.

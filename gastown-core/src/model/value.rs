@@ -41,6 +41,31 @@ impl Value {
     }
 }
 
+/// What is stored in a column, also where no record can hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Raw {
+    /// What a record could hold.
+    Value(Value),
+    /// Anything else, such as text that is not UTF-8.
+    Bytes(Vec<u8>),
+}
+
+impl Raw {
+    /// As JSON: like [`Value::to_json`], bytes as `{"hex": …}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Value(value) => value.to_json(),
+            Self::Bytes(bytes) => serde_json::json!({ "hex": super::event::hex(bytes) }),
+        }
+    }
+}
+
+impl From<Value> for Raw {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
 /// A [`Value`] that borrows its text from the record where it can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cell<'a> {

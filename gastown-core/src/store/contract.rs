@@ -21,17 +21,16 @@
 //!   another of its batch must be undone; nothing of the earlier run may be seen then. Every verb may be repeated: putting
 //!   the same row twice is putting it once, deleting what is not there is nothing, closing is dropping.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::index::Index;
+use super::scan::{Position, Scan, Tally};
 use super::search::{self, Search};
-use crate::model::value::{ColumnType, Value};
+use super::unreadable::Unreadable;
+use crate::model::value::{Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
 /// What a connection is for.
@@ -213,97 +212,6 @@ impl Description {
     }
 }
 
-/// What a scan asks for.
-#[derive(Clone, Debug)]
-pub struct Scan {
-    /// The index.
-    pub index: &'static Index,
-    /// A value for each of the index's prefix columns.
-    pub prefix: Vec<Value>,
-    /// Only entries behind this one.
-    pub after: Option<Position>,
-    /// Only entries whose first order column is at most this.
-    pub upto: Option<Value>,
-    /// At most so many rows.
-    pub limit: usize,
-}
-
-impl Scan {
-    /// A scan of one index from its beginning.
-    pub fn new(index: &'static Index, prefix: Vec<Value>, limit: usize) -> Self {
-        debug_assert_eq!(prefix.len(), index.prefix.len(), "{} wants a value for each prefix column", index.name);
-        Self { index, prefix, after: None, upto: None, limit }
-    }
-
-    /// The same, behind a position.
-    #[must_use]
-    pub fn after(mut self, position: Option<Position>) -> Self {
-        self.after = position;
-        self
-    }
-
-    /// The same, only up to a value of the first order column.
-    #[must_use]
-    pub fn upto(mut self, value: Value) -> Self {
-        self.upto = Some(value);
-        self
-    }
-
-    /// Refuses a scan that does not fit its index; every backend asks this first.
-    ///
-    /// # Errors
-    /// `scan_malformed` ([`Internal`](crate::ErrorKind::Internal)) for the prefix and `upto`, which the library wrote;
-    /// `position_malformed` ([`Invalid`](crate::ErrorKind::Invalid)) for `after`, which a caller may have sent.
-    pub fn check(&self) -> Result<()> {
-        let index = self.index;
-        let fits = |name: &str, value: &Value, null: bool| match value {
-            Value::Null => null,
-            Value::Int(_) => index.column(name).column_type == ColumnType::Int,
-            Value::Text(_) => index.column(name).column_type == ColumnType::Text,
-        };
-        let all_fit = |names: &[&str], values: &[Value], null: bool| {
-            names.len() == values.len() && names.iter().zip(values).all(|(name, value)| fits(name, value, null))
-        };
-        let upto = self.upto.as_ref().is_none_or(|value| fits(index.order[0], value, false));
-        if !all_fit(index.prefix, &self.prefix, true) || !upto {
-            return Err(Error::internal("scan_malformed", format!("a scan does not fit the index {}", index.name))
-                .with("index", index.name));
-        }
-        if self.after.as_ref().is_some_and(|after| !all_fit(index.order, &after.0, false)) {
-            return Err(Error::invalid(
-                "position_malformed",
-                format!("a position is not one of the index {}", index.name),
-            )
-            .with("index", index.name));
-        }
-        Ok(())
-    }
-}
-
-/// A place in an index: the values of its order columns.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position(pub Vec<Value>);
-
-impl Position {
-    /// Where `row` stands in `index`.
-    pub fn of(index: &Index, row: &Row) -> Self {
-        let values = row.to_values();
-        Self(
-            index
-                .order
-                .iter()
-                .map(|name| {
-                    let at = index.place(name);
-                    values[at].clone()
-                })
-                .collect(),
-        )
-    }
-}
-
-/// How many rows have each combination of values.
-pub type Tally = BTreeMap<Vec<Value>, u64>;
-
 /// One town at one moment.
 pub trait Reader {
     /// The row of this key.
@@ -333,11 +241,19 @@ pub trait Reader {
     ///   [`Reader::unreadable`].
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>>;
 
+    /// What is stored under this key, column by column in the order of the kind's, whether or not it makes a row.
+    ///
+    /// # Contract
+    /// - None where no such row is in this town. What was put comes back as it was put, what [`Txn::put_values`] stored
+    ///   too. What damage or another program left that is no [`Value`] comes back as its bytes.
+    /// - It is no attempt to read the row: [`Reader::unreadable`] tells nothing of it.
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>>;
+
     /// Tells which rows this reader met and could not read, those that scans left out and those that were wanted by
     /// their key, and forgets them.
     ///
     /// # Contract
-    /// Each once, at most [`UNREADABLE_MAX`]; [`UnreadableRows`] does that.
+    /// Each once, at most [`UNREADABLE_MAX`](super::UNREADABLE_MAX); [`UnreadableRows`](super::UnreadableRows) does that.
     fn unreadable(&self) -> Vec<Unreadable>;
 
     /// Where the journal ends: the last entry's number and hash, the default where there is none.
@@ -567,61 +483,6 @@ pub trait Txn: Reader {
 
     /// The transaction as a reader.
     fn as_reader(&self) -> &dyn Reader;
-}
-
-/// The most rows that one reader tells to be unreadable.
-pub const UNREADABLE_MAX: usize = 100;
-
-/// A stored row that cannot be read as its kind.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Unreadable {
-    /// Which row, as far as its key can be read.
-    pub key: Key,
-    /// What is wrong with it.
-    pub error: Error,
-}
-
-impl Unreadable {
-    /// A row and what is wrong with it.
-    pub const fn new(key: Key, error: Error) -> Self {
-        Self { key, error }
-    }
-
-    /// The error of whoever wants this very row: `row_unreadable` ([`Corrupt`](crate::ErrorKind::Corrupt)).
-    #[must_use]
-    pub fn into_error(self) -> Error {
-        let (table, key) = (self.key.kind.table(), self.key.to_string());
-        Error::corrupt("row_unreadable", format!("{key} cannot be read"))
-            .with("table", table)
-            .with("key", key)
-            .because(self.error)
-    }
-}
-
-/// The rows that a reader could not read, for backends to keep.
-#[derive(Debug, Default)]
-pub struct UnreadableRows(RefCell<Vec<Unreadable>>);
-
-impl UnreadableRows {
-    /// Remembers one, where it is new and there is room.
-    pub fn note(&self, row: Unreadable) {
-        let mut rows = self.0.borrow_mut();
-        if rows.len() < UNREADABLE_MAX && !rows.iter().any(|known| known.key == row.key) {
-            rows.push(row);
-        }
-    }
-
-    /// Remembers one that was wanted by its key; the error of [`Reader::get`].
-    pub fn wanted(&self, row: Unreadable) -> Error {
-        self.note(row.clone());
-        row.into_error()
-    }
-
-    /// What [`Reader::unreadable`] answers.
-    pub fn take(&self) -> Vec<Unreadable> {
-        self.0.take()
-    }
 }
 
 /// Refuses columns that are not of a kind's number or lack a key; every backend asks this before [`Txn::put_values`].

@@ -215,6 +215,8 @@ indexes! {
     BREAKERS = Breaker where [] prefix [] order ["subject"];
     /// Breakers the engine should look at later, by when.
     BREAKERS_DUE = Breaker where [Present("wake_at")] prefix [] order ["wake_at", "subject"];
+    /// Rows that could not be read.
+    QUARANTINE = Quarantine where [] prefix [] order ["id"];
 }
 
 /// The index over every row of a kind, in the order of its key.

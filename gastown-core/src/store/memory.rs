@@ -18,7 +18,7 @@ use super::{
     Access, Backend, Changes, Connection, Description, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order,
     check_truncation, check_values,
 };
-use crate::model::value::Value;
+use crate::model::value::{Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId};
 
 /// Towns in memory; clones share them, and they end with the last clone, connection and snapshot.
@@ -395,6 +395,10 @@ macro_rules! reads_state {
             }
             fn scan(&$self, scan: &Scan) -> Result<Vec<Row>> {
                 $state.scan(scan, &$self.unreadable)
+            }
+            fn values(&$self, key: &Key) -> Result<Option<Vec<Raw>>> {
+                let held = $state.rows.get(key).map(|held| held.to_values());
+                Ok(held.map(|values| values.into_iter().map(Raw::Value).collect()))
             }
             fn unreadable(&$self) -> Vec<Unreadable> {
                 $self.unreadable.take()

@@ -11,6 +11,8 @@ pub mod conformance;
 mod contract;
 pub(crate) mod draft;
 pub mod dump;
+#[cfg(test)]
+mod faulty;
 pub mod index;
 #[cfg(feature = "testkit")]
 mod inline;
@@ -22,6 +24,7 @@ mod quarantine;
 mod readers;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rows;
+mod scan;
 pub mod search;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -29,22 +32,24 @@ mod sqlite;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod writer;
 #[cfg(test)]
 mod written_tests;
 
 pub use contract::{
-    Access, Backend, Changes, Connection, Description, Position, Reader, Scan, Tally, Txn, UNREADABLE_MAX, Unreadable,
-    UnreadableRows, check_order, check_truncation, check_values,
+    Access, Backend, Changes, Connection, Description, Reader, Txn, check_order, check_truncation, check_values,
 };
 #[cfg(feature = "testkit")]
 pub use inline::Interference;
 pub use memory::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;
+pub use scan::{Position, Scan, Tally};
 pub use search::{Search, SearchTerm};
 #[cfg(all(test, feature = "sqlite"))]
 pub(crate) use sqlite::make_older;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};
 pub use store::{Store, StoreOptions};
+pub use unreadable::{UNREADABLE_MAX, Unreadable, UnreadableRows};

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use crate::model::value::{Cell, Value};
 use crate::model::{Head, Key, Row, RowKind, TownId};
-use crate::store::Scan;
-use crate::store::contract::Position;
 use crate::store::index::{INDEXES, Index};
+use crate::store::{Position, Scan};
 
 /// What a row costs beside its texts, in bytes.
 const ROW_BYTES: usize = 512;

@@ -9,8 +9,9 @@ use std::collections::BinaryHeap;
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-use super::contract::{Position, Reader, Scan};
+use super::contract::Reader;
 use super::index::BEADS;
+use super::scan::{Position, Scan};
 use crate::model::value::Value;
 use crate::model::{BeadRow, BeadTextRow, Error, Key, Result, Row, Timestamp};
 

@@ -17,7 +17,7 @@ use super::listener::raise;
 use super::quarantine::Quarantine;
 use super::store::{backend_panicked, give_up, guarded, panicked, words_of};
 use super::{Access, Backend, Connection, Reader, Scan, Search, StoreOptions, Txn, Unreadable};
-use crate::model::value::Value;
+use crate::model::value::{Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
 /// The pause before another try where a backend answers `store_busy` at once.
@@ -449,6 +449,9 @@ impl Reader for Watched<'_> {
     }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.txn.scan(scan)
+    }
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.txn.values(key)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.txn.unreadable()

@@ -23,6 +23,7 @@ pub struct TownBuilder {
     pub(super) store: StoreOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) seed: Option<u64>,
+    pub(super) host: Option<String>,
     pub(super) restore: Option<PathBuf>,
     #[cfg(feature = "sqlite")]
     pub(super) sqlite: crate::store::SqliteOptions,
@@ -53,6 +54,7 @@ impl TownBuilder {
             store: StoreOptions::default(),
             clock: Arc::new(SystemClock),
             seed: None,
+            host: None,
             restore: None,
             #[cfg(feature = "sqlite")]
             sqlite: crate::store::SqliteOptions::default(),
@@ -114,6 +116,16 @@ impl TownBuilder {
     /// Makes ids from this seed; the same seed and the same calls give the same ids.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// Names the machine that this process is on, where several share a database.
+    ///
+    /// An engine whose process is gone is followed at once by one on the same machine; one on another machine, which cannot
+    /// look, waits until its lease is over (the setting `engine.lease_ms`). Where the name is left out, it is the
+    /// kernel's boot and namespace of processes.
+    pub fn host(mut self, name: &str) -> Self {
+        self.host = Some(name.to_owned());
         self
     }
 

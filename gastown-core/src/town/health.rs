@@ -50,6 +50,8 @@ pub struct Health {
     pub database_bytes: Option<u64>,
     /// Rows that were met and cannot be read, at most 100; they are left out of every list and stop nothing else.
     pub unreadable: Vec<UnreadableRow>,
+    /// Rows in quarantine, which wait for somebody to mend or discard them.
+    pub quarantined: u64,
     /// The first entry of the journal that is not archived; 0 while there is none.
     pub first: u64,
     /// Where the journal ends.
@@ -166,6 +168,7 @@ fn counted(view: View<'_>, _: &All) -> Result<Health> {
         schema: 0,
         database_bytes: None,
         unreadable: Vec::new(),
+        quarantined: view.whole_town()?.count(&Scan::new(&index::QUARANTINE, vec![], 1))?,
         first: view.whole_town()?.events(0, 1)?.first().map_or(0, |event| event.seq),
         head: view.whole_town()?.head()?.seq,
         effects_planned: count(EffectState::Planned)?,

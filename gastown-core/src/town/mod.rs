@@ -38,5 +38,8 @@ pub use past::{BeadsAt, BeadsAtPage};
 pub use replay::Replay;
 pub use sweep::OutputSweep;
 pub use town::Town;
-pub use upkeep::{Archive, Archived, Backup, Checked, Exported, Finding, Vacuumed, WriteTo, merge_beads};
+pub use upkeep::{
+    Archive, Archived, ArchivedFilter, ArchivedPage, Backup, Checked, Exported, Finding, Quarantined, Vacuumed,
+    WriteTo, merge_beads,
+};
 pub use watch::Watch;

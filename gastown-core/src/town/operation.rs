@@ -5,7 +5,9 @@ use super::health::{self, Health};
 use super::output::{self, Follow, OutputPage, OutputQuery};
 use super::past::{self, BeadsAt, BeadsAtPage};
 use super::sweep::{self, OutputSweep};
-use super::upkeep::{self, Archive, Archived, Backup, Checked, Exported, Vacuumed, WriteTo};
+use super::upkeep::{
+    self, Archive, Archived, ArchivedFilter, ArchivedPage, Backup, Checked, Exported, Quarantined, Vacuumed, WriteTo,
+};
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
@@ -15,15 +17,16 @@ use crate::work::{
     CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, Effect,
     EffectFilter, EffectPage, EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
     GraphFilter, HandOff, Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads,
-    MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent, PauseRig, PauseTown, Plan,
-    PlanOf, ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter,
-    ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter,
-    SessionList, SessionRef, Sling, SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, SyncBeads,
-    SyncReport, TownPause, Tree, TreeOf, Unreserve,
+    MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent, PauseRig, PauseTown,
+    Plan, PlanOf, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, ReadyFilter, RegisterAgent,
+    ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review,
+    ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
+    SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, SyncBeads, SyncReport, TownPause, Tree, TreeOf,
+    Unreserve,
 };
 use crate::work::{
-    agents, attempts, beads, convoys, events, find, graph, handoff, hook, outbox, pause, query, ready, reservations,
-    reviews, rigs, schedule, sessions, sling,
+    agents, attempts, beads, convoys, events, find, graph, handoff, hook, outbox, pause, quarantine, query, ready,
+    reservations, reviews, rigs, schedule, sessions, sling,
 };
 
 /// What an operation does to the town.
@@ -523,6 +526,14 @@ operations! {
         outside "upkeep.health" health(All) -> Health = health::health, for [];
         /// Looks over the database, every row, the journal and its archives while the town works on.
         outside "upkeep.check" check(All) -> Checked = upkeep::check, for [];
+        /// Takes the rows that cannot be read out of their tables, as they are.
+        outside "upkeep.quarantine" quarantine(All) -> Quarantined = upkeep::quarantine, for [];
+        /// Lists the rows that were taken out because they could not be read, a page at a time.
+        ask "upkeep.quarantined" quarantined(QuarantineFilter) -> QuarantinePage = quarantine::quarantined, for [];
+        /// Brings a row in quarantine back to its table, with other columns where they are given.
+        change "upkeep.mend" mend(MendRow) -> QuarantinedRow = quarantine::mend, for [];
+        /// Gives a row in quarantine up, and what follows from it; the journal keeps what it held.
+        change "upkeep.discard" discard(QuarantineRef) -> QuarantinedRow = quarantine::discard, for [];
         /// Copies the town to a new folder while it works on.
         outside "upkeep.backup" backup(WriteTo) -> Backup = upkeep::backup, for [];
         /// Writes the town's records as lines of JSON to a new file while it works on.
@@ -533,6 +544,10 @@ operations! {
         change "upkeep.pause" pause(PauseTown) -> TownPause = pause::pause_town, for [Mayor];
         /// Hands out the paused town's beads again.
         change "upkeep.resume" resume(All) -> TownPause = pause::resume_town, for [Mayor];
+        /// Lists the beads that were put away and are not back, archive by archive, a page at a time.
+        outside "upkeep.archived" archived(ArchivedFilter) -> ArchivedPage = upkeep::archived, for [];
+        /// Brings a bead back that was put away, closed as it was.
+        outside "upkeep.recall" recall(BeadRef) -> Bead = upkeep::recall, for [];
         /// Gives back the space of what was deleted; commands wait meanwhile, reads go on.
         outside "upkeep.vacuum" vacuum(All) -> Vacuumed = upkeep::vacuum, for [];
     }

@@ -27,6 +27,8 @@ pub struct TownOptions {
     pub durability: Option<String>,
     /// Ids are made from this seed instead of a random one.
     pub seed: Option<u64>,
+    /// The name of the machine that this process is on: see [`TownBuilder::host`].
+    pub host: Option<String>,
     /// A backup or an export that the town is made from: see [`TownBuilder::restore`].
     pub restore: Option<PathBuf>,
     /// The `gastown` program, which supervises sessions.
@@ -38,7 +40,7 @@ pub struct TownOptions {
 
 impl fmt::Debug for TownOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, create, store, durability, seed, restore, program, beside } = self;
+        let Self { id, create, store, durability, seed, host, restore, program, beside } = self;
         // A URL may hold a password.
         let store = store.as_deref().map(|store| store.split(':').next().unwrap_or_default());
         f.debug_struct("TownOptions")
@@ -47,6 +49,7 @@ impl fmt::Debug for TownOptions {
             .field("store", &store)
             .field("durability", durability)
             .field("seed", seed)
+            .field("host", host)
             .field("restore", restore)
             .field("program", program)
             .field("beside", beside)
@@ -84,6 +87,7 @@ impl TownBuilder {
         if let Some(seed) = options.seed {
             self = self.seed(seed);
         }
+        self.host = options.host.or(self.host);
         let is_full = options.durability.as_deref().map(is_full).transpose()?;
         self.restore = options.restore.or(self.restore);
         #[cfg(feature = "sqlite")]

@@ -17,10 +17,9 @@ use crate::executor::{Context, Desk, Outside, Pump, Retain};
 use crate::model::{Error, Key, Result, RigName, Scope, SessionId, TownId, TownRow};
 use crate::store::{Store, Txn};
 use crate::work::ids::Ids;
-use crate::work::sessions;
 use crate::work::txn::Ctx;
 use crate::work::upgrade::{self, Upgrade};
-use crate::work::{All, command};
+use crate::work::{All, command, quarantine, sessions};
 
 /// A town: its rigs, agents, beads, journal and settings, and the engine that runs it.
 ///
@@ -53,6 +52,9 @@ pub(super) struct Shared {
     parts: Parts,
     #[cfg(all(feature = "git", feature = "process"))]
     outside: tokio::sync::OnceCell<Arc<Outside>>,
+    /// The name of this machine, where it was given one.
+    #[cfg(all(feature = "git", feature = "process"))]
+    host: Option<Arc<str>>,
     #[cfg(all(feature = "git", feature = "process"))]
     pump: tokio::sync::Mutex<Option<Pump>>,
 }
@@ -72,7 +74,7 @@ async fn refuse_another(store: &Store) -> Result<()> {
     let key = Key::town(&id);
     let is_there = || {
         let key = key.clone();
-        store.read(move |reader| Ok(reader.get(&key)?.is_some()))
+        store.read(move |reader| Ok(reader.values(&key)?.is_some()))
     };
     if is_there().await? {
         return Ok(());
@@ -87,6 +89,23 @@ async fn refuse_another(store: &Store) -> Result<()> {
         .with("town", id)
         .with("there", names))
 }
+
+/// A machine's name as it stands in the lease: its parts are set off by colons.
+#[cfg(all(feature = "git", feature = "process"))]
+fn host_name(name: &str) -> Result<Arc<str>> {
+    if name.is_empty() || name.len() > HOST_BYTES_MAX || name.contains(|c: char| c == ':' || c.is_control()) {
+        return Err(Error::invalid(
+            "host_malformed",
+            format!("a machine's name has 1 to {HOST_BYTES_MAX} bytes, no colon and no control characters"),
+        )
+        .with("host", crate::model::id::excerpt(name)));
+    }
+    Ok(name.into())
+}
+
+/// The longest name of a machine in bytes.
+#[cfg(all(feature = "git", feature = "process"))]
+const HOST_BYTES_MAX: usize = 200;
 
 /// What the outside world is made of, once it is needed.
 #[cfg(all(feature = "git", feature = "process"))]
@@ -120,6 +139,8 @@ impl Town {
     }
 
     pub(super) async fn open(builder: TownBuilder) -> Result<Self> {
+        #[cfg(all(feature = "git", feature = "process"))]
+        let host = builder.host.as_deref().map(host_name).transpose()?;
         builder.make_dir()?;
         let backend = builder.backend_or_default()?;
         #[cfg(feature = "testkit")]
@@ -163,6 +184,8 @@ impl Town {
             #[cfg(all(feature = "git", feature = "process"))]
             outside: tokio::sync::OnceCell::new(),
             #[cfg(all(feature = "git", feature = "process"))]
+            host,
+            #[cfg(all(feature = "git", feature = "process"))]
             pump: tokio::sync::Mutex::new(None),
         };
         let town = Self { shared: Arc::new(shared) };
@@ -179,8 +202,17 @@ impl Town {
             .store
             .write(move |raw: &mut dyn Txn| {
                 command::step(raw, &ctx, "town.found", |txn| {
-                    if let Some(town) = txn.find::<TownRow>(&Key::town(&id))? {
-                        return Ok(town.data_schema);
+                    let key = Key::town(&id);
+                    match txn.find::<TownRow>(&key) {
+                        Ok(Some(town)) => return Ok(town.data_schema),
+                        Ok(None) => {}
+                        // Nobody could open the town to mend it. Which form its rows have, the upgrade sees for itself.
+                        Err(error) if error.code() == "row_unreadable" => {
+                            quarantine::take_out(txn, &key)?;
+                            txn.put(TownRow { id: id.clone(), created_at: ctx.now, data_schema: 0 })?;
+                            return Ok(0);
+                        }
+                        Err(error) => return Err(error),
                     }
                     txn.put(TownRow {
                         id: id.clone(),
@@ -280,7 +312,8 @@ impl Town {
             let seed = shared.upgrade().map_or_else(|| advance(&fallback), |shared| shared.next_seed());
             Ctx::at(clock.now(), seed)
         });
-        let context = Context { store: self.shared.store.clone(), outside, ctx, retain: self.retain() };
+        let (store, host) = (self.shared.store.clone(), self.shared.host.clone());
+        let context = Context { store, outside, ctx, host, retain: self.retain() };
         *pump = Some(Pump::start(context).await?);
         Ok(())
     }

@@ -22,12 +22,25 @@ pub(crate) fn acquire(txn: &mut ScopedTxn<'_>, holder: &str, lease: Duration, de
             .with("holder", &row.holder)
             .with("lease_until", row.lease_until));
     }
-    let epoch = known.map_or(0, |row| row.epoch) + 1;
+    let epoch = match known {
+        Some(row) => row.epoch + 1,
+        None => first_epoch(txn)?,
+    };
     txn.put(LeaderRow { name: "engine".to_owned(), holder: holder.to_owned(), epoch, lease_until: now.after(lease) })?;
     txn.event("engine.leader", "engine", json!({ "holder": holder, "epoch": epoch }));
     effects::suspect(txn, epoch)?;
     liveness::rouse(txn)?;
     Ok(epoch)
+}
+
+/// An epoch that no leader has had, where there is no lease.
+///
+/// One that could not be read may have been taken out. Each leader left an entry in the journal, so the number of
+/// the next entry is above every epoch that there was.
+fn first_epoch(txn: &ScopedTxn<'_>) -> Result<i64> {
+    let reader = txn.view().whole_town()?;
+    let was_led = !reader.events_of("engine", 0, 1)?.is_empty() || txn.view().first_seq()? > 1;
+    Ok(if was_led { i64::try_from(txn.head_seq()).unwrap_or(i64::MAX).saturating_add(1) } else { 1 })
 }
 
 /// Holds the lease for longer; an error where another took it.

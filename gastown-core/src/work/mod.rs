@@ -24,13 +24,16 @@ pub(crate) mod outbox;
 pub(crate) mod outcome;
 pub(crate) mod pause;
 pub(crate) mod pool;
+pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod ready;
+pub(crate) mod recall;
 pub(crate) mod reservations;
 pub(crate) mod retention;
 pub(crate) mod reviews;
 pub(crate) mod rigs;
 pub(crate) mod schedule;
+pub(crate) mod session_output;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod sling;
@@ -63,8 +66,10 @@ pub use hook::HookBead;
 pub use outbox::{Effect, EffectFilter, EffectPage, EffectRef};
 pub use outcome::Failure;
 pub use pause::{ParkBead, PauseAgent, PauseRig, PauseTown, TownPause};
+pub use quarantine::{MendRow, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow};
 pub use query::{BeadQuery, QuerySort};
 pub use ready::{BeadFilter, BeadPage, Claim, Heartbeat, Lease, ListSort, ReadyFilter, ReadySort, ReleaseBead};
+pub use recall::ArchivedBead;
 pub use reservations::{
     Overlap, OverlapQuery, Overlaps, Reservation, ReservationFilter, ReservationPage, Reserve, Reserved, Unreserve,
 };

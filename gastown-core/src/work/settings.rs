@@ -162,6 +162,12 @@ pub const SETTINGS: &[Setting] = &[
         shape: Shape::Number(0, 3_153_600_000_000),
     },
     Setting {
+        name: "engine.lease_ms",
+        meaning: "how long the engine's lease holds without being renewed: so long a dead one on another machine keeps the next from leading; read at its start",
+        default: "90000",
+        shape: Shape::Number(1_000, 3_600_000),
+    },
+    Setting {
         name: "sessions.max",
         meaning: "sessions at once, in the rig or in the town",
         default: "64",

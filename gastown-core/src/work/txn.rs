@@ -8,7 +8,7 @@ use super::ids::Ids;
 use super::view::View;
 use crate::model::event::write_change;
 use crate::model::record::ColumnRole;
-use crate::model::value::{Cell, Value};
+use crate::model::value::{Cell, Raw, Value};
 use crate::model::{
     BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Shared, Stored, Timestamp,
     WrittenEvent,
@@ -142,7 +142,16 @@ impl<'a> ScopedTxn<'a> {
 
     /// Writes a record; the change goes to the journal with the next event.
     pub(crate) fn put<T: Stored>(&mut self, record: T) -> Result<()> {
-        let row = row_of(record);
+        self.put_row(row_of(record))
+    }
+
+    /// What is stored under a key, whether or not it makes a row.
+    pub(crate) fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.view().whole_town()?.values(key)
+    }
+
+    /// Writes a row of any kind; the change goes to the journal with the next event.
+    pub(crate) fn put_row(&mut self, row: Row) -> Result<()> {
         let key = row.key();
         self.check(&key, &row)?;
         let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
@@ -162,6 +171,16 @@ impl<'a> ScopedTxn<'a> {
         self.raw.put_new(key.clone(), Arc::new(row))?;
         if let Some(change) = change {
             self.note(key, change);
+        }
+        Ok(())
+    }
+
+    /// Removes what is stored under a key, whether or not it makes a row.
+    pub(crate) fn remove(&mut self, key: &Key) -> Result<()> {
+        self.view().whole_town()?;
+        self.raw.delete(key)?;
+        if key.kind.is_journaled() {
+            self.note(key.clone(), change_text(key, None));
         }
         Ok(())
     }
@@ -362,6 +381,10 @@ impl Reader for Remembering<'_> {
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.raw.scan(scan)
+    }
+
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.raw.values(key)
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {

@@ -445,6 +445,22 @@ class Upkeep(Group):
         """Looks over the database, every row, the journal and its archives while the town works on."""
         return await self._call(t.Checked, "upkeep.check", {})
 
+    async def quarantine(self) -> t.Quarantined:
+        """Takes the rows that cannot be read out of their tables, as they are."""
+        return await self._call(t.Quarantined, "upkeep.quarantine", {})
+
+    async def quarantined(self, **only: Unpack[t.QuarantineFilter]) -> t.QuarantinePage:
+        """Lists the rows that were taken out because they could not be read, a page at a time."""
+        return await self._call(t.QuarantinePage, "upkeep.quarantined", only)
+
+    async def mend(self, id: str, *, key: Key = None, **but: Unpack[t.MendRow]) -> t.QuarantinedRow:
+        """Brings a row in quarantine back to its table, with other columns where they are given."""
+        return await self._call(t.QuarantinedRow, "upkeep.mend", but, key, id=id)
+
+    async def discard(self, id: str, *, key: Key = None) -> t.QuarantinedRow:
+        """Gives a row in quarantine up, and what follows from it; the journal keeps what it held."""
+        return await self._call(t.QuarantinedRow, "upkeep.discard", {}, key, id=id)
+
     async def backup(self, path: str | os.PathLike[str]) -> t.Backup:
         """Copies the town to a new folder while it works on; `restore` makes a town of it again."""
         return await self._call(t.Backup, "upkeep.backup", {}, path=os.fspath(path))
@@ -456,6 +472,14 @@ class Upkeep(Group):
     async def archive(self, **over: Unpack[t.Archive]) -> t.Archived:
         """Puts away what is over: beads and effects, the beginning of the journal; into files first."""
         return await self._call(t.Archived, "upkeep.archive", over)
+
+    async def archived(self, **only: Unpack[t.ArchivedFilter]) -> t.ArchivedPage:
+        """Lists the beads that were put away and are not back, archive by archive, a page at a time."""
+        return await self._call(t.ArchivedPage, "upkeep.archived", only)
+
+    async def recall(self, id: str, *, key: Key = None) -> t.Bead:
+        """Brings a bead back that was put away, closed as it was."""
+        return await self._call(t.Bead, "upkeep.recall", {}, key, id=id)
 
     async def vacuum(self) -> t.Vacuumed:
         """Gives back the space of what was deleted; commands wait meanwhile, reads go on."""

@@ -140,6 +140,8 @@ class OpenOptions(TypedDict, total=False):
       `postgres://` URL of a database in a schema that any number of processes may share.
     - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
     - `seed`, `clock`: where ids and the time come from; for runs that must repeat.
+    - `host`: the name of this machine, where several share a database; the kernel's where it is left out. An engine
+      whose process is gone is followed at once on its own machine, elsewhere when its lease is over.
     - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
       without it sessions end with this process.
     - `backend`: where the town is kept instead of the file `town.db` in its folder. What other stores and processes
@@ -151,6 +153,7 @@ class OpenOptions(TypedDict, total=False):
     store: str | None
     durability: Durability | None
     seed: int | None
+    host: str | None
     clock: _gastown.ManualClock | None
     program: str | os.PathLike[str] | None
     backend: Backend | None

@@ -927,6 +927,34 @@ class Archived:
     files: list[str]
 
 
+class ArchivedFilter(TypedDict, total=False):
+    """Which archived beads to list."""
+
+    limit: int | None
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedBead:
+    """A bead that is in an archive and not in the tables."""
+
+    id: str
+    kind: BeadKind
+    title: str
+    status: BeadStatus
+    resolution: Resolution | None
+    closed_at: int | None
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedPage:
+    """Archived beads, archive by archive."""
+
+    beads: list[ArchivedBead]
+    cursor: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Vacuumed:
     """The database's size before and after, where the backend knows it."""
@@ -953,6 +981,49 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantinedRow:
+    """A row that could not be read, out of its table, as it was found; what is no text and no number is `{"hex": …}`."""
+
+    id: str
+    table: str
+    key: Any
+    columns: dict[str, Any]
+    problem: str
+    moved_by: str
+    moved_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What was taken out of the tables, and what stays and why."""
+
+    rows: list[QuarantinedRow]
+    left: list[Finding]
+    has_more: bool
+
+
+class QuarantineFilter(TypedDict, total=False):
+    """Which rows in quarantine to list."""
+
+    limit: int | None
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinePage:
+    """Rows in quarantine, by their ids."""
+
+    rows: list[QuarantinedRow]
+    cursor: str | None
+
+
+class MendRow(TypedDict, total=False):
+    """Columns, by name, that get another value: `None`, a number or a text, as the table holds it."""
+
+    columns: dict[str, int | str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How a town is, at one moment."""
 
@@ -964,6 +1035,7 @@ class Health:
     schema: int
     database_bytes: int | None
     unreadable: list[UnreadableRow]
+    quarantined: int
     first: int
     head: int
     effects_planned: int

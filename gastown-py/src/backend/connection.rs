@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gastown_core::model::value::Value;
+use gastown_core::model::value::{Raw, Value};
 use gastown_core::model::{Event, Head, Key, Row, RowKind, TownId};
 use gastown_core::store::{
     self, Access, Connection, Description, Position, Reader, Txn, Unreadable, UnreadableRows, check_order,
@@ -100,11 +100,17 @@ impl Drop for View {
     }
 }
 
+impl View {
+    fn columns(&self, key: &Key) -> Result<Option<Vec<Value>>> {
+        self.host.call("get", (key.kind.table(), values(&key.values)), |method, answer| {
+            if answer.is_none() { Ok(None) } else { row(method, &answer).map(Some) }
+        })
+    }
+}
+
 impl Reader for View {
     fn get(&self, key: &Key) -> Result<Option<Row>> {
-        let found = self.host.call("get", (key.kind.table(), values(&key.values)), |method, answer| {
-            if answer.is_none() { Ok(None) } else { row(method, &answer).map(Some) }
-        })?;
+        let found = self.columns(key)?;
         let decode = |columns: Vec<Value>| {
             key.kind.decode(&columns).map_err(|error| self.unreadable.wanted(Unreadable::new(key.clone(), error)))
         };
@@ -149,6 +155,10 @@ impl Reader for View {
             }
         }
         Ok(found)
+    }
+
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        Ok(self.columns(key)?.map(|columns| columns.into_iter().map(Raw::Value).collect()))
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {
@@ -202,6 +212,9 @@ impl Reader for HostTxn {
     }
     fn scan(&self, scan: &store::Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
+    }
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.view.values(key)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.view.unreadable()

@@ -27,6 +27,7 @@ macro_rules! __store_cases {
             rows_of_foreign_record_round_trip
             rows_of_reservation_round_trip
             rows_of_breaker_round_trip
+            rows_of_quarantine_round_trip
             towns_do_not_see_each_other
             kinds_with_equal_keys_are_apart
             a_text_of_a_megabyte_is_kept
@@ -122,6 +123,7 @@ macro_rules! __store_cases {
             scans_of_rigs_paused
             scans_of_breakers
             scans_of_breakers_due
+            scans_of_quarantine
             pages_give_every_row_once_while_rows_change
             a_position_of_a_row_that_is_gone_still_holds
             text_is_ordered_by_its_bytes
@@ -148,6 +150,8 @@ macro_rules! __store_cases {
             a_wanted_row_that_cannot_be_read_is_told
             a_row_that_cannot_be_read_can_be_replaced
             a_row_that_cannot_be_read_can_be_deleted
+            the_columns_of_a_row_that_cannot_be_read_are_as_they_were_stored
+            the_columns_of_a_row_follow_its_changes
             columns_that_make_a_row_are_a_row
             columns_of_another_number_are_refused
             a_savepoint_undoes_columns

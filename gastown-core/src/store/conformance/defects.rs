@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::{Subject, run_case};
-use crate::model::value::Value;
+use crate::model::value::{Raw, Value};
 use crate::model::{Event, Head, Key, Result, Row, RowKind, TownId};
 use crate::store::{
     Access, Backend, Changes, Connection, MemoryBackend, Position, Reader, Scan, Search, Tally, Txn, Unreadable,
@@ -53,6 +53,7 @@ enum Defect {
     SearchIgnoresItsPlace,
     SearchIsOldestFirst,
     SubjectIsAPrefix,
+    ValuesAreThoseOfRows,
 }
 
 use Defect::*;
@@ -106,6 +107,7 @@ const FOUND: &[(Defect, &[&str])] = &[
     (SearchIgnoresItsPlace, &["a_search_goes_on_behind_a_place"]),
     (SearchIsOldestFirst, &["words_are_found_in_titles_and_texts", "a_search_goes_on_behind_a_place"]),
     (SubjectIsAPrefix, &["the_events_of_a_subject_are_its_own_in_order"]),
+    (ValuesAreThoseOfRows, &["the_columns_of_a_row_that_cannot_be_read_are_as_they_were_stored"]),
 ];
 
 #[test]
@@ -339,6 +341,16 @@ fn events_of(defect: Defect, reader: &dyn Reader, subject: &str, after: u64, lim
     Ok(events.into_iter().filter(|event| event.subject.starts_with(subject)).take(limit).collect())
 }
 
+fn values(defect: Defect, inner: &dyn Reader, key: &Key) -> Result<Option<Vec<Raw>>> {
+    match defect {
+        ValuesAreThoseOfRows => {
+            let row = inner.get(key)?;
+            Ok(row.map(|row| row.to_values().into_iter().map(Raw::Value).collect()))
+        }
+        _ => inner.values(&key_of(defect, key)),
+    }
+}
+
 struct View<'c> {
     defect: Defect,
     inner: Box<dyn Reader + 'c>,
@@ -362,6 +374,9 @@ impl Reader for View<'_> {
             return self.again.look(|reader| reader.scan(asked));
         }
         scan(self.defect, &*self.inner, asked)
+    }
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        values(self.defect, &*self.inner, key)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.inner.unreadable()
@@ -432,6 +447,9 @@ impl Reader for WrongTxn<'_> {
             return self.again.look(|reader| reader.scan(asked));
         }
         scan(self.defect, self.inner().as_reader(), asked)
+    }
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        values(self.defect, self.inner().as_reader(), key)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.inner().unreadable()

@@ -77,6 +77,7 @@ kinds! {
     rows_of_foreign_record_round_trip = Foreign;
     rows_of_reservation_round_trip = Reservation;
     rows_of_breaker_round_trip = Breaker;
+    rows_of_quarantine_round_trip = Quarantine;
 }
 
 pub(crate) fn towns_do_not_see_each_other(site: &Site) {

@@ -5,8 +5,9 @@ use crate::model::{
     AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, BreakerRow, BreakerState,
     CommentRow, ConvoyMode, ConvoyRow, ConvoyState, DeliveryRow, DeliveryState, DependencyKind, DependencyRow,
     EffectId, EffectRow, EffectState, Event, FailurePolicy, ForeignRow, Head, IdempotencyRow, LabelRow, LeaderRow,
-    MergeRequestRow, Oid, ReservationRow, ReviewState, RigName, RigRow, RigState, Role, Row, RowKind, SessionExit,
-    SessionId, SessionRow, SessionState, Setback, SettingRow, Stall, Timestamp, TombstoneRow, TownRow, WaitGate,
+    MergeRequestRow, Oid, QuarantineRow, ReservationRow, ReviewState, RigName, RigRow, RigState, Role, Row, RowKind,
+    SessionExit, SessionId, SessionRow, SessionState, Setback, SettingRow, Stall, Timestamp, TombstoneRow, TownRow,
+    WaitGate,
 };
 
 /// A stream of numbers that a seed determines (xorshift).
@@ -147,6 +148,15 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
             created_by: draw.text(),
             created_at: draw.at(),
             expires_at: draw.at(),
+        }),
+        RowKind::Quarantine => Row::Quarantine(QuarantineRow {
+            id: draw.text(),
+            source: draw.text(),
+            source_key: draw.json(),
+            columns: draw.json(),
+            problem: draw.text(),
+            moved_by: draw.text(),
+            moved_at: draw.at(),
         }),
         RowKind::Agent => Row::Agent(AgentRow {
             id: draw.bead(),

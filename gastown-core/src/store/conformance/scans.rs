@@ -182,6 +182,7 @@ indexes! {
     scans_of_rigs_paused = RIGS_PAUSED;
     scans_of_breakers = BREAKERS;
     scans_of_breakers_due = BREAKERS_DUE;
+    scans_of_quarantine = QUARANTINE;
 }
 
 /// Beads with these ids, open and ready.

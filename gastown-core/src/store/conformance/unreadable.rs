@@ -3,7 +3,7 @@
 use super::Site;
 use super::kit::{Bench, bead, code};
 use super::sample::{self, Draw};
-use crate::model::value::Value;
+use crate::model::value::{Raw, Value};
 use crate::model::{BeadId, BeadRow, Key, Row, RowKind};
 use crate::store::index::{BEADS, BEADS_BY_KIND};
 use crate::store::{Position, Scan};
@@ -139,6 +139,45 @@ pub(crate) fn a_row_that_cannot_be_read_can_be_deleted(site: &Site) {
         assert_eq!(reader.scan(&Scan::new(&BEADS, vec![], 100)).unwrap(), evens());
         assert!(reader.unreadable().is_empty());
     });
+}
+
+fn raw(values: Vec<Value>) -> Vec<Raw> {
+    values.into_iter().map(Raw::Value).collect()
+}
+
+pub(crate) fn the_columns_of_a_row_that_cannot_be_read_are_as_they_were_stored(site: &Site) {
+    let mut bench = bench(site);
+    let mut odd = damaged(11);
+    odd[RowKind::Bead.position("title").unwrap()] = Value::Text(" \u{0}\u{1f980}\r\n".repeat(1_000));
+    bench.write(|txn| {
+        txn.put_values(RowKind::Bead, &odd).unwrap();
+        assert_eq!(txn.values(&numbered(11).key()).unwrap(), Some(raw(odd.clone())), "the transaction sees its own");
+        assert_eq!(txn.values(&numbered(1).key()).unwrap(), Some(raw(damaged(1))));
+        assert!(txn.unreadable().is_empty(), "nobody tried to read them");
+    });
+    bench.read(|reader| {
+        assert_eq!(reader.values(&numbered(11).key()).unwrap(), Some(raw(odd.clone())));
+        assert_eq!(reader.values(&numbered(2).key()).unwrap(), Some(raw(numbered(2).to_values())));
+        assert_eq!(reader.values(&numbered(12).key()).unwrap(), None);
+        assert!(reader.unreadable().is_empty());
+    });
+}
+
+pub(crate) fn the_columns_of_a_row_follow_its_changes(site: &Site) {
+    let mut bench = Bench::new(site);
+    let key = numbered(1).key();
+    bench.write(|txn| {
+        txn.put(&numbered(1)).unwrap();
+        assert_eq!(txn.values(&key).unwrap(), Some(raw(numbered(1).to_values())));
+        txn.savepoint().unwrap();
+        txn.put_values(RowKind::Bead, &damaged(1)).unwrap();
+        assert_eq!(txn.values(&key).unwrap(), Some(raw(damaged(1))));
+        txn.rollback_to_savepoint().unwrap();
+        assert_eq!(txn.values(&key).unwrap(), Some(raw(numbered(1).to_values())));
+        txn.delete(&key).unwrap();
+        assert_eq!(txn.values(&key).unwrap(), None);
+    });
+    bench.read(|reader| assert_eq!(reader.values(&key).unwrap(), None));
 }
 
 pub(crate) fn columns_that_make_a_row_are_a_row(site: &Site) {

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::read::each_event;
 pub use self::read::{check, read, read_header};
+pub(crate) use self::read::{each_event, each_row};
 pub use self::write::write;
 pub(crate) use self::write::{DumpWriter, write_whole};
 use crate::model::{Error, Event, Head, Result, TownId};

@@ -74,6 +74,25 @@ impl Sink for Events<'_> {
     }
 }
 
+/// Reads the rows in a town's lines, one by one; what [`check`] looks at is looked at on the way.
+///
+/// # Errors
+/// Those of [`read`] about the lines, and the visitor's.
+pub(crate) fn each_row(input: &mut dyn BufRead, visit: &mut dyn FnMut(&Row) -> Result<()>) -> Result<Dumped> {
+    lines(input, &mut Rows(visit), |_| Ok(())).map(|(_, dumped)| dumped)
+}
+
+struct Rows<'v>(&'v mut dyn FnMut(&Row) -> Result<()>);
+
+impl Sink for Rows<'_> {
+    fn row(&mut self, row: &Row) -> Result<()> {
+        (self.0)(row)
+    }
+    fn event(&mut self, _: Event) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Reads the first line.
 ///
 /// # Errors

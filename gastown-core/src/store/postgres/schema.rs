@@ -21,7 +21,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "records and journal", sql: include_str!("migrations/0001.sql") },
     Migration { version: 2, name: "deliveries", sql: include_str!("migrations/0002.sql") },
     Migration { version: 3, name: "the whole bead", sql: include_str!("migrations/0003.sql") },
-    Migration { version: 4, name: "dispatch", sql: include_str!("migrations/0004.sql") },
+    Migration { version: 4, name: "dispatch, liveness, quarantine", sql: include_str!("migrations/0004.sql") },
 ];
 
 /// The schema that this build reads and writes.

@@ -10,7 +10,7 @@ use super::queue::{Change, Place};
 use super::sql;
 use super::text::Parameter;
 use super::view::{self, View};
-use crate::model::value::{ColumnType, Value};
+use crate::model::value::{ColumnType, Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 use crate::store::{Reader, Scan, Search, Txn, Unreadable, check_order, check_truncation, check_values};
 
@@ -83,6 +83,9 @@ impl Reader for PostgresTxn<'_> {
     }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
+    }
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.view.values(key)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.view.unreadable()

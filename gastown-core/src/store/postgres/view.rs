@@ -11,7 +11,7 @@ use super::line::{Line, Step};
 use super::queue::{self, About, Change, Place, Queue};
 use super::sql::{self, Select};
 use super::text::{Cell, Parameter};
-use crate::model::value::Value;
+use crate::model::value::{Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId};
 use crate::store::rows::{Known, Rows};
 use crate::store::{Reader, Scan, Search, Unreadable, UnreadableRows, search};
@@ -298,6 +298,14 @@ impl Reader for View<'_> {
         }
     }
 
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.check()?;
+        let step = Step::new(&*sql::statements(key.kind).get, sql::key(self.town.as_str(), key));
+        let rows = self.ask(About::Row(key), step)?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        (0..key.kind.columns().len()).map(|place| raw(row, place)).collect::<Result<_>>().map(Some)
+    }
+
     fn unreadable(&self) -> Vec<Unreadable> {
         self.unreadable.take()
     }
@@ -413,6 +421,17 @@ fn unfit() -> Error {
 
 fn cell(row: &Columns, place: usize) -> Result<Value> {
     row.try_get::<_, Cell>(place).map(|cell| cell.0).map_err(of_event)
+}
+
+/// What the server holds: numbers, and texts which may be escaped as nobody here escapes them.
+fn raw(row: &Columns, place: usize) -> Result<Raw> {
+    if let Ok(value) = row.try_get::<_, Cell>(place) {
+        return Ok(Raw::Value(value.0));
+    }
+    let text: &str = row
+        .try_get(place)
+        .map_err(|source| Error::corrupt("column_type", "a column is neither a number nor a text").because(source))?;
+    Ok(Raw::Bytes(text.as_bytes().to_vec()))
 }
 
 fn number(row: &Columns, place: usize) -> Result<i64> {

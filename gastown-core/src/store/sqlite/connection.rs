@@ -8,11 +8,11 @@ use rusqlite::CachedStatement;
 
 use super::changes;
 use super::error::{at, of_sqlite, of_statement};
-use super::read::{decode, event, of_event, plain, seq};
+use super::read::{decode, event, of_event, plain, raw, seq};
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
 use super::upkeep;
-use crate::model::value::{Cell, Value};
+use crate::model::value::{Cell, Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 use crate::store::rows::{Known, Rows};
 use crate::store::{
@@ -314,6 +314,17 @@ impl Reader for View<'_> {
         Ok(found)
     }
 
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        let text = || &sql::statements(key.kind).get;
+        let mut statement = self.bound_to(Which::Get(key.kind), text, sql::key_values(key))?;
+        let mut rows = statement.raw_query();
+        let Some(row) = rows.next().map_err(|source| self.refused(source))? else { return Ok(None) };
+        (0..key.kind.columns().len())
+            .map(|place| row.get_ref(place).map(raw).map_err(of_sqlite))
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+
     fn unreadable(&self) -> Vec<Unreadable> {
         self.unreadable.take()
     }
@@ -456,6 +467,9 @@ impl Reader for SqliteTxn<'_> {
     }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
+    }
+    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
+        self.view.values(key)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.view.unreadable()

@@ -6,6 +6,8 @@ mod changes;
 mod connection;
 mod error;
 mod read;
+#[cfg(test)]
+mod refusal_tests;
 mod schema;
 mod sql;
 mod statements;

@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 
 use super::error::of_sqlite;
-use crate::model::value::{Cell, Value};
+use crate::model::value::{Cell, Raw, Value};
 use crate::model::{Error, Event, Key, Result, Row, RowKind, SessionId, Timestamp};
 use crate::store::Unreadable;
 
@@ -37,6 +37,21 @@ pub(super) fn plain(row: &rusqlite::Row<'_>, place: usize) -> rusqlite::Result<V
         ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
         ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
     })
+}
+
+/// A column as it is stored, whatever it is.
+pub(super) fn raw(value: ValueRef<'_>) -> Raw {
+    match value {
+        ValueRef::Null => Raw::Value(Value::Null),
+        ValueRef::Integer(n) => Raw::Value(Value::Int(n)),
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Raw::Value(Value::Text(text.to_owned())),
+            Err(_) => Raw::Bytes(bytes.to_vec()),
+        },
+        ValueRef::Blob(bytes) => Raw::Bytes(bytes.to_vec()),
+        // As SQL writes it.
+        ValueRef::Real(number) => Raw::Bytes(number.to_string().into_bytes()),
+    }
 }
 
 /// The row with as much of its key as can be read.

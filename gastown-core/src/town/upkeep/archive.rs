@@ -277,7 +277,7 @@ async fn journal(
     Ok(())
 }
 
-fn name_of(path: &Path) -> String {
+pub(super) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
@@ -312,16 +312,21 @@ pub(super) fn covers(dir: &Path, first: u64) -> Result<bool> {
     Ok(true)
 }
 
+/// The archives of beads.
+pub(super) fn bead_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let names = names(dir)?.into_iter().filter(|name| range_of(&name_of(name)).is_none());
+    Ok(names.map(|name| dir.join(name)).collect())
+}
+
 /// Looks through every archive of beads: what is wrong with which.
 pub(super) fn damaged_beads(dir: &Path) -> Result<Vec<(String, Error)>> {
     let mut damaged = Vec::new();
-    for name in names(dir)?.into_iter().filter(|name| range_of(&name_of(name)).is_none()) {
-        let path = dir.join(&name);
+    for path in bead_files(dir)? {
         let checked = File::open(&path)
             .map_err(|source| unwritable(&path, source))
             .and_then(|file| dump::check(&mut BufReader::with_capacity(1 << 18, file)));
         if let Err(error) = checked {
-            damaged.push((name.display().to_string(), error));
+            damaged.push((Path::new(FOLDER).join(name_of(&path)).display().to_string(), error));
         }
     }
     Ok(damaged)

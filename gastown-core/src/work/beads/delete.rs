@@ -168,13 +168,18 @@ fn remove(txn: &mut ScopedTxn<'_>, id: &BeadId, input: &DeleteBead) -> Result<Ve
 
 /// Removes the rows that are a bead's alone.
 pub(crate) fn remove_own(txn: &mut ScopedTxn<'_>, row: &BeadRow) -> Result<()> {
-    let of = vec![text(&row.id)];
-    let mut keys = vec![Key::bead_text(&row.id)];
+    remove_rows(txn, &row.id)?;
+    // The bead itself last: whose the others are is told by it.
+    txn.delete(&Key::bead(&row.id))
+}
+
+/// Removes the rows that are a bead's alone, but not the bead.
+pub(crate) fn remove_rows(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
+    let of = vec![text(id)];
+    let mut keys = vec![Key::bead_text(id)];
     keys.extend(txn.all::<LabelRow>(Scan::new(&index::LABELS, of.clone(), 0))?.iter().map(Stored::key));
     keys.extend(txn.all::<CommentRow>(Scan::new(&index::COMMENTS, of.clone(), 0))?.iter().map(Stored::key));
     keys.extend(txn.all::<ReservationRow>(Scan::new(&index::RESERVATIONS, of, 0))?.iter().map(Stored::key));
-    // The bead itself last: whose the others are is told by it.
-    keys.push(Key::bead(&row.id));
     keys.iter().try_for_each(|key| txn.delete(key))
 }
 

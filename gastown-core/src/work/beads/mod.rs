@@ -17,7 +17,7 @@ pub(crate) use close::{close, refuse_in_session, reopen, settle};
 pub use comments::{AddComment, Comment, CommentPage, CommentRef, CommentsOf};
 pub(crate) use comments::{comment, comments, delete_comment};
 pub use delete::{DeleteBead, Deleted};
-pub(crate) use delete::{delete, remove_own};
+pub(crate) use delete::{delete, remove_own, remove_rows};
 pub use new::NewBead;
 pub(crate) use new::{TOWN_PREFIX, create, insert};
 pub use patch::{BeadPatch, Patch};

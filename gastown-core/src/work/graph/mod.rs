@@ -3,6 +3,7 @@
 //! - [`link`]: edges are added and removed, by commands and by imports.
 //! - [`count`]: `blockers`, `parts` and `open_parts` follow every change.
 //! - [`order`]: the order of waiting, by which circles are refused.
+//! - [`heal`]: rows that were away for a while, or went without a word.
 //! - [`part`]: beads come, go, and move between parents.
 //! - [`fresh`]: many beads come at once with their edges.
 //! - [`explain`], [`tree`], [`lists`], [`plan`]: what can be asked.
@@ -10,6 +11,7 @@
 pub(crate) mod count;
 pub(crate) mod explain;
 pub(crate) mod fresh;
+pub(crate) mod heal;
 pub(crate) mod link;
 pub(crate) mod lists;
 pub(crate) mod order;
@@ -31,6 +33,7 @@ pub(crate) use count::{Before, count_parts, counts, put_imported, put_moved, rec
 pub(crate) use explain::explain;
 pub use explain::{Explanation, LooseEdge, LooseReason, Reason, ReasonKind, WaitReason};
 pub(crate) use fresh::{Fresh, follow, settle};
+pub(crate) use heal::{forget_edge, rejoin, rejoin_edge, remove_lost};
 pub use link::{Changed, Edges, Link};
 pub(crate) use link::{Idle, add_edge, edges, heal_parent, import_edge, is_idle, link, remove_edge, set_aside, unlink};
 pub use lists::{BlockedBead, BlockedPage, Blocker, Epic, EpicPage, GraphFilter, LoosePage};

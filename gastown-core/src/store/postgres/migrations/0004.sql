@@ -1,3 +1,6 @@
+-- Schema 4: dispatch, liveness, rows that could not be read.
+-- This text was published and never changes; later schemas are steps of their own.
+
 ALTER TABLE bead ADD COLUMN slung_role TEXT COLLATE "C";
 ALTER TABLE bead ADD COLUMN slung_at BIGINT;
 ALTER TABLE bead ADD COLUMN lane TEXT COLLATE "C";
@@ -55,3 +58,16 @@ CREATE TABLE breaker (
 );
 CREATE INDEX breakers_due ON breaker (town_id, wake_at, subject)
     WHERE wake_at IS NOT NULL;
+
+-- Rows that could not be read lie here, out of their tables; source_key and columns hold JSON.
+CREATE TABLE quarantine (
+    town_id TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    source_key TEXT COLLATE "C" NOT NULL,
+    columns TEXT COLLATE "C" NOT NULL,
+    problem TEXT COLLATE "C" NOT NULL,
+    moved_by TEXT COLLATE "C" NOT NULL,
+    moved_at BIGINT NOT NULL,
+    PRIMARY KEY (town_id, id)
+);

@@ -1,3 +1,6 @@
+-- Schema 4: dispatch, liveness, rows that could not be read.
+-- This text was published and never changes; later schemas are steps of their own.
+
 ALTER TABLE bead ADD COLUMN slung_role TEXT;
 ALTER TABLE bead ADD COLUMN slung_at INTEGER;
 ALTER TABLE bead ADD COLUMN lane TEXT;
@@ -55,3 +58,16 @@ CREATE TABLE breaker (
 ) STRICT;
 CREATE INDEX breakers_due ON breaker (town_id, wake_at, subject)
     WHERE wake_at IS NOT NULL;
+
+-- Rows that could not be read lie here, out of their tables; source_key and columns hold JSON.
+CREATE TABLE quarantine (
+    town_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    source_key TEXT NOT NULL,
+    columns TEXT NOT NULL,
+    problem TEXT NOT NULL,
+    moved_by TEXT NOT NULL,
+    moved_at INTEGER NOT NULL,
+    PRIMARY KEY (town_id, id)
+) STRICT;
