@@ -30,6 +30,7 @@ mod postgres;
 mod power;
 mod processes;
 mod quarantine;
+mod ready;
 mod refinery;
 mod runtime;
 mod sim;
