@@ -15,6 +15,7 @@ pub(crate) mod globs;
 pub(crate) mod graph;
 pub(crate) mod ids;
 pub(crate) mod leader;
+pub(crate) mod miscount;
 pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod ready;
