@@ -431,6 +431,7 @@ export type WaitReason =
   | 'parts_open'
   | 'no_part_closed'
   | 'blocked'
+  | 'unreadable'
 
 /** Why an edge counts for nothing. */
 export type LooseReason =

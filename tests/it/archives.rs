@@ -408,6 +408,16 @@ async fn what_was_put_away_is_listed_and_comes_back_with_its_edges() {
     assert_eq!(upkeep.archived(ArchivedFilter::default()).await.unwrap().beads, []);
     assert_eq!(upkeep.check(All {}).await.unwrap().findings, []);
     assert_eq!(town.replay().await.unwrap().differences, Vec::<String>::new());
+    // What was taken away while both were there does not come back from an older archive.
+    beads.unlink(Link::blocks(mast.clone(), keel.clone())).await.unwrap();
+    beads.reopen(&keel).await.unwrap();
+    clock.advance(DAY);
+    let over = Archive { closed_before: Some(clock.now()), ..Archive::default() };
+    assert_eq!(upkeep.archive(over).await.unwrap().beads, 1, "the mast; the ship has an open part");
+    upkeep.recall(&mast).await.unwrap();
+    assert_eq!(beads.edges(&mast).await.unwrap().depends_on, []);
+    beads.close(&keel).await.unwrap();
+    beads.link(Link::blocks(mast.clone(), keel.clone())).await.unwrap();
     // It is a bead like any other again: it can be opened, changed, and put away anew.
     beads.reopen(&keel).await.unwrap();
     assert_eq!(beads.get(&mast).await.unwrap().blockers, 0, "who is done waits for nothing");

@@ -32,6 +32,7 @@ mod postgres;
 mod power;
 mod processes;
 mod quarantine;
+mod ready;
 mod refinery;
 mod runtime;
 mod sim;

@@ -4,13 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gastown_core::model::value::{Raw, Value};
-use gastown_core::model::{DependencyKind, Key, RowKind, TownId};
+use gastown_core::model::{BeadId, DependencyKind, Key, RigName, RowKind, TownId};
 use gastown_core::store::postgres::testing::TestServer;
 use gastown_core::store::{Access, Backend, MemoryBackend, PostgresBackend, SqliteBackend, SqliteOptions};
 use gastown_core::{
-    All, Bead, BeadFilter, ErrorKind, Link, MendRow, NewBead, QuarantineFilter, QuarantineRef, QuarantinedRow, Town,
+    AddRig, All, Bead, BeadFilter, ErrorKind, GraphFilter, Handle, Link, MendRow, NewBead, QuarantineFilter,
+    QuarantineRef, QuarantinedRow, ReasonKind, Town, WaitReason,
 };
 use serde_json::json;
+
+use crate::support::origin;
 
 /// A town and the database it is in.
 struct Place {
@@ -78,6 +81,14 @@ fn set(backend: &dyn Backend, town: &TownId, key: &Key, column: &str, value: Val
     txn.commit().unwrap();
 }
 
+/// What a bead's edges wait for, and why.
+async fn waits_for(handle: &Handle, bead: &BeadId) -> Vec<(Option<BeadId>, Option<WaitReason>)> {
+    let explained = handle.beads().explain(bead).await.unwrap();
+    assert!(!explained.is_ready);
+    let edges = explained.reasons.into_iter().filter(|reason| reason.reason == ReasonKind::Edge);
+    edges.map(|edge| (edge.other, edge.why)).collect()
+}
+
 fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
@@ -94,6 +105,8 @@ async fn a_row_that_cannot_be_read_is_taken_out_and_comes_back_mended() {
         place.damage(Key::bead(&keel.id), "metadata", text("{wibble")).await;
         let error = operator.beads().get(&keel.id).await.unwrap_err();
         assert_eq!((error.code(), error.kind()), ("row_unreadable", ErrorKind::Corrupt));
+        let waiting = [(Some(keel.id.clone()), Some(WaitReason::Unreadable))];
+        assert_eq!(waits_for(&operator, &mast.id).await, waiting);
         let [row] = &*place.quarantine().await else { panic!("one row was taken out of {name}") };
         assert_eq!((row.table.as_str(), &row.key), ("bead", &json!([keel.id])));
         assert_eq!((&row.columns["metadata"], &row.columns["title"]), (&json!("{wibble"), &json!("Lay the keel")));
@@ -106,6 +119,9 @@ async fn a_row_that_cannot_be_read_is_taken_out_and_comes_back_mended() {
         assert_eq!((health.quarantined, health.unreadable), (1, vec![]));
         assert_eq!(place.town.replay().await.unwrap().differences, Vec::<String>::new(), "the journal knows");
         assert_eq!(operator.beads().get(&mast.id).await.unwrap().blockers, 1, "what waited for it waits");
+        place.is_sound().await;
+        assert_eq!(waits_for(&operator, &mast.id).await, waiting, "and can say for what");
+        assert_eq!(operator.beads().loose_edges(GraphFilter::default()).await.unwrap().edges, []);
         let listed = operator.upkeep().quarantined(QuarantineFilter::default()).await.unwrap();
         assert_eq!((&listed.rows, &listed.cursor), (&vec![row.clone()], &None));
 
@@ -138,6 +154,40 @@ async fn a_row_that_cannot_be_read_is_taken_out_and_comes_back_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_keeps_no_rig_from_its_other_beads() {
+    for place in Place::all().await {
+        let operator = place.town.operator();
+        let rig: RigName = "harbour".parse().unwrap();
+        let remote = origin(place.dir.path());
+        operator.rigs().add(AddRig::new(rig.clone(), remote.to_str().unwrap())).await.unwrap();
+        let make = async |title: &str| {
+            let new = NewBead { labels: vec!["wood".to_owned()], ..NewBead::titled(title).in_rig(rig.clone()) };
+            operator.beads().create(new).await.unwrap().id
+        };
+        let (keel, mast, sail) = (make("keel").await, make("mast").await, make("sail").await);
+        operator.beads().link(Link::blocks(mast.clone(), keel.clone())).await.unwrap();
+        operator.beads().link(Link::blocks(sail.clone(), mast.clone())).await.unwrap();
+        place.damage(Key::bead(&keel), "metadata", text("{wibble")).await;
+
+        let narrow = place.town.rig(rig).beads();
+        let edges = narrow.edges(&mast).await.unwrap();
+        assert_eq!((edges.depends_on.len(), edges.dependents.len()), (0, 1), "on {}", place.backend.name());
+        for beads in [&narrow, &operator.beads()] {
+            let wooden = BeadFilter { labels: vec!["wood".to_owned()], ..BeadFilter::default() };
+            let listed = beads.list(wooden).await.unwrap().beads;
+            let titles: Vec<_> = listed.iter().map(|bead| bead.title.as_str()).collect();
+            assert_eq!(titles, ["mast", "sail"], "on {}", place.backend.name());
+            let blocked = beads.blocked(GraphFilter::default()).await.unwrap().blocked;
+            assert_eq!(blocked.len(), 2, "on {}", place.backend.name());
+        }
+        let wanted = narrow.get(&keel).await.unwrap_err();
+        assert_eq!((wanted.code(), wanted.kind()), ("row_unreadable", ErrorKind::Corrupt));
+        assert_eq!(place.town.health().await.unwrap().unreadable.len(), 1, "it is told");
+        place.town.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_moved_meanwhile_is_followed_when_a_bead_comes_back() {
     for place in Place::all().await {
         let beads = place.town.operator().beads();
@@ -155,7 +205,7 @@ async fn what_moved_meanwhile_is_followed_when_a_bead_comes_back() {
         place.town.operator().upkeep().mend(mend).await.unwrap();
         let back = beads.get(&b).await.unwrap();
         assert_eq!((back.parts, back.open_parts), (1, 0));
-        let loose = beads.loose_edges(gastown_core::GraphFilter::default()).await.unwrap();
+        let loose = beads.loose_edges(GraphFilter::default()).await.unwrap();
         assert_eq!(loose.edges.len(), 1, "one of the circle's edges counts for nothing: {loose:?}");
         place.is_sound().await;
         place.town.close().await.unwrap();

@@ -203,24 +203,25 @@ impl Town {
             .write(move |raw: &mut dyn Txn| {
                 command::step(raw, &ctx, "town.found", |txn| {
                     let key = Key::town(&id);
+                    let row = |data_schema| TownRow {
+                        id: id.clone(),
+                        created_at: ctx.now,
+                        data_schema,
+                        paused_reason: None,
+                        paused_until: None,
+                    };
                     match txn.find::<TownRow>(&key) {
                         Ok(Some(town)) => return Ok(town.data_schema),
                         Ok(None) => {}
                         // Nobody could open the town to mend it. Which form its rows have, the upgrade sees for itself.
                         Err(error) if error.code() == "row_unreadable" => {
                             quarantine::take_out(txn, &key)?;
-                            txn.put(TownRow { id: id.clone(), created_at: ctx.now, data_schema: 0 })?;
+                            txn.put(row(0))?;
                             return Ok(0);
                         }
                         Err(error) => return Err(error),
                     }
-                    txn.put(TownRow {
-                        id: id.clone(),
-                        created_at: ctx.now,
-                        data_schema: upgrade::DATA_SCHEMA,
-                        paused_reason: None,
-                        paused_until: None,
-                    })?;
+                    txn.put(row(upgrade::DATA_SCHEMA))?;
                     txn.event("town.founded", &id, json!({}));
                     Ok(upgrade::DATA_SCHEMA)
                 })

@@ -12,7 +12,7 @@ use crate::store::{Access, Backend, SqliteBackend, SqliteOptions, make_older};
 use crate::work::txn::Ctx;
 use crate::work::upgrade::Upgrade;
 use crate::work::view::View;
-use crate::work::{command, retention};
+use crate::work::{command, miscount};
 use crate::{All, EventsSince, GraphFilter, Link, ReadyFilter, RegisterAgent};
 
 /// The last schema of a file whose rows are of the earlier form.
@@ -101,9 +101,7 @@ async fn a_town_of_schema_2_is_brought_to_the_present_form_wherever_that_was_int
         let miscounted = town
             .shared
             .store
-            .read(|reader| {
-                retention::miscounted(View::new(reader, &Scope::Town, Timestamp::from_micros(9)), usize::MAX)
-            })
+            .read(|reader| miscount::miscounted(View::new(reader, &Scope::Town, Timestamp::from_micros(9)), usize::MAX))
             .await
             .unwrap();
         assert_eq!(miscounted, []);

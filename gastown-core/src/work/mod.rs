@@ -20,6 +20,7 @@ pub(crate) mod hook;
 pub(crate) mod ids;
 pub(crate) mod leader;
 pub(crate) mod liveness;
+pub(crate) mod miscount;
 pub(crate) mod outbox;
 pub(crate) mod outcome;
 pub(crate) mod pause;

@@ -1,12 +1,15 @@
 //! Beads that were put away come back.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::beads::{self, Bead, BeadRef};
+use super::events::EVENTS_MAX;
 use super::graph;
 use super::txn::ScopedTxn;
-use crate::model::{BeadId, BeadRow, DependencyRow, Error, Key, Result, Row, RowKind};
+use crate::model::{BeadId, BeadRow, DependencyRow, Error, Event, Key, Result, Row, RowKind, Stored as _};
 
 /// A bead and what left with it, as an archive holds them.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +18,8 @@ pub(crate) struct Put {
     pub(crate) file: String,
     /// The bead first.
     pub(crate) rows: Vec<Row>,
+    /// Edges of it that left with other beads.
+    pub(crate) edges: Vec<DependencyRow>,
 }
 
 /// What is hashed of a recall for its idempotency key, and what it does.
@@ -61,7 +66,7 @@ pub(crate) fn recall(txn: &mut ScopedTxn<'_>, input: &Recall) -> Result<Bead> {
     if txn.is_taken(&Key::bead(id))? {
         return Err(Error::conflict("bead_exists", format!("bead {id} is in the tables")).with("bead", id));
     }
-    let Some(Put { file, rows }) = &input.put else {
+    let Some(Put { file, rows, edges: of_others }) = &input.put else {
         return Err(
             Error::not_found("bead_not_archived", format!("no archive here holds the bead {id}")).with("bead", id)
         );
@@ -78,15 +83,45 @@ pub(crate) fn recall(txn: &mut ScopedTxn<'_>, input: &Recall) -> Result<Bead> {
             row => txn.put_row(row.clone())?,
         }
     }
-    let is_there = |txn: &ScopedTxn<'_>, edge: &DependencyRow| -> Result<bool> {
-        Ok(txn.is_taken(&Key::bead(&edge.bead))? && txn.is_taken(&Key::bead(&edge.on_bead))?)
-    };
-    for edge in edges {
-        // With an end that is still put away it comes when that does.
-        if is_there(txn, &edge)? {
-            graph::import_edge(txn, edge)?;
+    let before = last_recall(txn, id)?.map_or(0, |event| event.seq);
+    for edge in of_others {
+        if !edges.iter().any(|own| own.key() == edge.key()) && waits(txn, &other_end(edge, id), id, before)? {
+            edges.push(edge.clone());
         }
     }
-    txn.event("bead.recalled", id, json!({ "file": file }));
+    let mut left = BTreeSet::new();
+    for edge in edges {
+        let other = other_end(&edge, id);
+        if txn.is_taken(&Key::bead(&other))? {
+            graph::import_edge(txn, edge)?;
+        } else {
+            left.insert(other);
+        }
+    }
+    txn.event("bead.recalled", id, json!({ "file": file, "left": left }));
     beads::get(txn.view(), &BeadRef::from(id))
+}
+
+fn other_end(edge: &DependencyRow, id: &BeadId) -> BeadId {
+    if edge.bead == *id { edge.on_bead.clone() } else { edge.bead.clone() }
+}
+
+/// Whether a bead came back without its edges to another, which was put away then and did not come back since `before`.
+/// Otherwise the tables know better than the archive what became of them.
+fn waits(txn: &ScopedTxn<'_>, bead: &BeadId, other: &BeadId, before: u64) -> Result<bool> {
+    let Some(recall) = last_recall(txn, bead)?.filter(|event| event.seq > before) else { return Ok(false) };
+    let left = recall.data["left"].as_array();
+    Ok(left.is_some_and(|left| left.iter().any(|id| id.as_str() == Some(other.as_str()))))
+}
+
+/// The entry of the last time that a bead came back.
+fn last_recall(txn: &ScopedTxn<'_>, bead: &BeadId) -> Result<Option<Event>> {
+    let reader = txn.view().whole_town()?;
+    let (mut after, mut last) = (0, None);
+    loop {
+        let events = reader.events_of(bead.as_str(), after, EVENTS_MAX)?;
+        let Some(end) = events.last() else { return Ok(last) };
+        after = end.seq;
+        last = events.into_iter().rfind(|event| event.kind == "bead.recalled").or(last);
+    }
 }

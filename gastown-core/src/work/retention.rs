@@ -7,9 +7,9 @@ use super::graph;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
 use crate::model::{
-    BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyRow, DependencyKind, DependencyRow, EffectId,
-    EffectRow, EffectState, Error, Key, LabelRow, MergeRequestRow, ReservationRow, Result, Row, SessionRow,
-    SessionState, Stored, Timestamp,
+    BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyRow, DependencyRow, EffectId, EffectRow,
+    EffectState, Error, Key, LabelRow, MergeRequestRow, ReservationRow, Result, Row, SessionRow, SessionState, Stored,
+    Timestamp,
 };
 use crate::store::{Scan, index};
 
@@ -243,64 +243,6 @@ pub(crate) fn remove_events(txn: &mut ScopedTxn<'_>, input: &RemoveEvents) -> Re
     let facts = serde_json::json!({ "first": first, "through": through, "hash": hash, "file": file });
     txn.event("journal.archived", "journal", facts);
     Ok(())
-}
-
-/// A stored count that is not what it counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Miscount {
-    pub(crate) bead: BeadId,
-    /// What is wrong, as a sentence about the bead.
-    pub(crate) problem: String,
-}
-
-/// Beads whose stored counts are not those of their edges and parts, or that stand at the wrong place in the order of
-/// waiting; at most `limit`.
-pub(crate) fn miscounted(view: View<'_>, limit: usize) -> Result<Vec<Miscount>> {
-    let mut found = Vec::new();
-    view.walk::<BeadRow>(Scan::new(&index::BEADS, vec![], 0), |bead| {
-        if let Some(problem) = miscount(view, &bead)? {
-            found.push(Miscount { bead: bead.id, problem });
-        }
-        Ok(found.len() < limit)
-    })?;
-    Ok(found)
-}
-
-fn miscount(view: View<'_>, bead: &BeadRow) -> Result<Option<String>> {
-    let edges: Vec<DependencyRow> = view.all(Scan::new(&index::DEPENDENCIES, vec![text(&bead.id)], 0))?;
-    let (mut counted, mut parents) = (0, 0);
-    for edge in edges.iter().filter(|edge| edge.kind.is_acyclic()) {
-        let on: Option<BeadRow> = view.find(&Key::bead(&edge.on_bead))?;
-        counted += i64::from(edge.counted);
-        if edge.counted != graph::counts(view, edge, bead, on.as_ref())? {
-            let is = if edge.counted { "counts" } else { "does not count" };
-            return Ok(Some(format!("{is} its edge {} on {}", edge.kind, edge.on_bead)));
-        }
-        if graph::is_idle(edge) {
-            continue;
-        }
-        if edge.kind == DependencyKind::ParentChild {
-            parents += 1;
-            if bead.parent.as_ref() != Some(&edge.on_bead) {
-                return Ok(Some(format!("has an edge to the parent {} and another parent", edge.on_bead)));
-            }
-        }
-        if edge.kind != DependencyKind::WaitsFor && on.is_some_and(|on| on.rank >= bead.rank) {
-            return Ok(Some(format!("waits for {} and does not stand above it", edge.on_bead)));
-        }
-    }
-    if counted != bead.blockers {
-        return Ok(Some(format!("has {} blockers, and edges for {counted}", bead.blockers)));
-    }
-    if let Some(parent) = bead.parent.as_ref().filter(|_| parents == 0) {
-        return Ok(Some(format!("has the parent {parent} and no edge to it")));
-    }
-    let (parts, open) = graph::count_parts(view, &bead.id)?;
-    if (parts, open) != (bead.parts, bead.open_parts) {
-        let (has, of) = (bead.parts, bead.open_parts);
-        return Ok(Some(format!("has {has} parts, {of} of them open, and there are {parts}, {open} of them open")));
-    }
-    Ok(None)
 }
 
 /// The last entry of the journal's beginning that is from before a time, and is not the journal's last.

@@ -65,6 +65,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The same for a list of others: one that cannot be read is left out, as a scan leaves it out.
+    pub(crate) fn find_readable<T: Stored>(&self, key: &Key) -> Result<Option<T>> {
+        readable(self.find(key))
+    }
+
     /// Records of one index, in its order, that the scope sees; at most the scan's limit.
     pub(crate) fn scan<T: Stored>(&self, mut scan: Scan) -> Result<Vec<T>> {
         let wanted = scan.limit;
@@ -74,7 +79,7 @@ impl<'a> View<'a> {
             let full = rows.len() == scan.limit;
             let last = rows.last().map(|row| Position::of(scan.index, row));
             for row in rows {
-                if found.len() < wanted && self.sees(&row)? {
+                if found.len() < wanted && self.lists(&row)? {
                     found.extend(T::from_row(row));
                 }
             }
@@ -91,7 +96,7 @@ impl<'a> View<'a> {
         let after = rows.last().filter(|_| rows.len() == scan.limit).map(|row| Position::of(scan.index, row));
         let mut records = Vec::with_capacity(rows.len());
         for row in rows {
-            if self.sees(&row)? {
+            if self.lists(&row)? {
                 records.extend(T::from_row(row));
             }
         }
@@ -111,7 +116,7 @@ impl<'a> View<'a> {
             let full = rows.len() == scan.limit;
             scan.after = rows.last().map(|row| Position::of(scan.index, row));
             for row in rows {
-                if self.sees(&row)?
+                if self.lists(&row)?
                     && let Some(record) = T::from_row(row)
                     && !visit(record)?
                 {
@@ -131,7 +136,7 @@ impl<'a> View<'a> {
         let is_full = rows.len() >= search.limit;
         let (mut found, mut last) = (Vec::with_capacity(rows.len()), None);
         for row in rows {
-            let is_seen = self.sees(&row)?;
+            let is_seen = self.lists(&row)?;
             let Some(bead) = BeadRow::from_row(row) else { continue };
             last = Some(Search::place(&bead));
             if is_seen {
@@ -187,9 +192,22 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The same for a row that was met: where the bead that it belongs to cannot be read, nobody knows whose it is.
+    fn lists(&self, row: &Row) -> Result<bool> {
+        Ok(readable(self.sees(row).map(Some))?.unwrap_or_default())
+    }
+
     fn sees_bead(&self, id: &BeadId, rig: &RigName) -> Result<bool> {
         let row = self.reader.get_shared(&Key::bead(id))?;
         Ok(matches!(row.as_deref(), Some(Row::Bead(bead)) if bead.rig.as_ref() == Some(rig)))
+    }
+}
+
+/// None where a row cannot be read; its reader tells of it.
+fn readable<T>(found: Result<Option<T>>) -> Result<Option<T>> {
+    match found {
+        Err(error) if error.code() == "row_unreadable" => Ok(None),
+        found => found,
     }
 }
 

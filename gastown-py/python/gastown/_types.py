@@ -112,7 +112,9 @@ ReasonKind = Literal[
     "turn",
     "type",
 ]
-WaitReason = Literal["not_done", "failed", "not_landed", "not_decided", "parts_open", "no_part_closed", "blocked"]
+WaitReason = Literal[
+    "not_done", "failed", "not_landed", "not_decided", "parts_open", "no_part_closed", "blocked", "unreadable"
+]
 LooseReason = Literal["circle", "second_parent", "no_target", "no_waiter"]
 WaitGate = Literal["all-children", "any-children"]
 CountedField = Literal[

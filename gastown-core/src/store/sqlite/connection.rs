@@ -1,4 +1,4 @@
-//! Connections, snapshots and write transactions.
+//! Connections and snapshots.
 
 use std::cell::{RefCell, RefMut};
 use std::path::Path;
@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use rusqlite::CachedStatement;
 
-use super::changes;
 use super::error::{at, of_sqlite, of_statement};
 use super::read::{decode, event, of_event, plain, raw, seq};
 use super::sql::{self, Select, Shape};
 use super::statements::{Statements, Which, bind, bind_values};
+use super::txn::SqliteTxn;
 use super::upkeep;
 use crate::model::value::{Cell, Raw, Value};
-use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
+use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId};
 use crate::store::rows::{Known, Rows};
 use crate::store::{
-    Access, Connection, Description, Reader, Scan, Search, Tally, Txn, Unreadable, UnreadableRows, check_order,
-    check_truncation, check_values, search,
+    Access, Connection, Description, Reader, Scan, Search, Tally, Txn, Unreadable, UnreadableRows, search,
 };
 
 /// One connection to the file.
@@ -74,7 +73,7 @@ impl Connection for SqliteConnection {
         let version = version.map_err(|source| view.refused(source))?;
         view.head = RefCell::new(self.rows.borrow_mut().begin(town, version));
         view.rows = Some(&self.rows);
-        Ok(Box::new(SqliteTxn { view, path, has_savepoint: false, has_appended: false }))
+        Ok(Box::new(SqliteTxn::new(view, path)))
     }
 
     fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
@@ -100,21 +99,21 @@ impl Connection for SqliteConnection {
 }
 
 /// Runs a statement that answers nothing.
-fn run(db: &rusqlite::Connection, sql: &str) -> Result<()> {
+pub(super) fn run(db: &rusqlite::Connection, sql: &str) -> Result<()> {
     db.prepare_cached(sql).and_then(|mut statement| statement.raw_execute()).map(drop).map_err(of_sqlite)
 }
 
 /// One town in the connection's transaction, which ends with it.
-struct View<'c> {
-    db: &'c rusqlite::Connection,
+pub(super) struct View<'c> {
+    pub(super) db: &'c rusqlite::Connection,
     path: &'c Path,
     statements: Statements<'c>,
     town: TownId,
     /// The journal's end, once it was looked up.
-    head: RefCell<Option<Head>>,
+    pub(super) head: RefCell<Option<Head>>,
     /// What the writer knows; none in a snapshot.
-    rows: Option<&'c RefCell<Rows>>,
-    unreadable: UnreadableRows,
+    pub(super) rows: Option<&'c RefCell<Rows>>,
+    pub(super) unreadable: UnreadableRows,
 }
 
 impl<'c> View<'c> {
@@ -157,7 +156,7 @@ impl<'c> View<'c> {
     }
 
     /// Runs a statement that answers nothing, with the town and these cells; says how many rows it changed.
-    fn execute<'v, T: AsRef<str>>(
+    pub(super) fn execute<'v, T: AsRef<str>>(
         &self,
         which: Which,
         text: impl FnOnce() -> T,
@@ -167,7 +166,7 @@ impl<'c> View<'c> {
     }
 
     /// Writes one more entry of the journal.
-    fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
+    pub(super) fn insert(&self, event: &Event, data: &str, changes: &str) -> Result<()> {
         let cells = [
             Cell::Int(sqlite_int(event.seq)),
             Cell::Int(event.at.as_micros()),
@@ -209,14 +208,14 @@ impl<'c> View<'c> {
     }
 
     /// What is known of the row of this key follows what was done to it.
-    fn note(&self, key: Key, row: Option<(&Arc<Row>, &[Cell<'_>])>) {
+    pub(super) fn note(&self, key: Key, row: Option<(&Arc<Row>, &[Cell<'_>])>) {
         if let Some(rows) = self.rows {
             rows.borrow_mut().write(key, row);
         }
     }
 
     /// Whether this very row is there already.
-    fn holds(&self, row: &Row) -> bool {
+    pub(super) fn holds(&self, row: &Row) -> bool {
         let key = row.key();
         if let Some(rows) = self.rows
             && let Known::There(known) = rows.borrow_mut().known(&key)
@@ -228,7 +227,7 @@ impl<'c> View<'c> {
     }
 
     /// SQLite ends a transaction by itself when it runs out of disk; what follows would be committed one by one.
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         if self.db.is_autocommit() {
             return Err(Error::unavailable("transaction_lost", "an earlier error ended the transaction"));
         }
@@ -251,7 +250,7 @@ impl Drop for View<'_> {
 }
 
 /// A number as SQLite holds it; more than it can hold is as good as all.
-fn sqlite_int(n: u64) -> i64 {
+pub(super) fn sqlite_int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
@@ -431,196 +430,5 @@ impl Reader for View<'_> {
             }
         }
         Ok(found)
-    }
-}
-
-/// The write transaction.
-struct SqliteTxn<'c> {
-    view: View<'c>,
-    path: Arc<Path>,
-    has_savepoint: bool,
-    /// Also where that was undone.
-    has_appended: bool,
-}
-
-impl SqliteTxn<'_> {
-    fn begin_append<'e>(&self, events: impl IntoIterator<Item = &'e Event>) -> Result<()> {
-        self.view.check_open()?;
-        check_order(&self.head()?, events)?;
-        // Whatever goes wrong while they are written, the end is looked up again.
-        *self.view.head.borrow_mut() = None;
-        Ok(())
-    }
-
-    fn end_append(&mut self, last: Option<&Event>) {
-        self.has_appended |= last.is_some();
-        *self.view.head.borrow_mut() = last.map(Event::head);
-    }
-}
-
-impl Reader for SqliteTxn<'_> {
-    fn get(&self, key: &Key) -> Result<Option<Row>> {
-        self.view.get(key)
-    }
-    fn get_shared(&self, key: &Key) -> Result<Option<Arc<Row>>> {
-        self.view.get_shared(key)
-    }
-    fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
-        self.view.scan(scan)
-    }
-    fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
-        self.view.values(key)
-    }
-    fn unreadable(&self) -> Vec<Unreadable> {
-        self.view.unreadable()
-    }
-
-    fn head(&self) -> Result<Head> {
-        self.view.head()
-    }
-    fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
-        self.view.events(after, limit)
-    }
-    fn count(&self, scan: &Scan) -> Result<u64> {
-        self.view.count(scan)
-    }
-    fn search(&self, search: &Search) -> Result<Vec<Row>> {
-        self.view.search(search)
-    }
-    fn events_of(&self, subject: &str, after: u64, limit: usize) -> Result<Vec<Event>> {
-        self.view.events_of(subject, after, limit)
-    }
-}
-
-impl Txn for SqliteTxn<'_> {
-    fn put(&mut self, row: &Row) -> Result<()> {
-        self.put_shared(None, &Arc::new(row.clone()))
-    }
-
-    fn replace(&mut self, before: &Row, after: &Row) -> Result<()> {
-        self.put_shared(Some(before), &Arc::new(after.clone()))
-    }
-
-    fn put_shared(&mut self, before: Option<&Row>, row: &Arc<Row>) -> Result<()> {
-        self.view.check_open()?;
-        let (kind, cells) = (row.kind(), row.to_cells());
-        let put = || self.view.execute(Which::Put(kind), || &sql::statements(kind).put, &cells);
-        let done = match before {
-            None => put(),
-            Some(before) => {
-                let (old, key_len) = (before.to_cells(), kind.key_len());
-                if before.kind() != kind || old[..key_len] != cells[..key_len] {
-                    return Err(Error::internal("replace_key", "a row is replaced by one of its key")
-                        .with("table", kind.table()));
-                }
-                debug_assert!(cells.len() <= 64, "a bit for each column");
-                let differs = |place: &usize| old[*place] != cells[*place];
-                let changed = (key_len..cells.len()).filter(differs).fold(0, |set, place| set | 1_u64 << place);
-                if changed == 0 && self.view.holds(row) {
-                    return Ok(());
-                }
-                // An index of which no column is named is left alone.
-                let named = (0..key_len).chain(sql::bits(changed)).map(|place| &cells[place]);
-                match changed {
-                    0 => put(),
-                    _ => match self.view.execute(Which::Update(kind, changed), || sql::update(kind, changed), named) {
-                        Ok(0) => put(),
-                        done => done,
-                    },
-                }
-            }
-        };
-        self.view.note(row.key(), done.is_ok().then_some((row, &*cells)));
-        done.map(drop)
-    }
-
-    fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
-        check_values(kind, values)?;
-        self.view.check_open()?;
-        let cells: Vec<Cell<'_>> = values.iter().map(Cell::from).collect();
-        let written = self.view.execute(Which::Put(kind), || &sql::statements(kind).put, &cells);
-        self.view.note(Key { kind, values: values[..kind.key_len()].to_vec() }, None);
-        written.map(drop).map_err(|error| {
-            if error.code() != "row_refused" {
-                return error;
-            }
-            Error::invalid("values_refused", format!("the table {} cannot hold these columns", kind.table()))
-                .with("table", kind.table())
-                .because(error)
-        })
-    }
-
-    fn delete(&mut self, key: &Key) -> Result<()> {
-        self.view.check_open()?;
-        let cells: Vec<Cell<'_>> = sql::key_values(key).iter().map(Cell::from).collect();
-        let done = self.view.execute(Which::Delete(key.kind), || &sql::statements(key.kind).delete, &cells);
-        self.view.note(key.clone(), None);
-        done.map(drop)
-    }
-
-    fn append(&mut self, events: &[Event]) -> Result<()> {
-        self.begin_append(events)?;
-        for event in events {
-            let changes = serde_json::to_string(&event.changes)
-                .map_err(|source| Error::internal("event_unwritable", "an event cannot be written").because(source))?;
-            self.view.insert(event, &event.data.to_string(), &changes)?;
-        }
-        self.end_append(events.last());
-        Ok(())
-    }
-
-    fn append_written(&mut self, events: &[WrittenEvent]) -> Result<()> {
-        self.begin_append(events.iter().map(|written| &written.event))?;
-        for WrittenEvent { event, data, changes } in events {
-            self.view.insert(event, data, changes)?;
-        }
-        self.end_append(events.last().map(|written| &written.event));
-        Ok(())
-    }
-
-    fn truncate_events(&mut self, through: u64) -> Result<()> {
-        self.view.check_open()?;
-        check_truncation(&self.head()?, through)?;
-        self.view.execute(Which::Truncate, || sql::TRUNCATE, &[Cell::Int(sqlite_int(through))]).map(drop)
-    }
-
-    fn savepoint(&mut self) -> Result<()> {
-        self.view.check_open()?;
-        if self.has_savepoint {
-            run(self.view.db, "RELEASE command")?;
-            self.has_savepoint = false;
-        }
-        run(self.view.db, "SAVEPOINT command")?;
-        self.has_savepoint = true;
-        Ok(())
-    }
-
-    fn rollback_to_savepoint(&mut self) -> Result<()> {
-        self.view.check_open()?;
-        if !self.has_savepoint {
-            return Err(Error::internal("savepoint_missing", "there is no savepoint to return to"));
-        }
-        *self.view.head.borrow_mut() = None;
-        if let Some(rows) = self.view.rows {
-            rows.borrow_mut().undo();
-        }
-        run(self.view.db, "ROLLBACK TO command")
-    }
-
-    fn commit(self: Box<Self>) -> Result<()> {
-        self.view.check_open()?;
-        // Where it fails, the transaction is undone when the view is dropped.
-        run(self.view.db, "COMMIT").map_err(|error| at(error, &self.path))?;
-        if let Some(rows) = self.view.rows {
-            rows.borrow_mut().commit(self.view.head.take());
-        }
-        if self.has_appended {
-            changes::announce(&self.path);
-        }
-        Ok(())
-    }
-
-    fn as_reader(&self) -> &dyn Reader {
-        self
     }
 }

@@ -13,6 +13,7 @@ mod sql;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod txn;
 mod upkeep;
 
 use std::io::ErrorKind;

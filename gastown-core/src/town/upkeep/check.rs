@@ -8,7 +8,7 @@ use crate::town::handle::Handle;
 use crate::town::operation::Operation;
 use crate::town::replay;
 use crate::work::view::View;
-use crate::work::{All, retention};
+use crate::work::{All, miscount};
 
 /// The most findings of one sort.
 const FINDINGS_MAX: usize = 100;
@@ -36,7 +36,7 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
                 Err(error) if is_damage(&error) => found("journal".to_owned(), error.chain()),
                 Err(error) => return Err(error),
             }
-            match retention::miscounted(View::new(reader, &Scope::Town, now), FINDINGS_MAX) {
+            match miscount::miscounted(View::new(reader, &Scope::Town, now), FINDINGS_MAX) {
                 Ok(beads) => {
                     for miscount in beads {
                         found(format!("bead {}", miscount.bead), miscount.problem);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::archive::{bead_files, name_of};
 use super::durable::unwritable;
 use super::{blocking, of_whole_town};
-use crate::model::{BeadId, BeadKind, BeadRow, Key, Result, Row};
+use crate::model::{BeadId, BeadKind, BeadRow, DependencyRow, Key, Result, Row, Stored as _};
 use crate::store::dump;
 use crate::town::handle::Handle;
 use crate::town::operation::Operation;
@@ -128,8 +128,9 @@ pub(in crate::town) async fn recall(handle: &Handle, operation: &'static Operati
 
 fn find(dir: &Path, id: &BeadId) -> Result<Option<Put>> {
     let (mut found, mut version) = (None, i64::MIN);
+    let mut edges: Vec<DependencyRow> = Vec::new();
     for path in bead_files(dir)? {
-        let mut put = Put { file: name_of(&path), rows: Vec::new() };
+        let mut put = Put { file: name_of(&path), ..Put::default() };
         let (mut is_in, mut its) = (false, i64::MIN);
         each_row(&path, &mut |row| {
             if let Some(bead) = listed(row) {
@@ -138,9 +139,16 @@ fn find(dir: &Path, id: &BeadId) -> Result<Option<Put>> {
                     its = bead.version;
                 }
             }
-            // Effects come behind the last bead.
-            if is_in && !matches!(row, Row::Effect(_)) {
-                put.rows.push(row.clone());
+            match row {
+                // Effects come behind the last bead.
+                Row::Effect(_) => {}
+                row if is_in => put.rows.push(row.clone()),
+                // It left with its other end.
+                Row::Dependency(edge) if edge.bead == *id || edge.on_bead == *id => {
+                    edges.retain(|known| known.key() != edge.key());
+                    edges.push(edge.clone());
+                }
+                _ => {}
             }
             Ok(())
         })?;
@@ -148,5 +156,5 @@ fn find(dir: &Path, id: &BeadId) -> Result<Option<Put>> {
             (found, version) = (Some(put), its);
         }
     }
-    Ok(found)
+    Ok(found.map(|put| Put { edges, ..put }))
 }

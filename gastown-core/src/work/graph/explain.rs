@@ -98,6 +98,8 @@ text_enum! {
         NoPartClosed = "no_part_closed",
         /// The other bead, its parent, waits itself.
         Blocked = "blocked",
+        /// The other bead cannot be read, or it lies in quarantine.
+        Unreadable = "unreadable",
     }
 }
 
@@ -186,7 +188,8 @@ pub(super) fn loose(view: View<'_>, edge: DependencyRow) -> Result<Option<LooseE
         Some(Idle::Circle { circle }) => (LooseReason::Circle, circle),
         Some(Idle::SecondParent { .. }) => (LooseReason::SecondParent, vec![]),
         Some(Idle::NoWaiter) => (LooseReason::NoWaiter, vec![]),
-        None if view.find::<BeadRow>(&Key::bead(&edge.on_bead))?.is_none() => (LooseReason::NoTarget, vec![]),
+        // What counts on a bead that is not there waits for one in quarantine.
+        None if !edge.counted && is_missing(view, &edge.on_bead)? => (LooseReason::NoTarget, vec![]),
         None => return Ok(None),
     };
     Ok(Some(LooseEdge { bead: edge.bead, on_bead: edge.on_bead, kind: edge.kind, why, circle }))
@@ -207,6 +210,13 @@ pub struct Explanation {
     pub loose: Vec<LooseEdge>,
 }
 
+fn is_missing(view: View<'_>, id: &BeadId) -> Result<bool> {
+    match view.find::<BeadRow>(&Key::bead(id)) {
+        Err(error) if error.code() == "row_unreadable" => Ok(false),
+        found => Ok(found?.is_none()),
+    }
+}
+
 /// Explains why a bead is ready, or what keeps it.
 pub(crate) fn explain(view: View<'_>, input: &BeadRef) -> Result<Explanation> {
     let row = view.bead(&input.id)?;
@@ -217,7 +227,7 @@ pub(crate) fn explain(view: View<'_>, input: &BeadRef) -> Result<Explanation> {
     let mut at = row.clone();
     for level in 0.. {
         let Some(parent) = at.parent.clone().filter(|_| at.blockers > 0 && !found.more) else { break };
-        let Some(next) = view.find::<BeadRow>(&Key::bead(&parent))? else { break };
+        let Some(next) = view.find_readable::<BeadRow>(&Key::bead(&parent))? else { break };
         if next.blockers == 0 {
             break;
         }
@@ -306,7 +316,12 @@ impl Found<'_> {
                 if self.more {
                     return Ok(());
                 }
-                let on: Option<BeadRow> = self.view.find(&Key::bead(&edge.on_bead))?;
+                let on: Option<BeadRow> = self.view.find_readable(&Key::bead(&edge.on_bead))?;
+                if on.is_none() && edge.counted {
+                    let (other, kind, why) = (Some(edge.on_bead), Some(edge.kind), Some(WaitReason::Unreadable));
+                    self.push(Reason { other, kind, why, ..Reason::of(&row.id, ReasonKind::Edge) });
+                    continue;
+                }
                 if !counts(self.view, &edge, row, on.as_ref())? {
                     if is_asked && self.loose.len() < REASONS_MAX {
                         self.loose.extend(loose(self.view, edge)?);

@@ -76,7 +76,7 @@ fn blockers(view: View<'_>, bead: &BeadId) -> Result<Vec<Blocker>> {
             if blockers.len() == BLOCKERS_MAX {
                 return Ok(blockers);
             }
-            let status = view.find::<BeadRow>(&Key::bead(&edge.on_bead))?.map(|row| row.status);
+            let status = view.find_readable::<BeadRow>(&Key::bead(&edge.on_bead))?.map(|row| row.status);
             blockers.push(Blocker { id: edge.on_bead, kind: edge.kind, status });
         }
     }
@@ -134,7 +134,7 @@ pub(crate) fn loose_edges(view: View<'_>, input: &GraphFilter) -> Result<LoosePa
     // A scope that is confined to a rig sees no edge to a bead that is not there.
     view.walk::<DependencyRow>(scan, |edge| {
         if input.rig.is_some() {
-            let bead: Option<BeadRow> = view.find(&Key::bead(&edge.bead))?;
+            let bead: Option<BeadRow> = view.find_readable(&Key::bead(&edge.bead))?;
             if bead.is_none_or(|bead| !in_rig(&bead, input)) {
                 return Ok(true);
             }

@@ -236,7 +236,7 @@ fn tree(view: View<'_>, input: &TreeOf, down: bool) -> Result<Tree> {
                 }
                 seen.insert(next.clone());
                 queue.push_back((next.clone(), depth + 1));
-                let bead = view.find::<BeadRow>(&Key::bead(&next))?.map(BeadNode::from);
+                let bead = view.find_readable::<BeadRow>(&Key::bead(&next))?.map(BeadNode::from);
                 let (via, kind, counted) = (at.clone(), edge.kind, edge.counted);
                 tree.nodes.push(TreeNode { id: next, depth: depth + 1, via, kind, counted, bead });
             }

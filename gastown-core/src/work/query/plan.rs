@@ -54,20 +54,12 @@ pub(super) fn candidates(view: View<'_>, query: &Query) -> Result<Candidates> {
         if labels.len() <= FEW {
             let mut rows = Vec::with_capacity(labels.len());
             for label in labels {
-                rows.extend(readable(view.find::<BeadRow>(&Key::bead(&label.bead)))?);
+                rows.extend(view.find_readable::<BeadRow>(&Key::bead(&label.bead))?);
             }
             return Ok(Candidates::Few(rows));
         }
     }
     Ok(Candidates::Scan(scan(query, &needed)))
-}
-
-/// A row that cannot be read is left out, as in a scan.
-fn readable(found: Result<Option<BeadRow>>) -> Result<Option<BeadRow>> {
-    match found {
-        Err(error) if error.code() == "row_unreadable" => Ok(None),
-        found => found,
-    }
 }
 
 fn scan(query: &Query, needed: &[&Test]) -> Scan {

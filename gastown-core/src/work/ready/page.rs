@@ -157,7 +157,7 @@ pub(super) fn summaries(rows: Vec<BeadRow>) -> Vec<BeadSummary> {
 /// The beads of which one must be, where they are few; each is still to be held against the filter.
 pub(super) fn few(view: View<'_>, conditions: &Conditions<'_>) -> Result<Option<Vec<BeadRow>>> {
     if let Some(parts) = conditions.within.as_ref().filter(|parts| parts.len() <= FEW) {
-        let rows = parts.iter().map(|id| view.find::<BeadRow>(&Key::bead(id)));
+        let rows = parts.iter().map(|id| view.find_readable::<BeadRow>(&Key::bead(id)));
         return rows.filter_map(Result::transpose).collect::<Result<_>>().map(Some);
     }
     let of = |index: &'static Index, value: &str| -> Result<Option<Vec<BeadRow>>> {
@@ -177,7 +177,7 @@ pub(super) fn few(view: View<'_>, conditions: &Conditions<'_>) -> Result<Option<
     for label in conditions.labels {
         let labels: Vec<LabelRow> = view.scan(Scan::new(&index::LABELS_BY_NAME, vec![text(label)], FEW + 1))?;
         if labels.len() <= FEW {
-            let rows = labels.iter().map(|label| view.find::<BeadRow>(&Key::bead(&label.bead)));
+            let rows = labels.iter().map(|label| view.find_readable::<BeadRow>(&Key::bead(&label.bead)));
             return rows.filter_map(Result::transpose).collect::<Result<_>>().map(Some);
         }
     }
