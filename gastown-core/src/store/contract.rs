@@ -22,7 +22,7 @@
 //!   the same row twice is putting it once, deleting what is not there is nothing, closing is dropping.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -255,6 +255,14 @@ impl Scan {
     /// `scan_malformed` ([`Internal`](crate::ErrorKind::Internal)) for the prefix and `upto`, which the library wrote;
     /// `position_malformed` ([`Invalid`](crate::ErrorKind::Invalid)) for `after`, which a caller may have sent.
     pub fn check(&self) -> Result<()> {
+        self.check_place(None)
+    }
+
+    /// The same, with the place before which a scan from the end begins.
+    ///
+    /// # Errors
+    /// Those of [`Scan::check`], and `position_malformed` for `before` as well.
+    pub fn check_place(&self, before: Option<&Position>) -> Result<()> {
         let index = self.index;
         let fits = |name: &str, value: &Value, null: bool| match value {
             Value::Null => null,
@@ -269,7 +277,7 @@ impl Scan {
             return Err(Error::internal("scan_malformed", format!("a scan does not fit the index {}", index.name))
                 .with("index", index.name));
         }
-        if self.after.as_ref().is_some_and(|after| !all_fit(index.order, &after.0, false)) {
+        if self.after.iter().chain(before).any(|place| !all_fit(index.order, &place.0, false)) {
             return Err(Error::invalid(
                 "position_malformed",
                 format!("a position is not one of the index {}", index.name),
@@ -332,6 +340,40 @@ pub trait Reader {
     /// - A row that cannot be read as its kind stops nobody: it is left out, takes nothing of the limit, and is told by
     ///   [`Reader::unreadable`].
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>>;
+
+    /// Rows of one index from its end: those that the scan would give without its limit, the last of them first, and
+    /// behind `before` in that direction; at most so many as the scan's limit.
+    ///
+    /// The default walks the index from its beginning; a backend may do better.
+    ///
+    /// # Contract
+    /// - What holds for [`Reader::scan`] holds here: `after` and `upto` are the bounds of the scan, and a row that cannot
+    ///   be read takes nothing of the limit.
+    /// - `before` need not be a row that is there still. [`Scan::check_place`] refuses one that is not of the index.
+    /// - A backend that does better has the cost follow the rows returned.
+    fn scan_back(&self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+        scan.check_place(before)?;
+        let mut page = Scan { limit: 1_000, ..scan.clone() };
+        let mut last = VecDeque::new();
+        loop {
+            let rows = self.scan(&page)?;
+            let is_full = rows.len() == page.limit;
+            for row in rows {
+                let place = Position::of(scan.index, &row);
+                if before.is_some_and(|before| place >= *before) {
+                    return Ok(last.into_iter().rev().collect());
+                }
+                page.after = Some(place);
+                last.push_back(row);
+                if last.len() > scan.limit {
+                    last.pop_front();
+                }
+            }
+            if !is_full {
+                return Ok(last.into_iter().rev().collect());
+            }
+        }
+    }
 
     /// Tells which rows this reader met and could not read, those that scans left out and those that were wanted by
     /// their key, and forgets them.

@@ -12,7 +12,7 @@ use super::text::Parameter;
 use super::view::{self, View};
 use crate::model::value::{ColumnType, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
-use crate::store::{Reader, Scan, Search, Txn, Unreadable, check_order, check_truncation, check_values};
+use crate::store::{Position, Reader, Scan, Search, Txn, Unreadable, check_order, check_truncation, check_values};
 
 /// One write transaction, under the town's lock.
 ///
@@ -83,6 +83,9 @@ impl Reader for PostgresTxn<'_> {
     }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
+    }
+    fn scan_back(&self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+        self.view.scan_back(scan, before)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.view.unreadable()
