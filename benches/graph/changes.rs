@@ -16,13 +16,18 @@ pub(super) const RAW: &str = "raw durable transaction";
 /// How many wait for one bead where many do.
 const SUCCESSORS: usize = 100;
 
+/// How many claims ran out where many did.
+const RAN_OUT: usize = 500;
+/// How long a claim holds.
+const HOLD_MS: u64 = 24 * 3_600_000;
+
 /// Ready beads that nobody waits for.
 const FREE: &str = "SELECT id FROM bead b WHERE status = 'open' AND kind = 'issue' AND blockers = 0 AND assignee IS NULL \
-     AND open_parts = 0 AND NOT EXISTS (SELECT 1 FROM dependency d WHERE d.town_id = b.town_id AND d.on_bead = b.id) \
-     ORDER BY id LIMIT ?1";
+     AND open_parts = 0 AND NOT EXISTS (SELECT 1 FROM dependency d INDEXED BY dependents \
+     WHERE d.town_id = b.town_id AND d.on_bead = b.id) ORDER BY id LIMIT ?1";
 /// Ready beads that alone hold up another one.
 const HOLDING: &str = "SELECT id FROM bead b WHERE status = 'open' AND kind = 'issue' AND blockers = 0 \
-     AND assignee IS NULL AND open_parts = 0 AND EXISTS (SELECT 1 FROM dependency d JOIN bead w \
+     AND assignee IS NULL AND open_parts = 0 AND EXISTS (SELECT 1 FROM dependency d INDEXED BY dependents JOIN bead w \
      ON w.town_id = d.town_id AND w.id = d.bead WHERE d.town_id = b.town_id AND d.on_bead = b.id AND d.counted = 1 \
      AND d.kind = 'blocks' AND w.blockers = 1) ORDER BY id LIMIT ?1";
 
@@ -57,13 +62,21 @@ pub(super) fn compare(options: &Options, place: &Place<'_>, report: &mut Report)
     twin.case(options, place, report, "patch", (turns, count), &patch);
 
     let free = find(FREE, turns * count * 2);
-    let claim = |n: usize| drop(place.run(beads.claim(Claim::of(free[n].clone(), "tess"))));
+    // For so long that none runs out before the end.
+    let claim = |n: usize| drop(place.run(beads.claim(Claim::of(free[n].clone(), "tess").for_ms(HOLD_MS))));
     twin.case(options, place, report, "claim", (turns, count.min(free.len() / turns / 2)), &claim);
     let holding = find(HOLDING, turns * count);
     let close = |n: usize| assert!(!place.run(beads.close(&holding[n])).unblocked.is_empty());
     twin.case(options, place, report, "close, freeing others", (turns, count.min(holding.len() / turns)), &close);
-    let next = |_| drop(place.run(beads.claim(Claim::next("nell"))));
+    let next = |_| drop(place.run(beads.claim(Claim::next("nell").for_ms(HOLD_MS))));
     twin.case(options, place, report, "claim of the next", (turns, count.min(free.len() / turns / 2)), &next);
+    let name = format!("claim of the next, {RAN_OUT} claims ran out");
+    if options.wants(&place.case(&name)) {
+        ran_out(place, options.pick(RAN_OUT, 4));
+        twin.catch_up(place);
+        let next = |_| drop(place.run(beads.claim(Claim::next("nell").for_ms(HOLD_MS))));
+        twin.case(options, place, report, &name, (turns, options.pick(20, 4)), &next);
+    }
 
     let name = format!("close, freeing {SUCCESSORS}");
     if options.wants(&place.case(&name)) {
@@ -71,6 +84,16 @@ pub(super) fn compare(options: &Options, place: &Place<'_>, report: &mut Report)
         twin.catch_up(place);
         let close = |n: usize| assert_eq!(place.run(beads.close(&hubs[n])).unblocked.len(), SUCCESSORS);
         twin.case(options, place, report, &name, (turns, options.pick(4, 1)), &close);
+    }
+}
+
+/// So many beads that somebody claimed for a moment, none of them urgent.
+fn ran_out(place: &Place<'_>, count: usize) {
+    let beads = place.town.operator().beads();
+    for n in 0..count {
+        let new = NewBead { priority: 4, ..NewBead::titled(format!("Left {n}")) };
+        let id = place.run(beads.create(new)).id;
+        drop(place.run(beads.claim(Claim::of(id, "tess").for_ms(1))));
     }
 }
 

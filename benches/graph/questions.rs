@@ -1,5 +1,7 @@
 //! Reads at size, beside prepared SQL that reads the same rows from the same file.
 
+use std::time::{Duration, Instant};
+
 use gastown_core::model::BeadId;
 use gastown_core::{BeadFilter, BeadSearch, CountBeads, CountedField, ListSort, ReadyFilter};
 use rusqlite::Connection;
@@ -57,12 +59,38 @@ pub(super) fn compare(options: &Options, place: &Place<'_>, report: &mut Report)
     {
         report.figure(place.case("ready(50), p99 in us"), p99, Wanted::AtMost(200.0));
     }
+    // What a reader has at hand is forgotten with each commit.
+    let name = place.case("ready(50), after a commit");
+    if options.wants(&name) {
+        let commit = |n: usize| {
+            let owner = gastown_core::Patch::Set(format!("tess-{n}"));
+            let some = got[n % got.len()].clone();
+            drop(place.run(beads.update(gastown_core::BeadPatch { owner, ..gastown_core::BeadPatch::of(some) })));
+        };
+        let own = |turn: usize| {
+            let each: Vec<Duration> = (0..many / 4)
+                .map(|n| {
+                    commit(turn * many + n);
+                    let begun = Instant::now();
+                    drop(place.run(beads.ready(ReadyFilter::default())));
+                    begun.elapsed()
+                })
+                .collect();
+            Turn { all: each.iter().sum(), each, writer: None }
+        };
+        let sql = |_| {
+            Turn::of(many, |_| {
+                read(READY, &[]);
+            })
+        };
+        let contenders = vec![Contender::new("town", own), Contender::new(SQL, sql)];
+        report.case(&name, Goal::Time, &interleave(options.pick(5, 1), contenders));
+    }
     for (name, filter, sql) in [
         ("list(50), oldest first", BeadFilter::default(), OLDEST),
         ("list(50), open ones", BeadFilter { status: Some("open".parse().expect("a status")), ..<_>::default() }, OPEN),
         ("list(50), newest first", BeadFilter { sort: Some(ListSort::Newest), ..<_>::default() }, NEWEST),
     ] {
-        let many = if filter.sort.is_some() { few } else { many };
         let own = |_| drop(place.run(beads.list(filter.clone())));
         case(options, place, report, name, many, &own, &|_| {
             read(sql, &[]);

@@ -21,6 +21,7 @@
 //!   another of its batch must be undone; nothing of the earlier run may be seen then. Every verb may be repeated: putting
 //!   the same row twice is putting it once, deleting what is not there is nothing, closing is dropping.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -248,6 +249,40 @@ pub trait Reader {
     ///   too. What damage or another program left that is no [`Value`] comes back as its bytes.
     /// - It is no attempt to read the row: [`Reader::unreadable`] tells nothing of it.
     fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>>;
+
+    /// Rows of one index from its end: those that the scan would give without its limit, the last of them first, and
+    /// behind `before` in that direction; at most so many as the scan's limit.
+    ///
+    /// The default walks the index from its beginning; a backend may do better.
+    ///
+    /// # Contract
+    /// - What holds for [`Reader::scan`] holds here: `after` and `upto` are the bounds of the scan, and a row that cannot
+    ///   be read takes nothing of the limit.
+    /// - `before` need not be a row that is there still. [`Scan::check_place`] refuses one that is not of the index.
+    /// - A backend that does better has the cost follow the rows returned.
+    fn scan_back(&self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+        scan.check_place(before)?;
+        let mut page = Scan { limit: 1_000, ..scan.clone() };
+        let mut last = VecDeque::new();
+        loop {
+            let rows = self.scan(&page)?;
+            let is_full = rows.len() == page.limit;
+            for row in rows {
+                let place = Position::of(scan.index, &row);
+                if before.is_some_and(|before| place >= *before) {
+                    return Ok(last.into_iter().rev().collect());
+                }
+                page.after = Some(place);
+                last.push_back(row);
+                if last.len() > scan.limit {
+                    last.pop_front();
+                }
+            }
+            if !is_full {
+                return Ok(last.into_iter().rev().collect());
+            }
+        }
+    }
 
     /// Tells which rows this reader met and could not read, those that scans left out and those that were wanted by
     /// their key, and forgets them.

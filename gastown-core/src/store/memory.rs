@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::index::{INDEXES, Index};
 use super::{
-    Access, Backend, Changes, Connection, Description, Reader, Scan, Txn, Unreadable, UnreadableRows, check_order,
-    check_truncation, check_values,
+    Access, Backend, Changes, Connection, Description, Position, Reader, Scan, Txn, Unreadable, UnreadableRows,
+    check_order, check_truncation, check_values,
 };
 use crate::model::value::{Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId};
@@ -327,6 +327,48 @@ impl State {
         }
     }
 
+    /// The entries of a scan that are before `before`, of which the last come first.
+    fn range_back<'s>(
+        &'s self,
+        scan: &'s Scan,
+        before: Option<&'s Position>,
+    ) -> Result<Box<dyn Iterator<Item = &'s Arc<Held>> + 's>> {
+        scan.check_place(before)?;
+        let begin = |place: Option<&Position>| -> Vec<Value> {
+            scan.prefix.iter().chain(place.into_iter().flat_map(|place| &place.0)).cloned().collect()
+        };
+        // The first place behind all that may be wanted.
+        let end = match (before, &scan.upto) {
+            (Some(before), _) => Some(begin(Some(before))),
+            (None, Some(upto)) => Some(begin(None).into_iter().chain([next(upto)]).collect()),
+            (None, None) => {
+                scan.prefix.split_last().map(|(last, rest)| rest.iter().cloned().chain([next(last)]).collect())
+            }
+        };
+        let fits = move |entry: &[Value]| {
+            entry.starts_with(&scan.prefix)
+                && scan.after.as_ref().is_none_or(|after| entry[scan.prefix.len()..] > after.0[..])
+        };
+        let is_late = move |entry: &[Value]| scan.upto.as_ref().is_some_and(|upto| entry[scan.prefix.len()] > *upto);
+        if scan.index.is_key() {
+            let kind = scan.index.kind;
+            let from = Bound::Included(Key { kind, values: begin(None) });
+            let following = RowKind::ALL.get(kind as usize + 1);
+            let end = match (end, following) {
+                (Some(values), _) => Bound::Excluded(Key { kind, values }),
+                (None, Some(&kind)) => Bound::Excluded(Key { kind, values: vec![] }),
+                (None, None) => Bound::Unbounded,
+            };
+            let back = self.rows.range((from, end)).rev().skip_while(move |(key, _)| is_late(&key.values));
+            return Ok(Box::new(back.take_while(move |(key, _)| fits(&key.values)).map(|(_, held)| held)));
+        }
+        let entries = self.entries.get(scan.index.name);
+        let range = (Bound::Included(begin(None)), end.map_or(Bound::Unbounded, Bound::Excluded));
+        let back = entries.into_iter().flat_map(move |entries| entries.range::<Vec<Value>, _>(range.clone()).rev());
+        let back = back.skip_while(move |(entry, _)| is_late(entry));
+        Ok(Box::new(back.take_while(move |(entry, _)| fits(entry)).map(|(_, held)| held)))
+    }
+
     fn range<'s>(&'s self, scan: &'s Scan) -> Result<Box<dyn Iterator<Item = &'s Arc<Held>> + 's>> {
         scan.check()?;
         let from: Vec<Value> =
@@ -367,6 +409,12 @@ impl State {
         Ok(readable.take(scan.limit).collect())
     }
 
+    fn scan_back(&self, scan: &Scan, before: Option<&Position>, unreadable: &UnreadableRows) -> Result<Vec<Row>> {
+        let back = self.range_back(scan, before)?;
+        let readable = back.filter_map(|held| held.row().map_err(|row| unreadable.note(row)).ok());
+        Ok(readable.take(scan.limit).collect())
+    }
+
     fn head(&self) -> Head {
         self.events.last().map(|event| event.head()).unwrap_or_default()
     }
@@ -374,6 +422,15 @@ impl State {
     fn events(&self, after: u64, limit: usize) -> Vec<Event> {
         let skip = self.events.partition_point(|event| event.seq <= after);
         self.events[skip..].iter().take(limit).map(|event| Event::clone(event)).collect()
+    }
+}
+
+/// The least value that is greater than this one.
+fn next(value: &Value) -> Value {
+    match value {
+        Value::Null => Value::Int(i64::MIN),
+        Value::Int(n) => n.checked_add(1).map_or_else(|| Value::Text(String::new()), Value::Int),
+        Value::Text(text) => Value::Text(format!("{text}\0")),
     }
 }
 
@@ -399,6 +456,9 @@ macro_rules! reads_state {
             fn values(&$self, key: &Key) -> Result<Option<Vec<Raw>>> {
                 let held = $state.rows.get(key).map(|held| held.to_values());
                 Ok(held.map(|values| values.into_iter().map(Raw::Value).collect()))
+            }
+            fn scan_back(&$self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+                $state.scan_back(scan, before, &$self.unreadable)
             }
             fn unreadable(&$self) -> Vec<Unreadable> {
                 $self.unreadable.take()

@@ -48,6 +48,14 @@ impl Scan {
     /// `scan_malformed` ([`Internal`](crate::ErrorKind::Internal)) for the prefix and `upto`, which the library wrote;
     /// `position_malformed` ([`Invalid`](crate::ErrorKind::Invalid)) for `after`, which a caller may have sent.
     pub fn check(&self) -> Result<()> {
+        self.check_place(None)
+    }
+
+    /// The same, with the place before which a scan from the end begins.
+    ///
+    /// # Errors
+    /// Those of [`Scan::check`], and `position_malformed` for `before` as well.
+    pub fn check_place(&self, before: Option<&Position>) -> Result<()> {
         let index = self.index;
         let fits = |name: &str, value: &Value, null: bool| match value {
             Value::Null => null,
@@ -62,7 +70,7 @@ impl Scan {
             return Err(Error::internal("scan_malformed", format!("a scan does not fit the index {}", index.name))
                 .with("index", index.name));
         }
-        if self.after.as_ref().is_some_and(|after| !all_fit(index.order, &after.0, false)) {
+        if self.after.iter().chain(before).any(|place| !all_fit(index.order, &place.0, false)) {
             return Err(Error::invalid(
                 "position_malformed",
                 format!("a position is not one of the index {}", index.name),

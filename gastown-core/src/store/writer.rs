@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::listener::raise;
 use super::quarantine::Quarantine;
 use super::store::{backend_panicked, give_up, guarded, panicked, words_of};
-use super::{Access, Backend, Connection, Reader, Scan, Search, StoreOptions, Txn, Unreadable};
+use super::{Access, Backend, Connection, Position, Reader, Scan, Search, StoreOptions, Txn, Unreadable};
 use crate::model::value::{Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
@@ -452,6 +452,9 @@ impl Reader for Watched<'_> {
     }
     fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
         self.txn.values(key)
+    }
+    fn scan_back(&self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+        self.txn.scan_back(scan, before)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.txn.unreadable()

@@ -13,7 +13,7 @@ use crate::model::{
     BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Shared, Stored, Timestamp,
     WrittenEvent,
 };
-use crate::store::{Reader, Scan, Search, Txn, Unreadable};
+use crate::store::{Position, Reader, Scan, Search, Txn, Unreadable};
 
 /// What comes into a command from outside: the time, the random choices, the caller's key.
 #[derive(Clone, Debug)]
@@ -385,6 +385,10 @@ impl Reader for Remembering<'_> {
 
     fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
         self.raw.values(key)
+    }
+
+    fn scan_back(&self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+        self.raw.scan_back(scan, before)
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {

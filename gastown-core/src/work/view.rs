@@ -109,8 +109,16 @@ impl<'a> View<'a> {
     }
 
     /// Calls `visit` with each record of one index, a page at a time, until it says stop.
-    pub(crate) fn walk<T: Stored>(&self, mut scan: Scan, mut visit: impl FnMut(T) -> Result<bool>) -> Result<()> {
-        scan.limit = 256;
+    pub(crate) fn walk<T: Stored>(&self, scan: Scan, visit: impl FnMut(T) -> Result<bool>) -> Result<()> {
+        self.walk_by_pages(Scan { limit: 256, ..scan }, visit)
+    }
+
+    /// The same with pages as long as the scan's limit.
+    pub(crate) fn walk_by_pages<T: Stored>(
+        &self,
+        mut scan: Scan,
+        mut visit: impl FnMut(T) -> Result<bool>,
+    ) -> Result<()> {
         loop {
             let rows = self.reader.scan(&scan)?;
             let full = rows.len() == scan.limit;
@@ -126,6 +134,33 @@ impl<'a> View<'a> {
             if !full {
                 return Ok(());
             }
+        }
+    }
+
+    /// Calls `visit` with each record of one index from its end, or from before a place, until it says stop; the first
+    /// page is as long as the scan's limit.
+    pub(crate) fn walk_back<T: Stored>(
+        &self,
+        mut scan: Scan,
+        mut before: Option<Position>,
+        mut visit: impl FnMut(T) -> Result<bool>,
+    ) -> Result<()> {
+        loop {
+            let rows = self.reader.scan_back(&scan, before.as_ref())?;
+            let full = rows.len() == scan.limit;
+            before = rows.last().map(|row| Position::of(scan.index, row));
+            for row in rows {
+                if self.sees(&row)?
+                    && let Some(record) = T::from_row(row)
+                    && !visit(record)?
+                {
+                    return Ok(());
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+            scan.limit = (scan.limit * 2).clamp(1, 256);
         }
     }
 

@@ -126,6 +126,7 @@ macro_rules! __store_cases {
             scans_of_quarantine
             pages_give_every_row_once_while_rows_change
             a_position_of_a_row_that_is_gone_still_holds
+            a_scan_from_the_end_goes_on_before_a_place
             text_is_ordered_by_its_bytes
             a_prefix_is_not_a_prefix_of_text
             a_row_leaves_an_index_when_its_condition_ends

@@ -27,6 +27,7 @@ enum Defect {
     ScanExcludesItsEnd,
     ScanForgetsItsLimit,
     ScanByText,
+    ScanBackBeginsAnew,
     ConditionsAreForgotten,
     PrefixIsAPrefix,
     CountStopsAtTheLimit,
@@ -72,6 +73,7 @@ const FOUND: &[(Defect, &[&str])] = &[
     (ScanExcludesItsEnd, &["beads_are_due_up_to_a_moment", "mail_expires_when_its_time_has_come"]),
     (ScanForgetsItsLimit, &["a_limit_of_nothing_gives_nothing", "scans_of_beads"]),
     (ScanByText, &["ready_beads_come_by_urgency_then_age_then_id", "beads_from_before_1970_come_first"]),
+    (ScanBackBeginsAnew, &["a_scan_from_the_end_goes_on_before_a_place", "scans_of_beads"]),
     (ConditionsAreForgotten, &["only_open_beads_are_ready", "a_dirty_bead_is_looked_at_once"]),
     (PrefixIsAPrefix, &["a_prefix_is_not_a_prefix_of_text", "edges_of_beads_with_like_names_are_apart"]),
     (TallyCountsEachOnce, &["a_tally_counts_the_rows_of_each_value"]),
@@ -377,6 +379,9 @@ impl Reader for View<'_> {
     }
     fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
         values(self.defect, &*self.inner, key)
+    }
+    fn scan_back(&self, asked: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+        self.inner.scan_back(asked, before.filter(|_| self.defect != ScanBackBeginsAnew))
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.inner.unreadable()

@@ -28,6 +28,15 @@ fn expected(rows: &[Row], scan: &Scan) -> Vec<Row> {
 fn check(reader: &dyn Reader, rows: &[Row], scan: &Scan) {
     let (found, wanted) = (reader.scan(scan).unwrap(), expected(rows, scan));
     assert_eq!(found, wanted, "{scan:?}");
+    let mut back = expected(rows, &Scan { limit: usize::MAX, ..scan.clone() });
+    back.reverse();
+    let from = |first: usize| back.iter().skip(first).take(scan.limit).cloned().collect::<Vec<_>>();
+    assert_eq!(reader.scan_back(scan, None).unwrap(), from(0), "back {scan:?}");
+    let middle = back.len() / 2;
+    if let Some(row) = back.get(middle) {
+        let before = Position::of(scan.index, row);
+        assert_eq!(reader.scan_back(scan, Some(&before)).unwrap(), from(middle + 1), "before {before:?} {scan:?}");
+    }
 }
 
 /// Every scan of an index that these rows make interesting.
@@ -228,6 +237,29 @@ pub(crate) fn a_position_of_a_row_that_is_gone_still_holds(site: &Site) {
     bench.write(|txn| [&rows[0], &rows[2]].into_iter().for_each(|row| txn.put(row).unwrap()));
     let scan = Scan::new(&index::BEADS_DIRTY, vec![], 10).after(Some(position));
     assert_eq!(bench.read(|reader| reader.scan(&scan).unwrap()), rows[2..]);
+}
+
+pub(crate) fn a_scan_from_the_end_goes_on_before_a_place(site: &Site) {
+    let mut bench = Bench::new(site);
+    let rows = beads(0..300);
+    bench.write(|txn| rows.iter().for_each(|row| txn.put(row).unwrap()));
+    let (mut before, mut seen) = (None, Vec::new());
+    for _ in 0..100 {
+        let scan = Scan::new(&index::BEADS_DIRTY, vec![], 7);
+        let page = bench.read(|reader| reader.scan_back(&scan, before.as_ref()).unwrap());
+        let Some(last) = page.last() else { break };
+        before = Some(Position::of(&index::BEADS_DIRTY, last));
+        // That it goes away does not move what comes next.
+        bench.write(|txn| txn.delete(&last.key()).unwrap());
+        seen.extend(page);
+    }
+    assert_eq!(seen, rows.iter().rev().cloned().collect::<Vec<_>>());
+    let place = |values| Some(Position(values));
+    for malformed in [place(vec![]), place(vec![Value::Int(1)]), place(vec![Value::Null])] {
+        let scan = Scan::new(&index::BEADS, vec![], 10);
+        let refused = bench.read(|reader| code(reader.scan_back(&scan, malformed.as_ref())));
+        assert_eq!(refused, "position_malformed");
+    }
 }
 
 pub(crate) fn text_is_ordered_by_its_bytes(site: &Site) {

@@ -52,6 +52,8 @@ pub(crate) fn a_row_that_cannot_be_read_stops_no_scan(site: &Site) {
         assert_eq!(reader.scan(&Scan::new(&BEADS_BY_KIND, kind, 100)).unwrap(), evens());
     });
     bench.write(|txn| assert_eq!(txn.scan(&Scan::new(&BEADS, vec![], 100)).unwrap(), evens()));
+    let last_two = [8, 6].map(numbered);
+    bench.read(|reader| assert_eq!(reader.scan_back(&Scan::new(&BEADS, vec![], 2), None).unwrap(), last_two));
 }
 
 pub(crate) fn a_row_that_cannot_be_read_takes_nothing_of_a_limit(site: &Site) {

@@ -7,7 +7,7 @@ use super::text::Parameter;
 use crate::model::value::{ColumnType, Value};
 use crate::model::{Key, RowKind};
 use crate::store::index::{Condition, Index};
-use crate::store::{Scan, Search};
+use crate::store::{Position, Scan, Search};
 
 /// The statements of one table.
 pub(super) struct Statements {
@@ -121,8 +121,16 @@ pub(super) enum Select {
     Count,
 }
 
+/// Which way a scan is read.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    Forth,
+    /// From the end, or from before a place.
+    Back(Option<&'a Position>),
+}
+
 /// A scan as a statement and its parameters; the first is the town.
-pub(super) fn scan(town: &str, scan: &Scan, select: Select) -> (String, Vec<Parameter>) {
+pub(super) fn scan(town: &str, scan: &Scan, way: Way<'_>, select: Select) -> (String, Vec<Parameter>) {
     let index = scan.index;
     let mut parameters = vec![Parameter::text(town)];
     let mut sql = String::with_capacity(512);
@@ -151,10 +159,14 @@ pub(super) fn scan(town: &str, scan: &Scan, select: Select) -> (String, Vec<Para
             parameter(&mut sql, value);
         }
     }
-    if let Some(after) = &scan.after {
+    let (before, down) = match way {
+        Way::Forth => (None, ""),
+        Way::Back(before) => (before, " DESC"),
+    };
+    for (place, sign) in scan.after.iter().map(|after| (after, '>')).chain(before.map(|before| (before, '<'))) {
         let order = index.order.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-        let _ = write!(sql, " AND ({order}) > (");
-        for (n, value) in after.0.iter().enumerate() {
+        let _ = write!(sql, " AND ({order}) {sign} (");
+        for (n, value) in place.0.iter().enumerate() {
             if n > 0 {
                 sql.push_str(", ");
             }
@@ -168,8 +180,8 @@ pub(super) fn scan(town: &str, scan: &Scan, select: Select) -> (String, Vec<Para
     }
     if matches!(select, Select::Rows) {
         // The whole index, in its order: the server does not see that a column which is null is only one value.
-        let whole = index.prefix.iter().chain(index.order).map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-        let _ = write!(sql, " ORDER BY town_id, {whole} LIMIT ");
+        let whole = index.prefix.iter().chain(index.order).map(|name| quoted(name) + down);
+        let _ = write!(sql, " ORDER BY town_id{down}, {} LIMIT ", whole.collect::<Vec<_>>().join(", "));
         parameters.push(Parameter::count(scan.limit as u64));
         let _ = write!(sql, "${}", parameters.len());
     }

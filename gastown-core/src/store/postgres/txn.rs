@@ -12,7 +12,7 @@ use super::text::Parameter;
 use super::view::{self, View};
 use crate::model::value::{ColumnType, Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
-use crate::store::{Reader, Scan, Search, Txn, Unreadable, check_order, check_truncation, check_values};
+use crate::store::{Position, Reader, Scan, Search, Txn, Unreadable, check_order, check_truncation, check_values};
 
 /// One write transaction, under the town's lock.
 ///
@@ -86,6 +86,9 @@ impl Reader for PostgresTxn<'_> {
     }
     fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
         self.view.values(key)
+    }
+    fn scan_back(&self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+        self.view.scan_back(scan, before)
     }
     fn unreadable(&self) -> Vec<Unreadable> {
         self.view.unreadable()

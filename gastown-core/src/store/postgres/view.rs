@@ -9,12 +9,12 @@ use tokio_postgres::Row as Columns;
 use super::guess::Guesses;
 use super::line::{Line, Step};
 use super::queue::{self, About, Change, Place, Queue};
-use super::sql::{self, Select};
+use super::sql::{self, Select, Way};
 use super::text::{Cell, Parameter};
 use crate::model::value::{Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, SessionId, Timestamp, TownId};
 use crate::store::rows::{Known, Rows};
-use crate::store::{Reader, Scan, Search, Unreadable, UnreadableRows, search};
+use crate::store::{Position, Reader, Scan, Search, Unreadable, UnreadableRows, search};
 
 /// One town in the connection's transaction, which ends with it.
 pub(super) struct View<'c> {
@@ -207,6 +207,33 @@ impl<'c> View<'c> {
         *self.head.borrow_mut() = head;
     }
 
+    /// The rows of a scan, and whether all of them could be read.
+    fn rows_of(&self, scan: &Scan, way: Way<'_>) -> Result<(Vec<Row>, bool)> {
+        let mut asked = scan.clone();
+        loop {
+            let (sql, parameters) = sql::scan(self.town.as_str(), &asked, way, Select::Rows);
+            let rows = self.ask(About::Rows(scan.index.kind), Step::new(sql, parameters))?;
+            let (mut found, mut left_out) = (Vec::with_capacity(rows.len().min(scan.limit)), 0);
+            for row in &rows {
+                if found.len() == scan.limit {
+                    break;
+                }
+                match decode(scan.index.kind, row, 0) {
+                    Ok(row) => found.push(row),
+                    Err(row) => {
+                        left_out += 1;
+                        self.unreadable.note(row);
+                    }
+                }
+            }
+            if found.len() == scan.limit || rows.len() < asked.limit {
+                return Ok((found, left_out == 0));
+            }
+            // They take nothing of the limit.
+            asked.limit = scan.limit.saturating_add(left_out);
+        }
+    }
+
     fn parameters(&self, values: impl IntoIterator<Item = Parameter>) -> Vec<Parameter> {
         std::iter::once(Parameter::text(self.town.as_str())).chain(values).collect()
     }
@@ -268,34 +295,17 @@ impl Reader for View<'_> {
         if self.guesses.borrow_mut().list(scan) {
             return Ok(Vec::new());
         }
-        let mut asked = Scan { limit: scan.limit, ..scan.clone() };
-        loop {
-            let (sql, parameters) = sql::scan(self.town.as_str(), &asked, Select::Rows);
-            let rows = self.ask(About::Rows(scan.index.kind), Step::new(sql, parameters))?;
-            let (mut found, mut left_out) = (Vec::with_capacity(rows.len().min(scan.limit)), 0);
-            for row in &rows {
-                if found.len() == scan.limit {
-                    break;
-                }
-                match decode(scan.index.kind, row, 0) {
-                    Ok(row) => found.push(row),
-                    Err(row) => {
-                        left_out += 1;
-                        self.unreadable.note(row);
-                    }
-                }
-            }
-            if found.len() == scan.limit || rows.len() < asked.limit {
-                if left_out == 0
-                    && let Some(rows) = self.rows
-                {
-                    rows.borrow_mut().keep_list(scan, &found);
-                }
-                return Ok(found);
-            }
-            // They take nothing of the limit.
-            asked.limit = scan.limit.saturating_add(left_out);
+        let (found, is_whole) = self.rows_of(scan, Way::Forth)?;
+        if is_whole && let Some(rows) = self.rows {
+            rows.borrow_mut().keep_list(scan, &found);
         }
+        Ok(found)
+    }
+
+    fn scan_back(&self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+        scan.check_place(before)?;
+        self.check()?;
+        self.rows_of(scan, Way::Back(before)).map(|(found, _)| found)
     }
 
     fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
@@ -359,7 +369,7 @@ impl Reader for View<'_> {
 
     fn count(&self, scan: &Scan) -> Result<u64> {
         scan.check()?;
-        let (sql, parameters) = sql::scan(self.town.as_str(), scan, Select::Count);
+        let (sql, parameters) = sql::scan(self.town.as_str(), scan, Way::Forth, Select::Count);
         let rows = self.ask(About::Rows(scan.index.kind), Step::new(sql, parameters))?;
         let count: i64 = rows
             .first()

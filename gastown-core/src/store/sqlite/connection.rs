@@ -8,7 +8,7 @@ use rusqlite::CachedStatement;
 
 use super::error::{at, of_sqlite, of_statement};
 use super::read::{decode, event, of_event, plain, raw, seq};
-use super::sql::{self, Select, Shape};
+use super::sql::{self, Select, Shape, Way};
 use super::statements::{Statements, Which, bind, bind_values};
 use super::txn::SqliteTxn;
 use super::upkeep;
@@ -16,7 +16,7 @@ use crate::model::value::{Cell, Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId};
 use crate::store::rows::{Known, Rows};
 use crate::store::{
-    Access, Connection, Description, Reader, Scan, Search, Tally, Txn, Unreadable, UnreadableRows, search,
+    Access, Connection, Description, Position, Reader, Scan, Search, Tally, Txn, Unreadable, UnreadableRows, search,
 };
 
 /// One connection to the file.
@@ -24,12 +24,12 @@ pub(super) struct SqliteConnection {
     db: rusqlite::Connection,
     access: Access,
     path: Arc<Path>,
-    /// What the writer knows; nothing where this is a reader's.
+    /// What is known of the database as the last transaction left or saw it.
     rows: RefCell<Rows>,
 }
 
 impl SqliteConnection {
-    /// The writer's keeps about so many bytes of rows.
+    /// It keeps about so many bytes of rows.
     pub(super) fn new(db: rusqlite::Connection, access: Access, path: Arc<Path>, rows_bytes: usize) -> Self {
         Self { db, access, path, rows: RefCell::new(Rows::new(rows_bytes)) }
     }
@@ -47,15 +47,29 @@ impl SqliteConnection {
             statements: Statements::new(&self.db),
             town: town.clone(),
             head: RefCell::new(None),
+            is_snapshot: self.access == Access::Read,
             rows: None,
             unreadable: UnreadableRows::default(),
         })
+    }
+
+    /// Has the transaction know what was known before, where nobody has committed since.
+    ///
+    /// Asked within the transaction, so it is of the moment that the transaction sees.
+    fn recall<'c>(&'c self, view: &mut View<'c>) -> Result<()> {
+        let statement = self.db.prepare_cached(sql::COMMITS_OF_OTHERS);
+        let version = statement.and_then(|mut statement| statement.query_row([], |row| row.get(0)));
+        let version = version.map_err(|source| view.refused(source))?;
+        view.head = RefCell::new(self.rows.borrow_mut().begin(&view.town, version));
+        view.rows = Some(&self.rows);
+        Ok(())
     }
 }
 
 impl Connection for SqliteConnection {
     fn read(&mut self, town: &TownId) -> Result<Box<dyn Reader + '_>> {
-        let view = self.begin(town, "BEGIN DEFERRED")?;
+        let mut view = self.begin(town, "BEGIN DEFERRED")?;
+        self.recall(&mut view)?;
         // SQLite takes the snapshot at the first read, so there is one here.
         view.head()?;
         Ok(Box::new(view))
@@ -67,12 +81,8 @@ impl Connection for SqliteConnection {
         }
         let path = Arc::clone(&self.path);
         let mut view = self.begin(town, "BEGIN IMMEDIATE")?;
-        // Asked under the lock, so nobody can commit any more.
-        let statement = self.db.prepare_cached(sql::COMMITS_OF_OTHERS);
-        let version = statement.and_then(|mut statement| statement.query_row([], |row| row.get(0)));
-        let version = version.map_err(|source| view.refused(source))?;
-        view.head = RefCell::new(self.rows.borrow_mut().begin(town, version));
-        view.rows = Some(&self.rows);
+        // Under the lock nobody can commit any more.
+        self.recall(&mut view)?;
         Ok(Box::new(SqliteTxn::new(view, path)))
     }
 
@@ -111,14 +121,15 @@ pub(super) struct View<'c> {
     town: TownId,
     /// The journal's end, once it was looked up.
     pub(super) head: RefCell<Option<Head>>,
-    /// What the writer knows; none in a snapshot.
+    is_snapshot: bool,
+    /// What is known already, once that was looked up.
     pub(super) rows: Option<&'c RefCell<Rows>>,
     pub(super) unreadable: UnreadableRows,
 }
 
 impl<'c> View<'c> {
     /// What SQLite answered, and of which file.
-    fn refused(&self, source: rusqlite::Error) -> Error {
+    pub(super) fn refused(&self, source: rusqlite::Error) -> Error {
         at(of_sqlite(source), self.path)
     }
 
@@ -132,7 +143,7 @@ impl<'c> View<'c> {
     }
 
     /// The statement with the town and these cells bound.
-    fn bound<'v, T: AsRef<str>>(
+    pub(super) fn bound<'v, T: AsRef<str>>(
         &self,
         which: Which,
         text: impl FnOnce() -> T,
@@ -144,7 +155,7 @@ impl<'c> View<'c> {
     }
 
     /// The statement with the town and these values bound.
-    fn bound_to<'v, T: AsRef<str>>(
+    pub(super) fn bound_to<'v, T: AsRef<str>>(
         &self,
         which: Which,
         text: impl FnOnce() -> T,
@@ -197,7 +208,8 @@ impl<'c> View<'c> {
     /// Whether the town is known to hold nothing of a kind: whoever uses a part of the library only does not pay for
     /// the rest. Asked once, as long as nobody writes such a row.
     fn is_empty(&self, kind: RowKind) -> Result<bool> {
-        let Some(rows) = self.rows else { return Ok(false) };
+        // Whoever reads begins anew too often for that.
+        let Some(rows) = self.rows.filter(|_| !self.is_snapshot) else { return Ok(false) };
         if let Some(known) = rows.borrow().is_empty(kind) {
             return Ok(known);
         }
@@ -238,7 +250,11 @@ impl<'c> View<'c> {
 impl Drop for View<'_> {
     fn drop(&mut self) {
         if let Some(rows) = self.rows {
-            rows.borrow_mut().end();
+            if self.is_snapshot {
+                rows.borrow_mut().commit(self.head.take());
+            } else {
+                rows.borrow_mut().end();
+            }
         }
         if !self.db.is_autocommit()
             && let Err(error) = run(self.db, "ROLLBACK")
@@ -290,23 +306,7 @@ impl Reader for View<'_> {
         if self.is_empty(scan.index.kind)? {
             return Ok(Vec::new());
         }
-        let shape = Shape::of(scan, Select::Rows);
-        let text = || sql::scan(scan.index, shape);
-        let mut statement = self.bound_to(Which::Scan(scan.index, shape), text, sql::scan_parameters(scan))?;
-        let mut rows = statement.raw_query();
-        let (mut found, mut is_whole) = (Vec::new(), true);
-        // SQLite makes the rows one by one, so what is behind the limit costs nothing.
-        while found.len() < scan.limit
-            && let Some(row) = rows.next().map_err(|source| self.refused(source))?
-        {
-            match decode(scan.index.kind, row)? {
-                Ok(row) => found.push(row),
-                Err(row) => {
-                    is_whole = false;
-                    self.unreadable.note(row);
-                }
-            }
-        }
+        let (found, is_whole) = self.rows_of(scan, Way::Forth)?;
         if is_whole && let Some(rows) = self.rows {
             rows.borrow_mut().keep_list(scan, &found);
         }
@@ -322,6 +322,11 @@ impl Reader for View<'_> {
             .map(|place| row.get_ref(place).map(raw).map_err(of_sqlite))
             .collect::<Result<_>>()
             .map(Some)
+    }
+
+    fn scan_back(&self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
+        scan.check_place(before)?;
+        self.rows_of(scan, Way::Back(before)).map(|(found, _)| found)
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {
@@ -367,31 +372,9 @@ impl Reader for View<'_> {
 
     fn search(&self, search: &Search) -> Result<Vec<Row>> {
         search.check()?;
-        let Some(words) = sql::words(search) else { return search::by_scan(self, search) };
-        let has_after = search.after.is_some();
-        let mut asked = search.limit;
-        loop {
-            let mut values = vec![Value::Text(words.clone()), Value::Int(sqlite_int(asked as u64))];
-            values.extend(search.after.iter().flat_map(|after| after.0.iter().cloned()));
-            let mut statement = self.bound_to(Which::Search(has_after), || sql::search(has_after), &values)?;
-            let mut rows = statement.raw_query();
-            let (mut found, mut left_out) = (Vec::new(), 0);
-            while found.len() < search.limit
-                && let Some(row) = rows.next().map_err(|source| self.refused(source))?
-            {
-                match decode(RowKind::Bead, row)? {
-                    Ok(row) => found.push(row),
-                    Err(row) => {
-                        left_out += 1;
-                        self.unreadable.note(row);
-                    }
-                }
-            }
-            if found.len() == search.limit || found.len() + left_out < asked {
-                return Ok(found);
-            }
-            // They take nothing of the limit.
-            asked = search.limit.saturating_add(left_out);
+        match sql::words(search) {
+            Some(words) => self.with_words(search, &words),
+            None => search::by_scan(self, search),
         }
     }
 
@@ -399,7 +382,8 @@ impl Reader for View<'_> {
         scan.check()?;
         let shape = Shape::of(scan, Select::Count);
         let text = || sql::scan(scan.index, shape);
-        let mut statement = self.bound_to(Which::Scan(scan.index, shape), text, sql::scan_parameters(scan))?;
+        let mut statement =
+            self.bound_to(Which::Scan(scan.index, shape), text, sql::scan_parameters(scan, Way::Forth))?;
         let mut rows = statement.raw_query();
         let row = rows
             .next()
@@ -414,7 +398,7 @@ impl Reader for View<'_> {
         scan.check()?;
         let text = sql::tally(scan, columns);
         let mut statement = self.db.prepare_cached(&text).map_err(|source| at(of_statement(source), self.path))?;
-        bind_values(&mut statement, self.town.as_str(), sql::scan_parameters(scan))
+        bind_values(&mut statement, self.town.as_str(), sql::scan_parameters(scan, Way::Forth))
             .map_err(|source| self.refused(source))?;
         let mut rows = statement.raw_query();
         let (mut found, mut combination) = (Tally::new(), Vec::with_capacity(columns.len()));

@@ -5,6 +5,9 @@
 mod changes;
 mod connection;
 mod error;
+#[cfg(test)]
+mod page_tests;
+mod pages;
 mod read;
 #[cfg(test)]
 mod refusal_tests;
@@ -61,7 +64,7 @@ pub struct SqliteOptions {
     pub cache_kib: u32,
     /// The prepared statements each connection keeps.
     pub statements: usize,
-    /// The rows that the writer keeps at hand beside its page cache, in KiB; 0 for none.
+    /// The rows that the writer keeps at hand beside its page cache, in KiB; 0 for none. A reader keeps a quarter of it.
     pub rows_kib: u32,
 }
 
@@ -253,7 +256,7 @@ impl Backend for SqliteBackend {
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
         check_version(rusqlite::version_number())?;
         let db = self.check_place().and_then(|()| self.open_for(access)).map_err(|error| at(error, &self.path))?;
-        let rows_bytes = if access == Access::Write { self.options.rows_kib as usize * 1_024 } else { 0 };
+        let rows_bytes = self.options.rows_kib as usize * if access == Access::Write { 1_024 } else { 256 };
         Ok(Box::new(SqliteConnection::new(db, access, Arc::clone(&self.path), rows_bytes)))
     }
 

@@ -7,8 +7,16 @@ use crate::model::value::{Cell, Raw, Value};
 use crate::model::{Error, Event, Key, Result, Row, RowKind, SessionId, Timestamp};
 use crate::store::Unreadable;
 
+#[cfg(test)]
+thread_local! {
+    /// How many rows this thread has read.
+    pub(super) static READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// The values of a row, as the columns of its kind; or what is wrong with it. The outer error is SQLite's.
 pub(super) fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Result<Row, Unreadable>> {
+    #[cfg(test)]
+    READ.set(READ.get() + 1);
     let columns = kind.columns();
     let mut cells = Vec::with_capacity(columns.len());
     for (place, column) in columns.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::model::value::Value;
 use crate::model::{Key, RowKind};
 use crate::store::index::{Condition, Index};
-use crate::store::{Scan, Search};
+use crate::store::{Position, Scan, Search};
 
 /// The statements of one table.
 pub(super) struct Statements {
@@ -50,6 +50,11 @@ impl Statements {
 /// A row for a town that has rows of a kind.
 pub(super) fn any(kind: RowKind) -> String {
     format!("SELECT 1 FROM {} WHERE town_id = ?1 LIMIT 1", kind.table())
+}
+
+/// Town and the number of a bead in, its columns out.
+pub(super) fn numbered() -> String {
+    statements(RowKind::Bead).get.replace("id\" = ?2", "doc\" = ?2")
 }
 
 /// Town, key and the columns of these bits in.
@@ -97,6 +102,8 @@ pub(super) fn index_name(index: &Index) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Select {
     Rows,
+    /// The number and the id of each bead.
+    Beads,
     Count,
 }
 
@@ -108,19 +115,39 @@ pub(super) struct Shape {
     nulls: u8,
     has_after: bool,
     has_upto: bool,
+    /// From the end, and whether it is before a place.
+    back: Option<bool>,
 }
 
 impl Shape {
     pub(super) fn of(scan: &Scan, select: Select) -> Self {
         let nulls = scan.prefix.iter().enumerate().map(|(n, value)| u8::from(*value == Value::Null) << n).sum();
-        Self { select, nulls, has_after: scan.after.is_some(), has_upto: scan.upto.is_some() }
+        Self { select, nulls, has_after: scan.after.is_some(), has_upto: scan.upto.is_some(), back: None }
+    }
+
+    /// The same the way it is read.
+    pub(super) const fn going(mut self, way: Way<'_>) -> Self {
+        if let Way::Back(before) = way {
+            self.back = Some(before.is_some());
+        }
+        self
     }
 }
 
+/// Which way a scan is read.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    Forth,
+    /// From the end, or from before a place.
+    Back(Option<&'a Position>),
+}
+
 /// A scan's parameters behind the town, in order.
-pub(super) fn scan_parameters(scan: &Scan) -> impl Iterator<Item = &Value> {
+pub(super) fn scan_parameters<'a>(scan: &'a Scan, way: Way<'a>) -> impl Iterator<Item = &'a Value> {
     let prefix = scan.prefix.iter().filter(|value| **value != Value::Null);
-    prefix.chain(scan.after.iter().flat_map(|after| &after.0)).chain(&scan.upto)
+    let before = if let Way::Back(before) = way { before } else { None };
+    let places = scan.after.iter().flat_map(|after| &after.0).chain(before.into_iter().flat_map(|before| &before.0));
+    prefix.chain(places).chain(&scan.upto)
 }
 
 /// A scan as a statement.
@@ -129,6 +156,8 @@ pub(super) fn scan(index: &Index, shape: Shape) -> String {
     sql.push_str("SELECT ");
     match shape.select {
         Select::Count => sql.push_str("count(*)"),
+        // Both are in every index of the table, which is not looked at for them.
+        Select::Beads => sql.push_str("doc, id"),
         Select::Rows => {
             for (n, column) in index.kind.columns().iter().enumerate() {
                 let _ = write!(sql, "{}\"{}\"", if n == 0 { "" } else { ", " }, column.name);
@@ -156,8 +185,11 @@ pub(super) fn scan(index: &Index, shape: Shape) -> String {
         }
     }
     let order = index.order.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-    if shape.has_after {
-        let _ = write!(sql, " AND ({order}) > (");
+    for (is_there, sign) in [(shape.has_after, '>'), (shape.back == Some(true), '<')] {
+        if !is_there {
+            continue;
+        }
+        let _ = write!(sql, " AND ({order}) {sign} (");
         for n in 0..index.order.len() {
             if n > 0 {
                 sql.push_str(", ");
@@ -170,7 +202,9 @@ pub(super) fn scan(index: &Index, shape: Shape) -> String {
         let _ = write!(sql, " AND \"{}\" <= ", index.order[0]);
         parameter(&mut sql);
     }
-    if shape.select == Select::Rows {
+    if shape.select != Select::Count {
+        let down = if shape.back.is_some() { " DESC" } else { "" };
+        let order = index.order.iter().map(|name| quoted(name) + down).collect::<Vec<_>>().join(", ");
         let _ = write!(sql, " ORDER BY {order}");
     }
     sql
@@ -205,11 +239,15 @@ pub(super) const APPEND: &str = "INSERT INTO event \
 pub(super) const TRUNCATE: &str = "DELETE FROM event WHERE town_id = ?1 AND seq <= ?2";
 
 /// Beads that may hold words, the newest first: town, words and limit in, and the place they are behind.
-pub(super) fn search(has_after: bool) -> String {
+pub(super) fn search(has_after: bool, select: Select) -> String {
     let mut sql = String::with_capacity(1_024);
     sql.push_str("SELECT ");
-    for (n, column) in RowKind::Bead.columns().iter().enumerate() {
-        let _ = write!(sql, "{}\"{}\"", if n == 0 { "" } else { ", " }, column.name);
+    if select == Select::Beads {
+        sql.push_str("doc, id");
+    } else {
+        for (n, column) in RowKind::Bead.columns().iter().enumerate() {
+            let _ = write!(sql, "{}\"{}\"", if n == 0 { "" } else { ", " }, column.name);
+        }
     }
     // The rows whole, only of those that are answered. What is not indexed yet may hold every word.
     sql.push_str(

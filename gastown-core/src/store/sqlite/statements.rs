@@ -6,7 +6,7 @@ use std::ptr;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
-use super::sql::Shape;
+use super::sql::{Select, Shape};
 use crate::model::RowKind;
 use crate::model::value::{Cell, Value};
 use crate::store::index::Index;
@@ -18,6 +18,8 @@ const HELD_MAX: usize = 32;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Which {
     Get(RowKind),
+    /// The bead of a number.
+    Numbered,
     /// Whether there is any.
     Any(RowKind),
     Put(RowKind),
@@ -29,7 +31,7 @@ pub(super) enum Which {
     Events,
     EventsOf,
     /// Whether it is behind a place.
-    Search(bool),
+    Search(bool, Select),
     Append,
     Truncate,
 }
@@ -43,8 +45,9 @@ impl PartialEq for Which {
             | (Self::Delete(a), Self::Delete(b)) => a == b,
             (Self::Update(a, of_a), Self::Update(b, of_b)) => a == b && of_a == of_b,
             (Self::Scan(a, of_a), Self::Scan(b, of_b)) => ptr::eq(*a, *b) && of_a == of_b,
-            (Self::Search(a), Self::Search(b)) => a == b,
-            (Self::Head, Self::Head)
+            (Self::Search(a, of_a), Self::Search(b, of_b)) => a == b && of_a == of_b,
+            (Self::Numbered, Self::Numbered)
+            | (Self::Head, Self::Head)
             | (Self::Events, Self::Events)
             | (Self::EventsOf, Self::EventsOf)
             | (Self::Append, Self::Append)

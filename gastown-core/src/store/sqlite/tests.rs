@@ -148,8 +148,14 @@ fn every_scan_uses_its_index_without_sorting() {
             let upto = whole.clone().upto(sample(index.order[0]));
             let both = behind.clone().upto(sample(index.order[0]));
             for scan in [whole, behind, upto, both] {
-                for select in [sql::Select::Rows, sql::Select::Count] {
-                    let text = sql::scan(scan.index, sql::Shape::of(&scan, select));
+                let before = Position(of(index.order));
+                for (select, way) in [
+                    (sql::Select::Rows, sql::Way::Forth),
+                    (sql::Select::Count, sql::Way::Forth),
+                    (sql::Select::Rows, sql::Way::Back(None)),
+                    (sql::Select::Rows, sql::Way::Back(Some(&before))),
+                ] {
+                    let text = sql::scan(scan.index, sql::Shape::of(&scan, select).going(way));
                     let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
                     let mut rows = statement.raw_query();
                     let mut plan = Vec::new();
@@ -169,7 +175,10 @@ fn every_scan_uses_its_index_without_sorting() {
                     let jumps = scan.after.is_none()
                         || plan.contains(&format!("{})>(", index.order.join(",")))
                         || (index.order.len() == 1 && plan.contains(&format!("{}>?", index.order[0])));
-                    assert!(found && jumps, "{}: {plan}\n{text}", index.name);
+                    let jumps_back = !matches!(way, sql::Way::Back(Some(_)))
+                        || plan.contains(&format!("{})<(", index.order.join(",")))
+                        || plan.contains(&format!("{}<?", index.order[0]));
+                    assert!(found && jumps && jumps_back, "{}: {plan}\n{text}", index.name);
                 }
             }
         }

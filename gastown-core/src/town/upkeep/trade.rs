@@ -12,7 +12,7 @@ use crate::town::operation::Operation;
 use crate::town::paths;
 use crate::work::command;
 use crate::work::graph::Link;
-use crate::work::trade::import::{Batch, LOOSE_MAX, Manner, Outcome, import as take, look_again};
+use crate::work::trade::import::{Batch, LOOSE_MAX, Manner, Outcome, import as take, look_again, still_loose};
 use crate::work::trade::source::Source;
 use crate::work::trade::{BeadsExported, ExportBeads, ImportBeads, ImportReport, export as put};
 use crate::work::view::View;
@@ -27,8 +27,18 @@ struct Progress {
 impl Progress {
     fn add(&mut self, outcome: Outcome) {
         self.report.absorb(outcome.report);
-        for edge in outcome.loose {
-            if self.loose.len() < LOOSE_MAX {
+        self.loose.extend(outcome.loose);
+    }
+
+    /// Whether there are as many loose edges as are remembered; those whose targets came meanwhile are to be forgotten.
+    fn is_full(&self) -> bool {
+        self.loose.len() >= LOOSE_MAX
+    }
+
+    /// Keeps edges that are loose still, and takes for dangling what would soon fill the room again.
+    fn keep(&mut self, loose: HashSet<Link>, most: usize) {
+        for edge in loose {
+            if self.loose.len() < most {
                 self.loose.insert(edge);
             } else {
                 self.report.dangles(edge);
@@ -72,6 +82,12 @@ pub(in crate::town) async fn import(
         let (written, read) = tokio::join!(store.write(write), next_batch(source));
         progress.add(written?);
         next = read?;
+        if progress.is_full() {
+            let (scope, now) = (handle.shared_scope(), handle.town().ctx().now);
+            let loose = std::mem::take(&mut progress.loose);
+            let sift = move |reader: &dyn Reader| still_loose(View::new(reader, &scope, now), &loose);
+            progress.keep(store.read(sift).await?, LOOSE_MAX / 2);
+        }
     }
     let Progress { report, loose } = progress;
     let (scope, now) = (handle.shared_scope(), handle.town().ctx().now);
@@ -132,6 +148,10 @@ async fn rehearse(
             let mut source = Source::open(&path)?;
             while let Some(batch) = source.next_batch(&mut progress.report)? {
                 progress.add(take(txn, &batch, &manner)?);
+                if progress.is_full() {
+                    let loose = std::mem::take(&mut progress.loose);
+                    progress.keep(still_loose(txn.view(), &loose)?, LOOSE_MAX / 2);
+                }
                 txn.event_now("beads.imported", "town", serde_json::json!({}))?;
             }
             look_again(txn.view(), &progress.loose, &mut progress.report)?;
@@ -163,4 +183,31 @@ pub(in crate::town) async fn export(
         if input.replace { durable::replace_file(&path, write) } else { durable::write_file(&path, write) }
     };
     handle.town().shared.store.read_aside(job).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{BeadId, DependencyKind, Scope, Timestamp};
+    use crate::work::find::testing::town_of;
+
+    #[test]
+    fn edges_whose_targets_came_later_are_no_longer_loose_where_there_were_too_many() {
+        let link = |n: usize| Link {
+            bead: BeadId::new("gt-0").unwrap(),
+            on_bead: BeadId::new(format!("gt-{n}")).unwrap(),
+            kind: DependencyKind::Blocks,
+            gate: None,
+        };
+        let town = town_of(1, 8);
+        let loose: HashSet<Link> = [3, 7, 8, 9, 10].map(link).into();
+        let left = town.read(&Scope::Operator, Timestamp::default(), |view| still_loose(view, &loose).unwrap());
+        assert_eq!(left, [8, 9, 10].map(link).into());
+        let mut progress = Progress::default();
+        progress.keep(left.clone(), 3);
+        assert_eq!((progress.report.dangling, &progress.loose), (0, &left));
+        let mut progress = Progress::default();
+        progress.keep(left, 2);
+        assert_eq!((progress.report.dangling, progress.loose.len()), (1, 2));
+    }
 }

@@ -51,9 +51,13 @@ impl TestTown {
     }
 
     pub(crate) fn read<T>(&self, scope: &Scope, now: Timestamp, job: impl FnOnce(View<'_>) -> T) -> T {
+        self.read_raw(|reader| job(View::new(reader, scope, now)))
+    }
+
+    pub(crate) fn read_raw<T>(&self, job: impl FnOnce(&dyn Reader) -> T) -> T {
         let mut connection = self.backend.connect(Access::Read).unwrap();
         let reader: Box<dyn Reader + '_> = connection.read(&town()).unwrap();
-        job(View::new(&*reader, scope, now))
+        job(&*reader)
     }
 
     /// The ids of a query's beads by a look at every one.

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ast::Query;
 use super::parser::parse;
-use super::plan::{Candidates, candidates, later, micros, walk};
+use super::plan::{Candidates, LAST_ID, candidates, later, micros, walk};
 use crate::model::text_enum::text_enum;
 use crate::model::value::Value;
 use crate::model::{BeadRow, Result};
-use crate::store::{Position, index};
+use crate::store::{Position, Scan, index};
 use crate::work::beads::BeadSummary;
 use crate::work::ready::{BeadPage, check_limit, decode_position, encode_position};
 use crate::work::view::View;
@@ -86,9 +86,15 @@ fn first_rows(
             is_in_order
         }
     };
+    // An index from its end has those of one moment the other way round, so each moment is read to its end.
+    let is_back = sort == QuerySort::Newest
+        && matches!(&candidates, Candidates::Scan(scan) if scan.index.order == index::BEADS_BY_KIND.order);
     let mut first: BTreeMap<Vec<Value>, BeadRow> = BTreeMap::new();
-    walk(view, candidates, |row| {
+    let visit = |row: BeadRow| {
         let place = sort.place(&row);
+        if is_back && first.len() > limit && first.last_key_value().is_some_and(|(last, _)| last[0] < place[0]) {
+            return Ok(false);
+        }
         let is_behind = after.is_none_or(|after| *place > *after);
         let is_wanted = first.len() <= limit || first.last_key_value().is_some_and(|(last, _)| place < *last);
         if is_behind && is_wanted && query.holds(view, &row)? {
@@ -98,7 +104,14 @@ fn first_rows(
             }
         }
         Ok(!is_in_order || first.len() <= limit)
-    })?;
+    };
+    match candidates {
+        Candidates::Scan(scan) if is_back => {
+            let scan = Scan { limit: (limit + 2).min(256), ..scan };
+            view.walk_back(scan, after.map(|after| behind_moment(&after[0])), visit)?;
+        }
+        candidates => walk(view, candidates, visit)?,
+    }
     let more = first.len() > limit;
     if more {
         first.pop_last();
@@ -110,6 +123,12 @@ fn first_rows(
 pub(crate) fn each_row(view: View<'_>, query: &Query, mut visit: impl FnMut(BeadRow) -> Result<bool>) -> Result<()> {
     let candidates = candidates(view, query)?;
     walk(view, candidates, |row| if query.holds(view, &row)? { visit(row) } else { Ok(true) })
+}
+
+/// The place in the order of age that is behind all of a moment, of which the negative is given.
+fn behind_moment(negative: &Value) -> Position {
+    let micros = if let Value::Int(negative) = negative { negative.saturating_neg() } else { i64::MAX };
+    Position(vec![Value::Int(micros), Value::Text(LAST_ID.to_owned())])
 }
 
 impl QuerySort {

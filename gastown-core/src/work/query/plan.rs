@@ -11,7 +11,7 @@ use crate::work::view::{View, text};
 /// Where at most so many beads have a parent, a label, an assignee or the like, they are looked at one by one.
 const FEW: usize = 1_000;
 /// Behind every id.
-const LAST_ID: &str = "\u{10ffff}";
+pub(super) const LAST_ID: &str = "\u{10ffff}";
 
 /// Beads among which all of a query's are.
 #[derive(Debug)]

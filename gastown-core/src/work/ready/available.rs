@@ -98,8 +98,9 @@ fn find(
         rows.into_iter().filter(fits).for_each(|row| first.show(&order, row));
         Vec::new()
     } else {
-        let over = Scan::new(&index::BEADS_BY_LEASE, vec![text(BeadKind::Issue.as_str())], 0).upto(now.to_value());
-        view.walk::<BeadRow>(over, |row| {
+        // By pages that are short, as a backend may have the beads of those at hand.
+        let over = Scan::new(&index::BEADS_BY_LEASE, vec![text(BeadKind::Issue.as_str())], 64).upto(now.to_value());
+        view.walk_by_pages::<BeadRow>(over, |row| {
             if fits(&row) {
                 first.show(&order, row);
             }

@@ -25,8 +25,8 @@ pub struct BeadPage {
 
 /// Lists beads, oldest first or as the filter says, a page at a time.
 ///
-/// In the order of age a page costs what is looked at until it is full; in another order it costs all that fit, in
-/// bounded memory.
+/// In the order of age, either way, a page costs what is looked at until it is full; in another order it costs all that
+/// fit, in bounded memory.
 pub(crate) fn list(view: View<'_>, input: &BeadFilter) -> Result<BeadPage> {
     let limit = check_limit(input.limit)?;
     let conditions = input.conditions(view)?;
@@ -66,6 +66,20 @@ pub(crate) fn list(view: View<'_>, input: &BeadFilter) -> Result<BeadPage> {
             Stream::new(Scan { limit: (limit + 1).min(256), ..scan.after(behind) }, &fits)
         };
         streams.push(scans().into_iter().map(begin).collect());
+    } else if sort == ListSort::Newest {
+        // An index from its end has those of one moment the other way round, so each moment is read to its end.
+        let before = after.as_ref().map(|after| of_moment(&after.0[0]));
+        for scan in scans() {
+            // One more than there may be, to see where the moment ends.
+            let page = Scan { limit: (limit + 2).min(256), ..scan };
+            view.walk_back::<BeadRow>(page, before.clone(), |row| {
+                let is_all = first.has_all_before(&late_first(row.created_at));
+                if !is_all && fits(&row) {
+                    first.show(&order, row);
+                }
+                Ok(!is_all)
+            })?;
+        }
     } else {
         for scan in scans() {
             view.walk::<BeadRow>(scan, |row| {
@@ -99,10 +113,20 @@ fn is_between(at: Option<Timestamp>, after: Option<Timestamp>, before: Option<Ti
         && before.is_none_or(|before| at.is_some_and(|at| at < before))
 }
 
+/// A moment as a value of which later ones are less.
+fn late_first(at: Timestamp) -> Value {
+    Value::Int(at.as_micros().saturating_neg())
+}
+
+/// The place in the order of age that is behind all of a moment, which is given as [`late_first`] gives it.
+fn of_moment(late_first: &Value) -> Position {
+    let micros = if let Value::Int(negative) = late_first { negative.saturating_neg() } else { i64::MAX };
+    Position(vec![Value::Int(micros), text(LAST_ID)])
+}
+
 /// What orders a bead.
 fn place(sort: ListSort, row: &BeadRow) -> Vec<Value> {
     let id = row.id.to_value();
-    let late_first = |at: Timestamp| Value::Int(at.as_micros().saturating_neg());
     match sort {
         ListSort::Created => vec![row.created_at.to_value(), id],
         ListSort::Newest => vec![late_first(row.created_at), id],

@@ -6,6 +6,8 @@ mod cursor;
 mod filter;
 mod list;
 mod page;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use available::{is_listed, is_ready, is_work, ran_out, ready};
 pub use claim::{Claim, Heartbeat, Lease, ReleaseBead};

@@ -47,6 +47,11 @@ impl First {
         Self { wanted: limit + 1, after, rows: BTreeMap::new() }
     }
 
+    /// Whether it has enough, and those whose place begins with this value would all be behind them.
+    pub(super) fn has_all_before(&self, begin: &Value) -> bool {
+        self.rows.len() == self.wanted && self.rows.last_key_value().is_some_and(|(last, _)| last[0] < *begin)
+    }
+
     pub(super) fn show(&mut self, order: &Order<'_>, row: BeadRow) {
         let place = (order.place)(&row);
         let is_behind = self.after.as_ref().is_none_or(|after| place > *after);
@@ -139,7 +144,10 @@ pub(super) fn page(
                 continue;
             }
             found.extend(least.next.take());
-            least.advance(view, order)?;
+            // Behind the last one nothing is read: it would be a page more.
+            if found.len() <= limit {
+                least.advance(view, order)?;
+            }
         }
     }
     found.extend(shown.take((limit + 1).saturating_sub(found.len())));

@@ -35,6 +35,17 @@ pub(super) enum Incoming {
     Foreign(Box<ForeignRow>),
 }
 
+impl Incoming {
+    /// Which bead it is about.
+    pub(super) fn id(&self) -> Option<&BeadId> {
+        match self {
+            Self::Issue(rows) => Some(&rows.bead.id),
+            Self::Grave(grave) => Some(&grave.id),
+            Self::Foreign(_) => None,
+        }
+    }
+}
+
 /// That a bead was deleted.
 #[derive(Clone, Debug)]
 pub(super) struct Grave {
@@ -62,7 +73,8 @@ pub(crate) struct Outcome {
     pub(crate) loose: Vec<Link>,
 }
 
-/// The most edges whose targets are looked for again at the end; further ones are taken for dangling.
+/// The most edges whose targets are looked for again at the end. Where there are so many, those whose targets came
+/// meanwhile are forgotten, and of the others half as many are remembered: the rest is taken for dangling.
 pub(crate) const LOOSE_MAX: usize = 1_000_000;
 
 /// Takes a batch in, in one transaction.
@@ -75,11 +87,7 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
     let mut written: Vec<&Rows> = Vec::new();
     let mut others: Vec<&Rows> = Vec::new();
     for record in &batch.records {
-        let id = match record {
-            Incoming::Issue(rows) => Some(&rows.bead.id),
-            Incoming::Grave(grave) => Some(&grave.id),
-            Incoming::Foreign(_) => None,
-        };
+        let id = record.id();
         if id.is_some_and(|id| ids.contains(id)) {
             // What comes twice is held against what came first.
             create_all(txn, std::mem::take(&mut fresh), manner, &rigs, &mut outcome)?;
@@ -177,6 +185,17 @@ fn create_all(
         outcome.report.circle(circle);
     }
     Ok(())
+}
+
+/// Those of the edges whose targets are still not there.
+pub(crate) fn still_loose(view: View<'_>, loose: &HashSet<Link>) -> Result<HashSet<Link>> {
+    let mut left = HashSet::new();
+    for edge in loose {
+        if view.look::<BeadRow>(&Key::bead(&edge.on_bead))?.is_none() {
+            left.insert(edge.clone());
+        }
+    }
+    Ok(left)
 }
 
 /// Adds to the report the edges that still have no target.

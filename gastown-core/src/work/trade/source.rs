@@ -1,6 +1,6 @@
 //! A file or a folder of records, a batch at a time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -13,13 +13,16 @@ use super::report::{ImportFlaw, ImportReport};
 use super::{LINE, line, rows, shorten};
 use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Rank, Reader, Record, SideLimits, Time};
 use crate::model::event::hex;
-use crate::model::{BeadId, Error, ForeignRow, Result};
+use crate::model::{BeadId, Error, ForeignRow, Result, Timestamp};
 
 /// The most records of one batch: many, so that most of what belongs together is, and few enough that the commands which
 /// wait meanwhile do not wait long.
 const RECORDS_MAX: usize = 1_000;
 /// The most bytes of their lines together, so that a batch of long ones is short.
 const BYTES_MAX: usize = 16 << 20;
+/// The most records that are read ahead, and the most bytes of their lines together.
+const AHEAD_MAX: usize = 16_000;
+const AHEAD_BYTES_MAX: usize = 32 << 20;
 /// The longest name of a record of another tool in bytes.
 const NAME_BYTES_MAX: usize = 200;
 /// The names that a file of issues has had.
@@ -29,6 +32,7 @@ pub(crate) const ISSUE_FILES: [&str; 3] = ["issues.jsonl", "beads.jsonl", "bd.js
 pub(crate) struct Source {
     open: Option<Open>,
     waiting: VecDeque<PathBuf>,
+    ahead: Ahead,
 }
 
 enum Open {
@@ -44,13 +48,14 @@ impl Source {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let found = path.metadata().map_err(|source| unreadable(path, source))?;
         if !found.is_dir() {
-            return Ok(Self { open: None, waiting: [path.to_owned()].into() });
+            return Ok(Self { open: None, waiting: [path.to_owned()].into(), ahead: Ahead::default() });
         }
         let inner = path.join(".beads");
         let folder = if inner.is_dir() { inner } else { path.to_owned() };
         if Flat::SIDE_FILES.iter().any(|name| folder.join(name).is_file()) {
             let flat = Flat::open(&folder, Limits::default(), SideLimits::default())?;
-            return Ok(Self { open: Some(Open::Flat(Box::new(flat))), waiting: VecDeque::new() });
+            let open = Some(Open::Flat(Box::new(flat)));
+            return Ok(Self { open, waiting: VecDeque::new(), ahead: Ahead::default() });
         }
         let Some(issues) = ISSUE_FILES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else {
             let said = format!("{} has no file of issues", folder.display());
@@ -60,13 +65,14 @@ impl Source {
         };
         let deletions = folder.join("deletions.jsonl");
         let waiting = [Some(issues), Some(deletions).filter(|path| path.is_file())];
-        Ok(Self { open: None, waiting: waiting.into_iter().flatten().collect() })
+        Ok(Self { open: None, waiting: waiting.into_iter().flatten().collect(), ahead: Ahead::default() })
     }
 
-    /// The next batch, and what there is to say of its lines; nothing at the end.
+    /// The next batch, and what there is to say of the lines that were read for it; nothing at the end.
+    ///
+    /// It has the earliest of what was read ahead, in the order of the file.
     pub(crate) fn next_batch(&mut self, report: &mut ImportReport) -> Result<Option<Batch>> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while records.len() < RECORDS_MAX && bytes < BYTES_MAX {
+        while !self.ahead.is_full() {
             let Some((file, entry)) = self.next_entry()? else { break };
             match entry {
                 Entry::Read(line) => {
@@ -74,10 +80,7 @@ impl Source {
                     line.repairs.iter().for_each(|repair| report.repaired(repair.code));
                     let number = line.number;
                     match incoming(&line, &file) {
-                        Ok(Some((record, size))) => {
-                            bytes += size;
-                            records.push(record);
-                        }
+                        Ok(Some((record, size))) => self.ahead.add(record, size),
                         Ok(None) => report.skipped += 1,
                         Err((code, message)) => {
                             report.flaw(ImportFlaw { file, line: number, column: 1, code, message });
@@ -93,6 +96,7 @@ impl Source {
                 }),
             }
         }
+        let records = self.ahead.take();
         Ok((!records.is_empty()).then_some(Batch { records }))
     }
 
@@ -118,6 +122,65 @@ impl Source {
             let reader = Reader::new(BufReader::with_capacity(1 << 18, file), Limits::default());
             self.open = Some(Open::File(name, Box::new(reader)));
         }
+    }
+}
+
+/// What was read and is not given yet. The earliest is given first, as most beads wait for earlier ones: where a target is
+/// there before its edge, each is written once.
+#[derive(Default)]
+struct Ahead {
+    /// By time, and by their place in the file. Records of one bead stay in their order.
+    records: BTreeMap<(Timestamp, u64), (Incoming, usize)>,
+    /// The time that the records of a bead go by, and how many there are.
+    times: HashMap<BeadId, (Timestamp, usize)>,
+    bytes: usize,
+    place: u64,
+}
+
+impl Ahead {
+    fn is_full(&self) -> bool {
+        self.records.len() >= AHEAD_MAX || self.bytes >= AHEAD_BYTES_MAX
+    }
+
+    fn add(&mut self, record: Incoming, bytes: usize) {
+        let time = match &record {
+            Incoming::Issue(rows) => rows.bead.created_at,
+            Incoming::Grave(_) | Incoming::Foreign(_) => Timestamp::from_micros(i64::MIN),
+        };
+        let time = match record.id() {
+            Some(id) => {
+                let (first, count) = self.times.entry(id.clone()).or_insert((time, 0));
+                *count += 1;
+                *first
+            }
+            None => time,
+        };
+        self.records.insert((time, self.place), (record, bytes));
+        self.place += 1;
+        self.bytes += bytes;
+    }
+
+    /// The earliest, as many as a batch has.
+    fn take(&mut self) -> Vec<Incoming> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < RECORDS_MAX
+            && bytes < BYTES_MAX
+            && let Some(((_, place), (record, size))) = self.records.pop_first()
+        {
+            if let Some(id) = record.id()
+                && let Some((_, count)) = self.times.get_mut(id)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.times.remove(id);
+                }
+            }
+            bytes += size;
+            taken.push((place, record));
+        }
+        self.bytes -= bytes;
+        taken.sort_unstable_by_key(|(place, _)| *place);
+        taken.into_iter().map(|(_, record)| record).collect()
     }
 }
 
@@ -195,4 +258,36 @@ fn foreign(source: &str, name: &str, line: &str) -> Incoming {
     let mut source = source.to_owned();
     shorten(&mut source, NAME_BYTES_MAX);
     Incoming::Foreign(Box::new(ForeignRow { source, name, data: json!({ LINE: line }) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interchange::Issue;
+
+    fn issue(id: &str, created: i64) -> Incoming {
+        let time = Some(Time::new(Timestamp::from_micros(created)));
+        let issue = Issue { id: id.to_owned(), title: id.to_owned(), created_at: time, ..Issue::default() };
+        Incoming::Issue(Box::new(rows::rows(&issue).unwrap()))
+    }
+
+    #[test]
+    fn the_earliest_of_what_was_read_ahead_come_first_and_those_of_one_bead_in_their_order() {
+        let mut ahead = Ahead::default();
+        let count = i64::try_from(RECORDS_MAX).unwrap();
+        for n in (0..2 * count).rev() {
+            ahead.add(issue(&format!("gt-{n}"), n), 10);
+        }
+        // Of a bead that is there already, whatever its time.
+        ahead.add(issue("gt-1500", 0), 10);
+        let ids = |records: Vec<Incoming>| -> Vec<String> {
+            records.iter().map(|record| record.id().unwrap().to_string()).collect()
+        };
+        let named = |range: std::ops::Range<i64>| range.rev().map(|n| format!("gt-{n}")).collect::<Vec<_>>();
+        assert_eq!(ids(ahead.take()), named(0..count), "in the order of the file");
+        let twice = [named(count..2 * count - 1), vec!["gt-1500".to_owned()]].concat();
+        assert_eq!(ids(ahead.take()), twice);
+        assert_eq!(ids(ahead.take()), named(2 * count - 1..2 * count));
+        assert_eq!((ahead.bytes, ahead.times.len(), ahead.take().len()), (0, 0, 0));
+    }
 }
