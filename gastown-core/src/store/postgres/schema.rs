@@ -59,8 +59,14 @@ pub(super) fn take_all(line: &Line, schema: &str, lock: i64, steps: &[Migration]
     Ok(())
 }
 
+/// Several instances may be about an unmade schema, so whoever finds it so waits half a minute for the others, where it is
+/// to wait less for other writers.
+const PATIENCE: &str = "SELECT set_config('lock_timeout', greatest(setting::bigint, 30000)::text, true) \
+    FROM pg_settings WHERE name = 'lock_timeout' AND setting <> '0'";
+
 fn take(line: &Line, schema: &str, lock: i64, step: &Migration) -> Result<()> {
     line.batch("BEGIN ISOLATION LEVEL READ COMMITTED")?;
+    line.batch(PATIENCE)?;
     line.ask(Step::new("SELECT pg_advisory_xact_lock($1)", vec![Parameter::int(lock)]))?;
     // Looked up under the lock: another process may have taken it meanwhile.
     if identify(line, schema)? < step.version {
