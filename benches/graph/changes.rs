@@ -72,10 +72,13 @@ pub(super) fn compare(options: &Options, place: &Place<'_>, report: &mut Report)
     twin.case(options, place, report, "claim of the next", (turns, count.min(free.len() / turns / 2)), &next);
     let name = format!("claim of the next, {RAN_OUT} claims ran out");
     if options.wants(&place.case(&name)) {
-        ran_out(place, options.pick(RAN_OUT, 4));
+        let left = ran_out(place, options.pick(RAN_OUT, 4));
         twin.catch_up(place);
         let next = |_| drop(place.run(beads.claim(Claim::next("nell").for_ms(HOLD_MS))));
         twin.case(options, place, report, &name, (turns, options.pick(20, 4)), &next);
+        // What follows is not to meet them.
+        left.iter().for_each(|id| drop(place.run(beads.close(id))));
+        twin.catch_up(place);
     }
 
     let name = format!("close, freeing {SUCCESSORS}");
@@ -88,13 +91,15 @@ pub(super) fn compare(options: &Options, place: &Place<'_>, report: &mut Report)
 }
 
 /// So many beads that somebody claimed for a moment, none of them urgent.
-fn ran_out(place: &Place<'_>, count: usize) {
+fn ran_out(place: &Place<'_>, count: usize) -> Vec<BeadId> {
     let beads = place.town.operator().beads();
-    for n in 0..count {
+    let left = |n: usize| {
         let new = NewBead { priority: 4, ..NewBead::titled(format!("Left {n}")) };
         let id = place.run(beads.create(new)).id;
-        drop(place.run(beads.claim(Claim::of(id, "tess").for_ms(1))));
-    }
+        drop(place.run(beads.claim(Claim::of(id.clone(), "tess").for_ms(1))));
+        id
+    };
+    (0..count).map(left).collect()
 }
 
 /// A bead that others wait for, and for nothing else.
