@@ -83,13 +83,11 @@ async fn attempt(context: &Context, issued: &Issued) -> Result<Report> {
 async fn in_time(context: &Context, rig: &RigName, start: impl Future<Output = Result<Report>>) -> Result<Report> {
     let name = rig.clone();
     let within = context.read(move |view| settings::duration(view, Some(&name), "session.start_timeout_ms")).await?;
-    match tokio::time::timeout(within, start).await {
-        Ok(report) => report,
-        Err(_) => {
-            let reason = format!("it did not start within {} s", within.as_secs_f32());
-            Ok(Report::Failed(Failed { setback: Setback::Transient, part: Part::Runtime, reason }))
-        }
+    if let Ok(report) = tokio::time::timeout(within, start).await {
+        return report;
     }
+    let reason = format!("it did not start within {} s", within.as_secs_f32());
+    Ok(Report::Failed(Failed { setback: Setback::Transient, part: Part::Runtime, reason }))
 }
 
 /// Says to the agent that there is work on its hook, where its runtime can.

@@ -307,13 +307,11 @@ impl ContainerRuntime for ScriptedRuntime {
 
     async fn send(&self, session: &SessionId, bytes: &[u8]) -> Result<()> {
         let mut state = lock(&self.state);
-        match state.sessions.get_mut(session).filter(|known| known.status.state == SessionState::Running) {
-            Some(known) => known.heard.push(bytes.to_vec()),
-            None => {
-                let error = Error::conflict("session_not_running", format!("session {session} does not run"));
-                return Err(error.with("session", session));
-            }
-        }
+        let running = state.sessions.get_mut(session).filter(|known| known.status.state == SessionState::Running);
+        let running = running.ok_or_else(|| {
+            Error::conflict("session_not_running", format!("session {session} does not run")).with("session", session)
+        })?;
+        running.heard.push(bytes.to_vec());
         Ok(())
     }
 

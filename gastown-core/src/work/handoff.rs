@@ -88,8 +88,8 @@ pub(crate) fn handoff(txn: &mut ScopedTxn<'_>, input: &HandOff) -> Result<Sessio
 
 /// What the last earlier session of the bead that left something left.
 pub(crate) fn left(view: View<'_>, bead: &BeadId, before_epoch: i64) -> Result<Option<Left>> {
-    let earlier = of_bead(view, bead)?.into_iter().rev().filter(|session| session.epoch < before_epoch);
-    Ok(earlier.filter_map(|session| Some(Left { session: session.id, data: session.checkpoint? })).next())
+    let mut earlier = of_bead(view, bead)?.into_iter().rev().filter(|session| session.epoch < before_epoch);
+    Ok(earlier.find_map(|session| Some(Left { session: session.id, data: session.checkpoint? })))
 }
 
 fn of_bead(view: View<'_>, bead: &BeadId) -> Result<Vec<SessionRow>> {

@@ -111,7 +111,7 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
         breaker::settle_escalation(txn, &triage, "the session has ended")?;
     }
     // The runtime's breaker is no rig's, and whoever stopped the session may see one rig only.
-    let held = txn.as_town(|txn| tell_breaker(txn, &session, exit, &reason))?;
+    let is_held = txn.as_town(|txn| tell_breaker(txn, &session, exit, &reason))?;
     if superseded {
         return Ok(());
     }
@@ -119,7 +119,7 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
     match (exit, &head) {
         (SessionExit::Succeeded, Some(head)) => reviews::submit(txn, bead, &session, head),
         _ if consequence.hook == HookFate::Kept => go_on(txn, bead, agent),
-        _ => retry(txn, bead, exit, consequence, &reason, held),
+        _ => retry(txn, bead, exit, consequence, &reason, is_held),
     }
 }
 

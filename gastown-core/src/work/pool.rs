@@ -42,12 +42,11 @@ impl<'a> Names<'a> {
     /// The next free name.
     pub(crate) fn free(&mut self) -> Result<AgentName> {
         // No name is ever free again, so the search begins where the names of as many agents end.
-        let mut at = match self.at {
-            Some(at) => at,
-            None => {
-                let agents = self.view.count(&Scan::new(&index::AGENTS, vec![], usize::MAX))?;
-                usize::try_from(agents).unwrap_or(usize::MAX)
-            }
+        let mut at = if let Some(at) = self.at {
+            at
+        } else {
+            let agents = self.view.count(&Scan::new(&index::AGENTS, vec![], usize::MAX))?;
+            usize::try_from(agents).unwrap_or(usize::MAX)
         };
         loop {
             let name = nth_name(at)?;

@@ -64,7 +64,7 @@ fn names_are_unique_over_a_thousand_random_steps() {
     let mut ids = crate::work::ids::Ids::from_seed(59);
     let (mut names, mut active) = (BTreeSet::new(), Vec::new());
     for _ in 0..1_000 {
-        if !active.is_empty() && ids.next_u64() % 2 == 0 {
+        if !active.is_empty() && ids.next_u64().is_multiple_of(2) {
             let gone: AgentName = active.swap_remove(usize::try_from(ids.next_u64()).unwrap() % active.len());
             let retired = bench.run(|txn| agents::retire(txn, &gone.into())).unwrap();
             assert_eq!(retired.state, AgentState::Retired);

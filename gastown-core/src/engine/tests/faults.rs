@@ -1,7 +1,5 @@
 //! Exits and their counters: what each leads to, and where the settings bound it.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::{Bench, oid, quick};
@@ -221,7 +219,7 @@ fn a_start_that_is_refused_its_credentials_counts_to_them_after_its_own_bound_of
 
 #[test]
 fn what_was_tried_is_answered_for_a_bead_that_nobody_ever_tried() {
-    let mut bench = Bench::new(0, BTreeMap::from(quick()));
+    let mut bench = Bench::new(0, quick());
     let bead: BeadId = bench.issue("lay the keel");
     let told = bench.run(|txn| attempts::attempts(txn.view(), &(&bead).into())).unwrap();
     assert!(told.attempts.is_empty() && !told.more && told.failure.is_none());

@@ -131,8 +131,8 @@ fn a_session_that_lives_without_progress_is_poked_then_shown_to_somebody_then_st
     assert_eq!(step(&mut bench, 59), Some(Stall::Triaged));
     assert_eq!(step(&mut bench, 1), Some(Stall::Stopped));
     assert_eq!(bench.session(&session).state, SessionState::Finishing);
-    let stop = bench.one("stop");
-    bench.done(&stop, Done::Plainly);
+    let stopping = bench.one("stop");
+    bench.done(&stopping, Done::Plainly);
     bench.end(&session, epoch, SessionExit::Cancelled, None);
     assert_eq!(bench.session(&session).exit, Some(SessionExit::Stalled));
     assert_eq!(bench.bead(&bead).agent_failures, 1);

@@ -136,13 +136,12 @@ fn choose(
         for (nth, queue) in yard.queues.iter_mut().enumerate() {
             let share = (at, queue.convoy.clone());
             let Some(bead) = queue.head(view, |bead| rank(bead, ageing), &mut held)? else { continue };
-            let convoy_running = match shares.get(&share) {
-                Some(running) => *running,
-                None => {
-                    let prefix = vec![yard.rig.name.to_value(), share.1.to_value()];
-                    let running = view.count(&Scan::new(&index::BEADS_RUNNING, prefix, usize::MAX))?;
-                    *shares.entry(share).or_insert(running)
-                }
+            let convoy_running = if let Some(running) = shares.get(&share) {
+                *running
+            } else {
+                let prefix = vec![yard.rig.name.to_value(), share.1.to_value()];
+                let running = view.count(&Scan::new(&index::BEADS_RUNNING, prefix, usize::MAX))?;
+                *shares.entry(share).or_insert(running)
             };
             let place = (bead.priority > 0, running, convoy_running, rank(bead, ageing));
             if best.as_ref().is_none_or(|(_, _, first, id)| (&place, &bead.id) < (first, id)) {
