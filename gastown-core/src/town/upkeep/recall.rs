@@ -152,7 +152,8 @@ fn find(dir: &Path, id: &BeadId) -> Result<Option<Put>> {
             }
             Ok(())
         })?;
-        if !put.rows.is_empty() && its > version {
+        // Who was put away, recalled and put away again unchanged has lost or gained edges in between.
+        if !put.rows.is_empty() && its >= version {
             (found, version) = (Some(put), its);
         }
     }
