@@ -16,6 +16,9 @@ import pytest
 import gastown
 from gastown import backend, testkit
 
+# Longer than anything here takes; who waits so long waits for ever.
+HANG = 120
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "backend.py"
 
 

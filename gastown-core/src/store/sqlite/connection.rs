@@ -340,7 +340,11 @@ impl Reader for View<'_> {
         let mut statement = self.bound(Which::Head, || sql::HEAD, &[])?;
         let mut rows = statement.raw_query();
         let head = match rows.next().map_err(|source| self.refused(source))? {
-            Some(row) => Head { seq: seq(row)?, hash: row.get(1).map_err(of_event)? },
+            Some(row) => {
+                let hash = row.get(1).map_err(of_event);
+                let (seq, hash) = seq(row).and_then(|seq| Ok((seq, hash?))).map_err(|error| at(error, self.path))?;
+                Head { seq, hash }
+            }
             None => Head::default(),
         };
         *self.head.borrow_mut() = Some(head.clone());
@@ -354,7 +358,7 @@ impl Reader for View<'_> {
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(|source| self.refused(source))? {
-            found.push(event(row)?);
+            found.push(event(row).map_err(|error| at(error, self.path))?);
         }
         Ok(found)
     }
@@ -365,7 +369,7 @@ impl Reader for View<'_> {
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(|source| self.refused(source))? {
-            found.push(event(row)?);
+            found.push(event(row).map_err(|error| at(error, self.path))?);
         }
         Ok(found)
     }
