@@ -49,7 +49,9 @@ impl Place {
     async fn damage(&self, key: Key, column: &'static str, value: Value) {
         let backend = Arc::clone(&self.backend);
         let town = self.town.id().clone();
-        tokio::task::spawn_blocking(move || set(&*backend, &town, &key, column, value)).await.unwrap();
+        // A connection to Postgres is for plain threads.
+        let done = std::thread::spawn(move || set(&*backend, &town, &key, column, value)).join();
+        done.unwrap();
     }
 
     async fn quarantine(&self) -> Vec<QuarantinedRow> {

@@ -153,7 +153,7 @@ pub(crate) fn take_out(txn: &mut ScopedTxn<'_>, key: &Key) -> Result<TakenOut> {
 /// Lists the rows in quarantine.
 pub(crate) fn quarantined(view: View<'_>, input: &QuarantineFilter) -> Result<QuarantinePage> {
     view.whole_town()?;
-    let (limit, order, shape) = (check_limit(input.limit)?, "id", "quarantine");
+    let (limit, order, shape) = (check_limit(input.limit)?, "quarantine", "t");
     let after = input.cursor.as_deref().map(|cursor| decode_position(order, shape, cursor)).transpose()?;
     let found = view.scan_once::<QuarantineRow>(&Scan::new(&index::QUARANTINE, vec![], limit).after(after))?;
     let cursor = found.after.map(|after| encode_position(order, &after.0));
