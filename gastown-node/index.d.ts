@@ -846,6 +846,7 @@ export interface SyncBeads {
   rig?: string | null
   dialect?: 'native' | 'bd' | 'br'
   dryRun?: boolean
+  acceptDeletions?: boolean
 }
 
 /** A bead that stayed as it is on both sides though they differ, and why. */

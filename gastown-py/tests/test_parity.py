@@ -55,7 +55,7 @@ async def test_an_operation_takes_and_answers_what_the_core_does(town: gastown.T
             taken |= set(wanted.__annotations__)
         else:
             taken.add(parameter.name)
-    changes = operation["kind"] == "change" or operation["name"] == "rigs.add"
+    changes = operation["kind"] == "change" or operation["name"] in ("rigs.add", "upkeep.recall")
     assert ("key" in taken) == changes
     assert taken - {"key"} == await fields_of(town, operation["name"], {"no_such_field": 1})
     assert operation["meaning"].strip().rstrip(".").split(";")[0].split(",")[0] in inspect.getdoc(method)  # type: ignore[operator]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,10 +82,19 @@ async def test_what_is_over_is_put_away_and_its_space_given_back(tmp_path: Path)
         assert caught_invalid.value.code == "archive_unbounded"
 
 
+DAMAGES = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("UPDATE bead SET metadata = '{wibble'")
+db.commit()
+db.close()
+"""
+
+
 async def test_a_row_that_cannot_be_read_is_taken_out_and_comes_back_mended(town: gastown.Town, tmp_path: Path) -> None:
     keel, mast = [await town.beads.create(title) for title in ("Lay the keel", "Raise the mast")]
-    with closing(sqlite3.connect(Path(town.dir) / "town.db")) as db, db:
-        db.execute("UPDATE bead SET metadata = '{wibble'")
+    # Another process: a second SQLite within this one would take the first one's locks away when it closes.
+    subprocess.run([sys.executable, "-c", DAMAGES, str(Path(town.dir) / "town.db")], check=True)
     with pytest.raises(gastown.CorruptError) as caught:
         await town.beads.get(keel.id)
     assert caught.value.code == "row_unreadable"

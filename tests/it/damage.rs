@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use gastown_core::{ErrorKind, EventsSince, Result, Town};
+use gastown_core::{All, ErrorKind, EventsSince, Result, Town};
 use gastown_preload::{Disk, Kind, Times};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
@@ -247,4 +247,21 @@ async fn a_missing_log_gives_the_town_of_an_earlier_moment() {
     assert!(after.len() < whole.len());
     // Where not even the founding is left, the town is founded anew.
     assert!(after.len() == 1 || after == whole[..after.len()], "it is a town that never was");
+}
+
+#[tokio::test]
+async fn a_database_that_was_taken_away_is_not_made_anew_over_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, bytes, log) = town_with_log(dir.path()).await;
+    place(&folder, &bytes, Some(&log));
+    let file = folder.join("town.db");
+    std::fs::remove_file(&file).unwrap();
+    let error = Town::builder(&folder).open().await.unwrap_err();
+    assert_eq!(error.code(), "store_corrupt", "{error}");
+    assert!(error.to_string().contains("is gone and its log is not"), "{error}");
+    // Put back, everything is there.
+    std::fs::write(&file, &bytes).unwrap();
+    let town = Town::builder(&folder).open().await.unwrap();
+    assert_eq!(town.operator().upkeep().check(All {}).await.unwrap().findings, []);
+    town.close().await.unwrap();
 }

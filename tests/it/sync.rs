@@ -53,6 +53,12 @@ impl Side {
         self.town.operator().beads().sync(self.folder.as_path()).await.unwrap()
     }
 
+    /// Whoever took lines out of the file meant it.
+    async fn sync_as_meant(&self) -> SyncReport {
+        let meant = SyncBeads { accept_deletions: true, ..SyncBeads::from(self.folder.as_path()) };
+        self.town.operator().beads().sync(meant).await.unwrap()
+    }
+
     async fn rehearse(&self) -> SyncReport {
         let dry = SyncBeads { dry_run: true, ..SyncBeads::from(self.folder.as_path()) };
         self.town.operator().beads().sync(dry).await.unwrap()
@@ -483,13 +489,13 @@ async fn towns_that_sync_with_one_folder_in_turns_come_to_be_equal() {
         let mut known = vec!["hq-100".to_owned()];
         for n in 0..60 {
             match draw(&mut random, 8) {
-                which @ 0..=1 => drop(sides[which].sync().await),
+                which @ 0..=1 => drop(sides[which].sync_as_meant().await),
                 which @ 2..=5 => change(&sides[which % 2], &mut random, &mut known, ["a", "b"][which % 2], n).await,
                 _ => edit(&sides[0], &mut random, n),
             }
         }
         for side in sides.iter().chain(&sides).chain(&sides) {
-            side.sync().await;
+            side.sync_as_meant().await;
         }
         for side in &sides {
             side.is_at_rest().await;
@@ -588,4 +594,39 @@ async fn a_sync_that_is_killed_at_any_place_is_finished_by_the_next() {
     for name in failpoint::OF_SYNC {
         killed(name).await;
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_cut_or_emptied_deletes_nothing_unless_that_is_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let side = Side::new(dir.path(), "town").await;
+    let beads = side.town.operator().beads();
+    for n in 0..24 {
+        beads.create(NewBead::titled(format!("plank {n}"))).await.unwrap();
+    }
+    side.sync().await;
+    let whole = side.text();
+    let lines: Vec<&str> = whole.lines().collect();
+    let cut = whole[..whole.len() / 2].to_owned();
+    let few = format!("{}\n", lines[..9].join("\n"));
+    for (text, gone) in [(None, 24), (Some(String::new()), 24), (Some(cut), 13), (Some(few), 15)] {
+        match text {
+            None => fs::remove_file(side.file()).unwrap(),
+            Some(text) => fs::write(side.file(), text).unwrap(),
+        }
+        let head = side.head().await;
+        let error = beads.sync(side.folder.as_path()).await.unwrap_err();
+        assert_eq!((error.code(), error.fact("known")), ("sync_file_incomplete", Some("24")), "{error}");
+        assert_eq!(error.fact("gone"), Some(&*gone.to_string()));
+        assert_eq!(side.head().await, head, "nothing was done");
+        fs::write(side.file(), &whole).unwrap();
+        side.is_at_rest().await;
+    }
+    // A few lines may be taken out as ever, and everything where that is meant.
+    fs::write(side.file(), format!("{}\n", lines[..18].join("\n"))).unwrap();
+    assert_eq!(side.sync().await.deleted, 6);
+    fs::remove_file(side.file()).unwrap();
+    let meant = SyncBeads { accept_deletions: true, ..SyncBeads::from(side.folder.as_path()) };
+    assert_eq!(beads.sync(meant).await.unwrap().deleted, 18);
+    side.ends().await;
 }

@@ -199,8 +199,8 @@ impl TownBuilder {
     /// taken. The town, its journal and its settings are as they were; `town.restored` is journaled. Repositories are fetched again from
     /// their remotes; a session that was running is found lost, and its bead is handed out anew.
     ///
-    /// Killed before the records are in their place it leaves no town and can be repeated; afterwards the town is there
-    /// and only needs to be opened.
+    /// Killed before it is done it can be repeated; until then nobody opens what it left (`restore_unfinished`). Into a
+    /// database that others share the records come in one transaction: they are there or not.
     ///
     /// # Errors
     /// `town_not_empty` where there is a town already, `town_mismatch` where the backup is of a town with another name,

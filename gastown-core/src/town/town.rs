@@ -142,6 +142,7 @@ impl Town {
         #[cfg(all(feature = "git", feature = "process"))]
         let host = builder.host.as_deref().map(host_name).transpose()?;
         builder.make_dir()?;
+        upkeep::check_finished(&builder.dir)?;
         let backend = builder.backend_or_default()?;
         #[cfg(feature = "testkit")]
         let interference = builder.interference.clone();

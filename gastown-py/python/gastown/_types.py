@@ -874,6 +874,7 @@ class SyncBeads(TypedDict, total=False):
     rig: str | None
     dialect: Literal["native", "bd", "br"]
     dry_run: bool
+    accept_deletions: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,8 +226,10 @@ impl SqliteBackend {
         };
         // A file that was being made when its process died has a journal that takes it back.
         match len(&self.path) {
-            0 if self.path.exists() && beside("-wal") > 0 && beside("-journal") == 0 => {
-                Err(Error::corrupt("store_corrupt", format!("{} is empty and its log is not", self.path.display())))
+            // One that was taken away leaves its log as well, and what is in that log belongs to it.
+            0 if beside("-wal") > 0 && beside("-journal") == 0 => {
+                let is = if self.path.exists() { "is empty and its log is not" } else { "is gone and its log is not" };
+                Err(Error::corrupt("store_corrupt", format!("{} {is}", self.path.display())))
             }
             bytes @ 1..HEADER_BYTES if beside("-journal") == 0 => {
                 Err(not_a_town("it is shorter than any database").with("bytes", bytes))

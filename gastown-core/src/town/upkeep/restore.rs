@@ -12,9 +12,12 @@ use crate::store::{Access, Backend, dump};
 use crate::town::builder::TownBuilder;
 use crate::town::paths;
 
+/// Says, as long as a restore into a folder is not done, that what is there is no whole town.
+const UNFINISHED: &str = "restore.unfinished";
+
 /// Puts a town's records and files where the builder's town will be; nothing may be there yet.
 ///
-/// The records come last and at once, so a restore that was killed can be repeated.
+/// The records come last and at once. A restore that was killed can be repeated, and until then nobody opens what it left.
 pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Result<()> {
     let id = builder.id.clone()?;
     let (from, dir) = (paths::absolute(from)?, paths::absolute(&builder.dir)?);
@@ -24,24 +27,70 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
         if from.is_dir() {
             let manifest = read_manifest(&from)?;
             expect_town(&manifest.town, &id)?;
-            expect_empty(&*backend, into_file, &dir, &id)?;
-            paths::make_folder(&dir)?;
+            begin(&*backend, into_file, &dir, &id)?;
             copy_files(&manifest, &from, &dir)?;
-            return match manifest.records.as_str() {
-                DATABASE if into_file => durable::copy_file(&from.join(DATABASE), &dir.join(DATABASE)),
-                DATABASE => read_database(&from.join(DATABASE), &*backend, &id, &dir),
-                _ => read_lines(&from.join(LINES), &*backend, &id),
-            };
+            match manifest.records.as_str() {
+                DATABASE if into_file => durable::copy_file(&from.join(DATABASE), &dir.join(DATABASE))?,
+                DATABASE => read_database(&from.join(DATABASE), &*backend, &id, &dir)?,
+                _ => read_lines(&from.join(LINES), &*backend, &id)?,
+            }
+            return end(&dir);
         }
         let mut input = open(&from)?;
         let header = dump::read_header(&mut input).map_err(|error| error.with("path", from.display()))?;
         expect_town(&header.id, &id)?;
         drop(input);
-        expect_empty(&*backend, into_file, &dir, &id)?;
-        paths::make_folder(&dir)?;
-        read_lines(&from, &*backend, &id)
+        begin(&*backend, into_file, &dir, &id)?;
+        read_lines(&from, &*backend, &id)?;
+        end(&dir)
     })
     .await
+}
+
+/// Looks whether the place is free, and marks it; what a restore that was killed left of a database goes.
+fn begin(backend: &dyn Backend, into_file: bool, dir: &Path, town: &TownId) -> Result<()> {
+    let mark = dir.join(UNFINISHED);
+    if into_file && mark.exists() {
+        for path in database_files(dir) {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(unwritable(&path, source)),
+                _ => {}
+            }
+        }
+    }
+    expect_empty(backend, into_file, dir, town)?;
+    paths::make_folder(dir)?;
+    // What is in a database that others share comes at once, and is there or not.
+    if into_file {
+        fs::write(&mark, b"").map_err(|source| unwritable(&mark, source))?;
+        durable::sync(dir)?;
+    }
+    Ok(())
+}
+
+fn end(dir: &Path) -> Result<()> {
+    let mark = dir.join(UNFINISHED);
+    match fs::remove_file(&mark) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(unwritable(&mark, source)),
+        _ => {}
+    }
+    durable::sync(dir)
+}
+
+/// Refuses a folder in which a restore was broken off.
+pub(in crate::town) fn check_finished(dir: &Path) -> Result<()> {
+    if !dir.join(UNFINISHED).exists() {
+        return Ok(());
+    }
+    Err(Error::conflict(
+        "restore_unfinished",
+        format!("a restore into {} was broken off; restore it again, or remove the folder", dir.display()),
+    )
+    .with("path", dir.display()))
+}
+
+fn database_files(dir: &Path) -> [std::path::PathBuf; 4] {
+    ["", "-wal", "-shm", "-journal"].map(|suffix| dir.join(format!("{DATABASE}{suffix}")))
 }
 
 fn missing(path: &Path, source: io::Error) -> Error {
@@ -71,9 +120,8 @@ fn expect_town(found: &TownId, wanted: &TownId) -> Result<()> {
 /// Refuses a place that has a town already, or something of an earlier one: SQLite would take a log that lies beside a
 /// new file for that file's own.
 fn expect_empty(backend: &dyn Backend, into_file: bool, dir: &Path, town: &TownId) -> Result<()> {
-    let beside = ["", "-wal", "-shm", "-journal"].map(|suffix| dir.join(format!("{DATABASE}{suffix}")));
     let taken = if into_file {
-        beside.into_iter().find(|path| path.symlink_metadata().is_ok())
+        database_files(dir).into_iter().find(|path| path.symlink_metadata().is_ok())
     } else {
         (backend.connect(Access::Read)?.read(town)?.head()?.seq != 0).then(|| dir.to_owned())
     };

@@ -29,6 +29,8 @@ use crate::work::{ImportFlaw, ImportReport, SyncBeads, SyncReport, beads, comman
 const ROUNDS_MAX: usize = 10;
 /// The most beads that one transaction changes, and agreements that one notes.
 const BATCH_MAX: usize = 500;
+/// So many lines may always be taken out.
+const GONE_MIN: u64 = 10;
 /// The code by which a rehearsal has its transaction undone.
 const UNDONE: &str = "sync_rehearsed";
 
@@ -134,6 +136,7 @@ impl Rounds<'_> {
         let path = self.path.clone();
         let found = blocking(move || read(&path)).await?;
         let (found, mut plan) = self.look(found).await?;
+        self.doubt(&found, &plan)?;
         self.tell(&found, &mut plan);
         if self.input.dry_run {
             self.rehearse(&found, plan).await?;
@@ -163,6 +166,31 @@ impl Rounds<'_> {
             Ok((found, plan))
         };
         self.handle.town().shared.store.read_aside(look).await
+    }
+
+    /// Refuses to take lines that are gone for deletions where the file looks broken: it is not there or empty, some of it
+    /// cannot be read, or most of what was known is gone.
+    fn doubt(&self, found: &Found, plan: &Plan) -> Result<()> {
+        let Plan { gone, known, .. } = *plan;
+        if gone == 0 || self.input.accept_deletions {
+            return Ok(());
+        }
+        let why = if !found.exists {
+            "the file is not there"
+        } else if found.document.is_empty() {
+            "the file has no issues"
+        } else if found.document.told().flaws > 0 {
+            "some of its lines cannot be read"
+        } else if gone >= GONE_MIN && gone * 2 > known {
+            "most of its lines are gone"
+        } else {
+            return Ok(());
+        };
+        let path = self.path.display();
+        let said = format!(
+            "{gone} of {known} issues that {path} had are gone from it, and {why}: put it right, or accept their deletion"
+        );
+        Err(Error::conflict("sync_file_incomplete", said).with("path", path).with("gone", gone).with("known", known))
     }
 
     /// Says what was found.

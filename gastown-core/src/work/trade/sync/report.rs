@@ -26,6 +26,10 @@ pub struct SyncBeads {
     /// Say what would be done, and do nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// Take lines that are gone for deletions also where the file is not there, has no issues, cannot be read in part, or has
+    /// lost most of what it had; otherwise the sync is refused then (`sync_file_incomplete`).
+    #[serde(default)]
+    pub accept_deletions: bool,
 }
 
 impl From<&Path> for SyncBeads {
@@ -42,7 +46,7 @@ impl From<&str> for SyncBeads {
 
 impl From<PathBuf> for SyncBeads {
     fn from(path: PathBuf) -> Self {
-        Self { path, rig: None, dialect: Dialect::Native, dry_run: false }
+        Self { path, rig: None, dialect: Dialect::Native, dry_run: false, accept_deletions: false }
     }
 }
 
