@@ -110,11 +110,15 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   await town.upkeep.backup(join(path, 'backup'))
   await town.upkeep.export(join(path, 'town.jsonl'))
   await town.upkeep.archive({ closedBefore: 0 })
+  await town.upkeep.archived()
+  await town.upkeep.quarantine()
+  await town.upkeep.quarantined()
   await town.upkeep.vacuum()
 
-  // Landing a convoy that needs none is refused, so its answer is that of the other convoys; no effect was given up.
+  // Landing a convoy that needs none is refused, so its answer is that of the other convoys; no effect was given up; nothing was
+  // put away or in quarantine, which the tests of upkeep see to.
   const without = operationsTable().map(({ name }) => name).filter((name) => !called.has(name))
-  assert.deepEqual(without, ['convoys.land', 'effects.retry'])
+  assert.deepEqual(without, ['convoys.land', 'effects.retry', 'upkeep.mend', 'upkeep.discard', 'upkeep.recall'])
 })
 
 /** Pauses, plans and resumes while no engine runs. */

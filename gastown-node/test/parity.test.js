@@ -35,7 +35,7 @@ for (const { name, kind, input, output } of operationsTable()) {
     assert.equal(declared.type.getText(), `Promise<${output}>`)
     const [given, options] = declared.parameters.map((parameter) => parameter.type.getText())
     assert.equal(given.replace('string | ', ''), input)
-    const changes = kind === 'change' || name === 'rigs.add'
+    const changes = kind === 'change' || ['rigs.add', 'upkeep.recall'].includes(name)
     assert.equal(options, changes ? 'ChangeOptions' : 'CallOptions')
     // The probe's own key must pass `toNative`, which knows no snake case.
     const unknown = await fields(town, name, { noSuchField: 1 })
