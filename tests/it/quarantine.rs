@@ -50,8 +50,12 @@ impl Place {
         let backend = Arc::clone(&self.backend);
         let town = self.town.id().clone();
         // A connection to Postgres is for plain threads.
-        let done = std::thread::spawn(move || set(&*backend, &town, &key, column, value)).join();
-        done.unwrap();
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            set(&*backend, &town, &key, column, value);
+            let _ = done.send(());
+        });
+        is_done.await.expect("it is damaged");
     }
 
     async fn quarantine(&self) -> Vec<QuarantinedRow> {
