@@ -607,7 +607,7 @@ async fn a_file_that_is_gone_cut_or_emptied_deletes_nothing_unless_that_is_accep
     side.sync().await;
     let whole = side.text();
     let lines: Vec<&str> = whole.lines().collect();
-    let cut = whole[..whole.len() / 2].to_owned();
+    let cut = format!("{}\n{}", lines[..11].join("\n"), &lines[11][..lines[11].len() / 2]);
     let few = format!("{}\n", lines[..9].join("\n"));
     for (text, gone) in [(None, 24), (Some(String::new()), 24), (Some(cut), 13), (Some(few), 15)] {
         match text {
