@@ -235,6 +235,8 @@ test('a breaker tells a person and what was given up is listed', async (t) => {
   const [breaker] = health.breakers
   assert.deepEqual([breaker.subject, breaker.state, breaker.failures], ['rig/harbour', 'open', 1])
   assert.equal((await town.beads.get(breaker.escalation)).kind, 'escalation')
+  const held = (await town.beads.explain(bead.id)).reasons.find(({ reason }) => reason === 'breaker')
+  assert.deepEqual([held.by, held.until], ['rig/harbour', breaker.until])
   const page = await town.effects.list({ kind: 'start' })
   check(page, 'EffectPage')
   const [givenUp] = page.effects

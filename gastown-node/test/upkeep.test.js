@@ -1,11 +1,11 @@
 'use strict'
 
 const assert = require('node:assert/strict')
-const { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } = require('node:fs')
+const { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { test } = require('node:test')
 const { ManualClock, mergeBeads, open, restore } = require('..')
-const { town: opened } = require('./parts.js')
+const { folder, town: opened } = require('./parts.js')
 
 const START = 1_763_670_000_000_000
 const DAY = 24 * 3600 * 1_000_000
@@ -159,7 +159,16 @@ test('a town and a .beads folder are kept equal', async (t) => {
   assert.deepEqual([JSON.parse(line).priority, rest], [0, 'no line'])
   const again = await town.beads.sync(folder)
   assert.deepEqual([again.unchanged, again.updated, again.linesChanged], [1, 0, 0])
+  rmSync(file)
+  assert.equal(await codeOf(town.beads.sync(folder)), 'sync_file_incomplete')
+  assert.equal((await town.beads.sync({ path: folder, acceptDeletions: true })).deleted, 1)
   assert.equal(await codeOf(town.beads.sync(join(path, 'nowhere'))), 'path_missing')
+})
+
+test('what a killed restore left is opened by nobody', async (t) => {
+  const path = folder(t)
+  writeFileSync(join(path, 'restore.unfinished'), '')
+  assert.equal(await codeOf(open(path)), 'restore_unfinished')
 })
 
 test('files that grew apart are merged', async (t) => {

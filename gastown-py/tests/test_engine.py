@@ -134,6 +134,8 @@ async def test_a_breaker_tells_a_person_and_what_was_given_up_is_listed(town: ga
     (breaker,) = (await town.health()).breakers
     assert (breaker.subject, breaker.state, breaker.failures) == ("rig/harbour", "open", 1)
     assert breaker.escalation is not None and (await town.beads.get(breaker.escalation)).kind == "escalation"
+    reasons = {reason.reason: reason for reason in (await town.beads.explain(bead.id)).reasons}
+    assert (reasons["breaker"].by, reasons["breaker"].until) == ("rig/harbour", breaker.until)
     tried = await town.beads.attempts(bead.id)
     assert [(attempt.exit, attempt.fault) for attempt in tried.attempts] == [("refused", "infrastructure")]
     (given_up,) = (await town.effects.list(kind="start")).effects

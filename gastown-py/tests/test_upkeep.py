@@ -174,9 +174,21 @@ async def test_a_town_and_a_beads_folder_are_kept_equal(town: gastown.Town, tmp_
     assert (json.loads(line)["priority"], rest) == (0, "no line")
     again = await town.beads.sync(folder)
     assert (again.unchanged, again.updated, again.lines_changed) == (1, 0, 0)
+    file.unlink()
+    with pytest.raises(gastown.ConflictError) as gone:
+        await town.beads.sync(folder)
+    assert (gone.value.code, gone.value.facts["gone"]) == ("sync_file_incomplete", "1")
+    assert (await town.beads.sync(folder, accept_deletions=True)).deleted == 1
     with pytest.raises(gastown.NotFoundError) as caught:
         await town.beads.sync(tmp_path / "nowhere")
     assert caught.value.code == "path_missing"
+
+
+async def test_what_a_killed_restore_left_is_opened_by_nobody(tmp_path: Path) -> None:
+    (tmp_path / "restore.unfinished").touch()
+    with pytest.raises(gastown.ConflictError) as caught:
+        await gastown.open(tmp_path)
+    assert caught.value.code == "restore_unfinished"
 
 
 def test_files_that_grew_apart_are_merged(tmp_path: Path) -> None:

@@ -440,6 +440,11 @@ async fn what_a_killed_restore_left_is_opened_by_nobody_and_restored_again() {
     std::fs::write(left.join("restore.unfinished"), "").unwrap();
     let error = Town::builder(&left).open().await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "restore_unfinished"), "{error}");
+    let busy = fs::File::open(left.join("restore.unfinished")).unwrap();
+    busy.lock().unwrap();
+    let error = Town::builder(&left).restore(&lines).await.unwrap_err();
+    assert_eq!(error.code(), "restore_busy", "{error}");
+    drop(busy);
     let again = Town::builder(&left).restore(&lines).await.unwrap();
     assert_eq!(again.operator().beads().get(&bead.id).await.unwrap().title, "keel");
     again.close().await.unwrap();

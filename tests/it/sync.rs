@@ -630,3 +630,24 @@ async fn a_file_that_is_gone_cut_or_emptied_deletes_nothing_unless_that_is_accep
     assert_eq!(beads.sync(meant).await.unwrap().deleted, 18);
     side.ends().await;
 }
+
+#[tokio::test]
+async fn a_killed_sync_that_took_most_lines_out_is_finished_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let side = Side::new(dir.path(), "town").await;
+    let beads = side.town.operator().beads();
+    let mut ids = Vec::new();
+    for n in 0..24 {
+        ids.push(beads.create(NewBead::titled(format!("plank {n}"))).await.unwrap().id);
+    }
+    side.sync().await;
+    for id in &ids[4..] {
+        beads.delete(id).await.unwrap();
+    }
+    // As far as it came: the town has no such beads any more, the file has no such lines, and the agreement is the old one.
+    let left: Vec<String> = ids[..4].iter().map(|id| side.line(id.as_str()).unwrap().to_string()).collect();
+    fs::write(side.file(), format!("{}\n", left.join("\n"))).unwrap();
+    side.sync().await;
+    side.is_at_rest().await;
+    side.ends().await;
+}

@@ -27,7 +27,7 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
         if from.is_dir() {
             let manifest = read_manifest(&from)?;
             expect_town(&manifest.town, &id)?;
-            begin(&*backend, into_file, &dir, &id)?;
+            let _busy = begin(&*backend, into_file, &dir, &id)?;
             copy_files(&manifest, &from, &dir)?;
             match manifest.records.as_str() {
                 DATABASE if into_file => durable::copy_file(&from.join(DATABASE), &dir.join(DATABASE))?,
@@ -40,17 +40,40 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
         let header = dump::read_header(&mut input).map_err(|error| error.with("path", from.display()))?;
         expect_town(&header.id, &id)?;
         drop(input);
-        begin(&*backend, into_file, &dir, &id)?;
+        let _busy = begin(&*backend, into_file, &dir, &id)?;
         read_lines(&from, &*backend, &id)?;
         end(&dir)
     })
     .await
 }
 
-/// Looks whether the place is free, and marks it; what a restore that was killed left of a database goes.
-fn begin(backend: &dyn Backend, into_file: bool, dir: &Path, town: &TownId) -> Result<()> {
+/// Looks whether the place is free, and marks it; what a restore that was killed left of a database goes. The mark that it
+/// answers is locked as long as it is held.
+///
+/// What is in a database that others share comes at once, and is there or not: it needs no mark.
+fn begin(backend: &dyn Backend, into_file: bool, dir: &Path, town: &TownId) -> Result<Option<File>> {
+    if !into_file {
+        expect_empty(backend, into_file, dir, town)?;
+        paths::make_folder(dir)?;
+        return Ok(None);
+    }
     let mark = dir.join(UNFINISHED);
-    if into_file && mark.exists() {
+    let failed = |source| unwritable(&mark, source);
+    let was_killed = mark.exists();
+    if !was_killed {
+        expect_empty(backend, into_file, dir, town)?;
+        paths::make_folder(dir)?;
+    }
+    let marked = File::options().create(true).truncate(false).write(true).open(&mark).map_err(failed)?;
+    match marked.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            return Err(Error::unavailable("restore_busy", format!("somebody restores into {}", dir.display()))
+                .with("path", dir.display()));
+        }
+        Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    if was_killed {
         for path in database_files(dir) {
             match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(unwritable(&path, source)),
@@ -58,14 +81,10 @@ fn begin(backend: &dyn Backend, into_file: bool, dir: &Path, town: &TownId) -> R
             }
         }
     }
+    durable::sync(dir)?;
+    // Another one may have been done since the first look.
     expect_empty(backend, into_file, dir, town)?;
-    paths::make_folder(dir)?;
-    // What is in a database that others share comes at once, and is there or not.
-    if into_file {
-        fs::write(&mark, b"").map_err(|source| unwritable(&mark, source))?;
-        durable::sync(dir)?;
-    }
-    Ok(())
+    Ok(Some(marked))
 }
 
 fn end(dir: &Path) -> Result<()> {

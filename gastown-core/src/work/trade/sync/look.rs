@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     /// Issues that cannot be taken in: the code and the words.
     pub(crate) refused: Vec<(String, String, String)>,
     pub(crate) unchanged: u64,
-    /// Issues that both knew and whose lines are gone, and how many both knew.
+    /// Beads of the town that both knew and whose lines are gone, and how many of them both knew.
     pub(crate) gone: u64,
     pub(crate) known: u64,
 }
@@ -82,20 +82,13 @@ impl Look<'_> {
         let mut plan = Plan { version: self.basis.version(view)?, ..Plan::default() };
         self.settle(view, &mut plan)?;
         let known = self.known(view)?;
-        for (id, before) in &known {
-            let was_alive = before
-                .line
-                .as_ref()
-                .is_none_or(|line| read(line.as_bytes()).is_none_or(|issue| issue.status != "tombstone"));
-            if was_alive {
-                plan.known += 1;
-                let is_there = self.document.contains(id) || self.deletions.contains_key(id);
-                plan.gone += u64::from(!is_there);
-            }
-        }
         let mut found = Differing::default();
         let mut seen = BTreeSet::new();
         self.walk_beads(view, &known, &mut found, &mut seen, &mut plan)?;
+        // Of a bead that the town has no more nothing is lost with its line.
+        plan.known = known.keys().filter(|id| seen.contains(*id)).count() as u64;
+        let is_gone = |id: &&String| !self.document.contains(id) && !self.deletions.contains_key(*id);
+        plan.gone = known.keys().filter(|id| seen.contains(*id)).filter(is_gone).count() as u64;
         let document = &*self.document;
         let rest: BTreeSet<&str> = known.keys().map(String::as_str).chain(document.ids()).collect();
         for id in rest.into_iter().filter(|id| !seen.contains(*id) && !self.excluded.contains(*id)) {
