@@ -56,11 +56,12 @@ impl PostgresBackend {
     /// A backend at this URL; nothing is connected yet.
     ///
     /// `postgres://user:password@host:port/database?name=value&…`, with the parameters that other clients of Postgres
-    /// know (`sslmode` with all its values but `allow`, `sslrootcert`, `application_name`, `connect_timeout`,
-    /// `options`, `target_session_attrs`, `keepalives…`, several hosts) and these:
+    /// know (`sslmode` with all its values but `allow`, `sslrootcert`, `application_name`, `options`,
+    /// `target_session_attrs`, `keepalives…`, several hosts) and these:
     ///
     /// - `schema`: where the tables are, made where it is missing; `gastown` where it is left out.
-    /// - `readers`: how many connections read, instead of [`StoreOptions::readers`](super::StoreOptions::readers). A
+    /// - `connect_timeout` (10, in seconds): how long each host may take until it has let us in, TLS and password included.
+    /// - `readers`: how many connections read, at most [`READERS_MAX`](super::READERS_MAX), instead of [`StoreOptions::readers`](super::StoreOptions::readers). A
     ///   store has two more, one that writes and one that listens, and at most two for checks, backups and archives.
     /// - `durability`: `full`, or `normal`, where what was answered may be lost when the server crashes.
     /// - `rows_kib` (8192): how much the writer keeps of the rows that commands work on, in KiB. Who changes rows by hand
