@@ -170,3 +170,32 @@ async fn a_town_goes_on_after_its_file_was_taken_away_and_put_back() {
     assert_eq!(page["beads"].as_array().unwrap().len(), 1);
     town.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_town_opens_and_is_read_while_another_process_writes_for_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let town = Town::builder(dir.path()).open().await.unwrap();
+    town.operator().beads().create(NewBead::titled("first")).await.unwrap();
+    town.close().await.unwrap();
+    let mut other = rusqlite::Connection::open(dir.path().join("town.db")).unwrap();
+    let writing = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+
+    // Whoever would wait for the lock gives up at once.
+    let mut sqlite = SqliteOptions::default();
+    sqlite.busy_timeout_ms = 1;
+    let mut store = gastown_core::store::StoreOptions::default();
+    store.busy_ms = 1;
+    let open = || Town::builder(dir.path()).sqlite_options(sqlite.clone()).store_options(store.clone()).open();
+    let town = open().await.unwrap();
+    let page = town.operator().beads().list(BeadFilter::default()).await.unwrap();
+    assert_eq!(page.beads.len(), 1);
+    let busy = town.operator().beads().create(NewBead::titled("second")).await.unwrap_err();
+    assert_eq!((busy.kind(), busy.code()), (ErrorKind::Unavailable, "store_busy"));
+    town.close().await.unwrap();
+
+    writing.rollback().unwrap();
+    let before = other.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    open().await.unwrap().close().await.unwrap();
+    let after = other.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(before, after, "opening wrote something");
+}
