@@ -34,6 +34,7 @@ mod processes;
 mod quarantine;
 mod ready;
 mod refinery;
+mod restores;
 mod runtime;
 mod sim;
 mod support;

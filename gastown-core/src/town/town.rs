@@ -203,7 +203,10 @@ impl Town {
         self.shared
             .store
             .read(move |reader| match reader.get(&key) {
-                Ok(Some(Row::Town(town))) => Ok(Some(town.data_schema)),
+                Ok(Some(Row::Town(town))) => {
+                    upkeep::check_form(&town)?;
+                    Ok(Some(town.data_schema))
+                }
                 Ok(_) => Ok(None),
                 Err(error) if error.code() == "row_unreadable" => Ok(None),
                 Err(error) => Err(error),
@@ -227,7 +230,10 @@ impl Town {
                         paused_until: None,
                     };
                     match txn.find::<TownRow>(&key) {
-                        Ok(Some(town)) => return Ok(town.data_schema),
+                        Ok(Some(town)) => {
+                            upkeep::check_form(&town)?;
+                            return Ok(town.data_schema);
+                        }
                         Ok(None) => {}
                         // Nobody could open the town to mend it. Which form its rows have, the upgrade sees for itself.
                         Err(error) if error.code() == "row_unreadable" => {
