@@ -2087,7 +2087,10 @@ export interface OpenOptions {
    * `postgres://` URL of a database in a schema that any number of processes may share.
    */
   store?: 'sqlite' | 'memory' | `postgres://${string}` | `postgresql://${string}`
-  /** `full` (where it is left out) survives a loss of power, `normal` a kill. */
+  /**
+   * `full` (where it is left out) survives a loss of power, `normal` a kill. It stands before what a URL says; with `memory`
+   * it is refused (`durability_unused`).
+   */
   durability?: Durability
   /** Ids are made from this seed; the same seed and the same calls give the same ids. */
   seed?: number
