@@ -1007,6 +1007,8 @@ export interface Health {
   readonly durability: string
   readonly schema: number
   readonly databaseBytes: number | null
+  /** What keeps the store from taking commands, in words: its file was taken away, say. */
+  readonly storeProblem: string | null
   readonly unreadable: UnreadableRow[]
   readonly quarantined: number
   readonly first: number
