@@ -14,6 +14,7 @@ mod queue;
 #[cfg(test)]
 mod refusal_tests;
 mod schema;
+mod shape;
 mod sql;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testing;
@@ -94,6 +95,7 @@ impl PostgresBackend {
         let line = self.open_bare()?;
         check_server(&line, access)
             .and_then(|()| schema::settle(&line, &self.place.schema, lock_key(&self.place.schema, "")))
+            .and_then(|()| if access == Access::Write { shape::check_complete(&line) } else { Ok(()) })
             .map_err(|error| self.named(error))?;
         Ok(line)
     }
@@ -243,7 +245,8 @@ impl Backend for PostgresBackend {
     /// - `store_read_only` ([`Forbidden`](crate::ErrorKind::Forbidden)): a replica, or a session that may only read.
     /// - `postgres_too_old`, `store_encoding` ([`Unsupported`](crate::ErrorKind::Unsupported)).
     /// - `not_a_town` ([`Corrupt`](crate::ErrorKind::Corrupt)): the schema is another program's.
-    /// - `schema_altered` ([`Corrupt`](crate::ErrorKind::Corrupt)): it was made by other steps than the published ones.
+    /// - `schema_altered` ([`Corrupt`](crate::ErrorKind::Corrupt)): it was made by other steps than the
+    ///   published ones, or somebody took something of it; the fact `missing` names what.
     /// - `schema_newer` ([`Unsupported`](crate::ErrorKind::Unsupported)): a later version of the library wrote it; the
     ///   facts `found` and `known` are schema versions.
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {

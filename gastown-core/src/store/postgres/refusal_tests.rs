@@ -214,7 +214,7 @@ fn every_older_schema_is_migrated_with_its_rows_and_journal() {
             assert_eq!(reader.get(&row.key()).unwrap().as_ref(), Some(row), "from schema {have}");
         }
         assert_eq!(reader.events(0, 10).unwrap(), [first]);
-        let (found, wanted) = (tests::shape(&backend), tests::ddl());
+        let (found, wanted) = (tests::shape(&backend), shape::wanted());
         assert_eq!(found, wanted, "from schema {have}");
     }
 }

@@ -13,6 +13,7 @@ mod read;
 #[cfg(test)]
 mod refusal_tests;
 mod schema;
+mod shape;
 mod sql;
 mod statements;
 #[cfg(test)]
@@ -165,6 +166,7 @@ impl SqliteBackend {
             // The file says by itself what it is, also where its log gets lost. Somebody who reads may delay it.
             db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(of_sqlite)?;
         }
+        shape::check_complete(&db)?;
         Ok(db)
     }
 
@@ -261,6 +263,8 @@ impl Backend for SqliteBackend {
     /// - `not_a_town` ([`Corrupt`](crate::ErrorKind::Corrupt)): the file is another program's, or no database.
     /// - `schema_newer` ([`Unsupported`](crate::ErrorKind::Unsupported)): a later version of the library wrote it; the
     ///   facts `found` and `known` are schema versions.
+    /// - `schema_altered` ([`Corrupt`](crate::ErrorKind::Corrupt)): other steps made it, or somebody took something of it;
+    ///   the fact `missing` names what.
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
         check_version(rusqlite::version_number())?;
         let open = || {
