@@ -50,7 +50,7 @@ fn a_server_that_takes_a_connection_and_says_no_more_is_given_up_in_the_time_for
         let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("postgres://m@127.0.0.1:{}/x", deaf.local_addr().unwrap().port());
         let url = format!("{url}?sslmode={mode}&connect_timeout=1&answer_timeout_ms=600000");
-        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let (ended, end) = std::sync::mpsc::sync_channel::<()>(1);
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 let (mut caller, _) = deaf.accept().unwrap();

@@ -44,16 +44,14 @@ impl Opened {
     /// Refuses to go on where the files of these names are others, or none.
     pub(super) fn check(&self) -> Result<()> {
         is(&self.path, self.file)?;
-        match self.log.get() {
-            Some(log) => is(&self.log_path, *log),
-            None => {
-                if let Ok(log) = FileId::at(&self.log_path) {
-                    // Whoever looked first is right.
-                    let _ = self.log.set(log);
-                }
-                Ok(())
-            }
+        if let Some(log) = self.log.get() {
+            return is(&self.log_path, *log);
         }
+        if let Ok(log) = FileId::at(&self.log_path) {
+            // Whoever looked first is right.
+            let _ = self.log.set(log);
+        }
+        Ok(())
     }
 }
 
