@@ -14,6 +14,7 @@ mod demo;
 mod dispatch;
 mod engine;
 mod faults;
+mod files;
 mod find;
 mod floors;
 mod fuzz;
