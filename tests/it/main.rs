@@ -36,6 +36,7 @@ mod ready;
 mod refinery;
 mod runtime;
 mod sim;
+mod standing;
 mod support;
 mod sync;
 mod town;

@@ -211,6 +211,15 @@ pub fn resolution(close_reason: &str) -> Option<Resolution> {
     }
 }
 
+/// How an issue of this status ended as far as the words say; nothing where it did not end.
+pub(crate) fn implied(status: BeadStatus, close_reason: &str) -> Option<Resolution> {
+    match status {
+        BeadStatus::Closed => Some(resolution(close_reason).unwrap_or(Resolution::Completed)),
+        BeadStatus::Failed => Some(resolution(close_reason).unwrap_or(Resolution::Abandoned)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

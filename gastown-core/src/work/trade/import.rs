@@ -425,7 +425,8 @@ pub(super) fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> R
     }
     // What only this town knows of where it stands.
     let stands = was.status == rows.bead.status && was.source_status == rows.bead.source_status;
-    let is_closed_alike = stands && was.close_reason == rows.bead.close_reason;
+    let is_closed_alike = stands && was.close_reason == rows.bead.close_reason && !rows.says_resolution;
+    let is_parked_alike = stands && !rows.says_parked;
     let kind = if is_simple(was.kind) && is_simple(rows.bead.kind) { rows.bead.kind } else { was.kind };
     let bead = BeadRow {
         kind,
@@ -446,8 +447,8 @@ pub(super) fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> R
         last_part: was.last_part,
         comments: rows.bead.comments + own,
         resolution: if is_closed_alike { was.resolution } else { rows.bead.resolution },
-        parked_reason: if stands { was.parked_reason.clone() } else { rows.bead.parked_reason.clone() },
-        parked_until: if stands { was.parked_until } else { None },
+        parked_reason: if is_parked_alike { was.parked_reason.clone() } else { rows.bead.parked_reason.clone() },
+        parked_until: if is_parked_alike { was.parked_until } else { rows.bead.parked_until },
         ..rows.bead.clone()
     };
     graph::put_imported(txn, graph::Before::of(was), bead)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json, json};
 
 use crate::interchange::{
-    Comment, CommentId, Customs, Dialect, Edge, Field, Hold, Issue, Standing, Time, bead_kind, resolution,
+    Comment, CommentId, Customs, Dialect, Edge, Field, Hold, Issue, Standing, Time, bead_kind, implied,
 };
 use crate::model::{
     BeadId, BeadRow, BeadStatus, BeadTextRow, CommentRow, DependencyKind, DependencyRow, Resolution, Timestamp,
@@ -38,6 +38,10 @@ pub(super) struct Rows {
     pub(super) comments: Vec<CommentRow>,
     /// Edges, each of them one that can be a row, whether or not its target is there.
     pub(super) edges: Vec<DependencyRow>,
+    /// Whether the issue says by itself how it ended.
+    pub(super) says_resolution: bool,
+    /// Whether it says by itself why it is set aside.
+    pub(super) says_parked: bool,
 }
 
 impl Rows {
@@ -107,6 +111,7 @@ columns! {
     created_by = CreatedBy, updated_at = UpdatedAt, started_at = StartedAt, closed_at = ClosedAt,
     close_reason = CloseReason, due_at = DueAt, defer_until = DeferUntil, external_ref = ExternalRef,
     metadata = Metadata, labels = Labels, ephemeral = Ephemeral, pinned = Pinned, is_template = IsTemplate,
+    resolution = Resolution, parked_reason = ParkedReason, parked_until = ParkedUntil,
 }
 
 fn word(field: &'static str, text: &str) -> Option<String> {
@@ -131,14 +136,17 @@ fn title(given: &str) -> String {
 fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
     let standing = Standing::of(&issue.status, &Customs::default());
     let is_kept_back = standing.status == BeadStatus::Open && standing.hold.is_some_and(Hold::keeps_back);
+    let end = issue.resolution.parse::<Resolution>().ok();
+    let status = match standing.status {
+        // Other tools have no word for failed.
+        BeadStatus::Closed if end == Some(Resolution::AttemptsExhausted) => BeadStatus::Failed,
+        status => status,
+    };
     let labels: BTreeSet<&String> = issue.labels.iter().filter(|label| check_word("label", label).is_ok()).collect();
     let created_at = at(issue.created_at.as_ref()).unwrap_or_default();
-    let resolution = match standing.status {
-        BeadStatus::Closed => Some(resolution(&issue.close_reason).unwrap_or(Resolution::Completed)),
-        BeadStatus::Failed => Some(resolution(&issue.close_reason).unwrap_or(Resolution::Abandoned)),
-        _ => None,
-    };
     let said = |text: &String| (!text.is_empty() && text.len() <= REASON_BYTES_MAX).then(|| text.clone());
+    let parked_reason = said(&issue.parked_reason);
+    let parked_until = at(issue.parked_until.as_ref().filter(|_| parked_reason.is_some()));
     let metadata = issue
         .metadata
         .clone()
@@ -154,8 +162,8 @@ fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
     let row = BeadRow {
         id: id.clone(),
         kind: bead_kind(&issue.issue_type),
-        status: standing.status,
-        resolution,
+        status,
+        resolution: implied(status, &issue.close_reason).map(|implied| end.unwrap_or(implied)),
         title: title(&issue.title),
         priority: u32::from(issue.priority.min(4)),
         issue_type: word("issue_type", &issue.issue_type).unwrap_or_else(|| "task".to_owned()),
@@ -169,8 +177,8 @@ fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
         defer_until: at(issue.defer_until.as_ref()),
         due_at: at(issue.due_at.as_ref()),
         estimate_minutes: issue.estimated_minutes.and_then(|minutes| u32::try_from(minutes).ok()),
-        parked_reason: is_kept_back.then(|| format!("it came as {}", issue.status)),
-        parked_until: None,
+        parked_reason: parked_reason.or_else(|| is_kept_back.then(|| came_as(&issue.status))),
+        parked_until,
         slung: false,
         slung_to: None,
         slung_role: None,
@@ -210,6 +218,11 @@ fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
     (row, texts)
 }
 
+/// Why a bead is set aside whose foreign status keeps it back.
+fn came_as(word: &str) -> String {
+    format!("it came as {word}")
+}
+
 /// The issue that columns alone give.
 fn plain(row: &BeadRow, texts: Option<&BeadTextRow>) -> Issue {
     let customs = Customs::default();
@@ -220,6 +233,9 @@ fn plain(row: &BeadRow, texts: Option<&BeadTextRow>) -> Issue {
     if was_kept_back && row.parked_reason.is_none() {
         standing.source = None;
     }
+    let close_reason = row.close_reason.clone().unwrap_or_default();
+    let end = row.resolution.filter(|end| implied(row.status, &close_reason) != Some(*end));
+    let is_by_status = |reason: &&String| row.source_status.as_deref().is_some_and(|word| **reason == came_as(word));
     let mut issue = Issue {
         id: row.id.as_str().to_owned(),
         title: row.title.clone(),
@@ -232,7 +248,10 @@ fn plain(row: &BeadRow, texts: Option<&BeadTextRow>) -> Issue {
         spec_id: row.spec_id.clone().unwrap_or_default(),
         created_by: row.created_by.clone(),
         external_ref: row.external_ref.clone().unwrap_or_default(),
-        close_reason: row.close_reason.clone().unwrap_or_default(),
+        close_reason,
+        resolution: end.map_or(String::new(), |end| end.as_str().to_owned()),
+        parked_reason: row.parked_reason.as_ref().filter(|reason| !is_by_status(reason)).cloned().unwrap_or_default(),
+        parked_until: time(row.parked_until),
         estimated_minutes: row.estimate_minutes.map(i64::from),
         created_at: time(Some(row.created_at)),
         updated_at: time(Some(row.updated_at)),
@@ -292,7 +311,8 @@ pub(super) fn rows(issue: &Issue) -> Result<Rows, (String, String)> {
         return Err(("record_too_large".to_owned(), format!("{id} has more than can be kept of it")));
     }
     bead.comments = i64::try_from(comments.len()).unwrap_or(i64::MAX);
-    Ok(Rows { bead, texts, comments, edges })
+    let says_resolution = issue.resolution.parse::<Resolution>().is_ok();
+    Ok(Rows { bead, texts, comments, edges, says_resolution, says_parked: !issue.parked_reason.is_empty() })
 }
 
 /// The kind of an edge; none for a word that cannot be one.

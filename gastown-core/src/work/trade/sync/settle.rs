@@ -10,7 +10,7 @@ use super::super::report::ImportReport;
 use super::super::rows::{self, Rows};
 use super::super::{LINE, line};
 use super::look::Step;
-use crate::interchange::{Dialect, Essence, Issue, Record, Time, outward_status};
+use crate::interchange::{Dialect, Ending, Essence, Issue, Record, Time, outward_status};
 use crate::model::{BeadId, BeadRow, Error, ForeignRow, Key, Result, RigName, RigRow, TombstoneRow};
 use crate::store::{Scan, index};
 use crate::work::txn::ScopedTxn;
@@ -99,6 +99,9 @@ fn bead(
     let mut issue = issue.clone();
     if outward_status(&own.status) == issue.status {
         // The file has no word for it.
+        if Ending::outward(&own) == Ending::outward(&issue) {
+            Ending::of(&own).put(&mut issue);
+        }
         issue.status = own.status;
     }
     let rows = rows::rows(&issue).map_err(refused)?;
