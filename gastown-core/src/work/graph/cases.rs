@@ -147,6 +147,56 @@ fn a_circle_is_refused_on_every_path_and_shown() {
 }
 
 #[test]
+fn nobody_waits_for_what_is_closed_after_him() {
+    let shown = |ids: &[&BeadId]| ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(" -> ");
+    let mut bench = Bench::new();
+    // A part for what it is a part of.
+    let ship = bench.titled("ship");
+    let deck = bench.part(&ship);
+    let plank = bench.part(&deck);
+    for kind in [Blocks, ConditionalBlocks, WaitsFor] {
+        let error = bench.link(&plank, &ship, kind).unwrap_err();
+        assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*shown(&[&plank, &ship, &deck, &plank]))));
+        let error = bench.link(&plank, &deck, kind).unwrap_err();
+        assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*shown(&[&plank, &deck, &plank]))));
+    }
+    // Parts of two for the other one each.
+    let fleet = bench.titled("fleet");
+    let sail = bench.part(&fleet);
+    bench.link(&plank, &fleet, Blocks).unwrap();
+    for kind in [Blocks, ConditionalBlocks, WaitsFor] {
+        let error = bench.link(&sail, &ship, kind).unwrap_err();
+        let circle = shown(&[&sail, &ship, &deck, &plank, &fleet, &sail]);
+        assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*circle)));
+    }
+    // What waits becomes a part of what it waits for, by a move and from the beginning.
+    let late = bench.titled("late");
+    bench.link(&late, &ship, Blocks).unwrap();
+    let error = bench.link(&late, &deck, ParentChild).unwrap_err();
+    assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*shown(&[&late, &ship, &deck, &late]))));
+    let crew = bench.titled("crew");
+    bench.link(&crew, &late, ParentChild).unwrap();
+    let error = bench.run(|txn| super::reparent(txn, &mut txn.bead(&late)?, Some(&deck))).unwrap_err();
+    assert_eq!(error.code(), "cycle");
+    bench.check();
+    let why = bench.import(&sail, &ship, Blocks);
+    let Some(Idle::Circle { circle }) = why else { panic!("{why:?}") };
+    assert_eq!(circle, [&sail, &ship, &deck, &plank, &fleet, &sail].map(Clone::clone));
+    bench.check();
+    // Whoever is no part may wait, also for parts that come later, and for one beside him.
+    let (after, keel) = (bench.titled("after"), bench.part(&ship));
+    bench.link(&after, &ship, Blocks).unwrap();
+    bench.link(&plank, &keel, Blocks).unwrap();
+    let rib = bench.part(&deck);
+    bench.link(&keel, &rib, Blocks).unwrap();
+    bench.check();
+    let error = bench.link(&rib, &after, Blocks).unwrap_err();
+    assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*shown(&[&rib, &after, &ship, &deck, &rib]))));
+    assert_eq!(blockers(&mut bench, &[&rib, &keel, &after]), [0, 1, 1]);
+    bench.check();
+}
+
+#[test]
 fn imported_edges_that_cannot_count_are_kept_and_told() {
     let mut bench = Bench::new();
     let [a, b, c] = ["a", "b", "c"].map(|title| bench.titled(title));

@@ -464,7 +464,9 @@ fn take_edges(txn: &mut ScopedTxn<'_>, rows: &Rows, report: &mut ImportReport) -
     for edge in stored.iter().filter(|edge| !wanted.contains(&(&edge.on_bead, edge.kind))) {
         graph::remove_edge(txn, id, &edge.on_bead, edge.kind)?;
     }
-    for edge in &rows.edges {
+    // Of a circle rather another edge counts for nothing than the one that says what it is a part of.
+    let is_part = |edge: &&DependencyRow| edge.kind == DependencyKind::ParentChild;
+    for edge in rows.edges.iter().filter(is_part).chain(rows.edges.iter().filter(|edge| !is_part(edge))) {
         if let Some(Idle::Circle { circle }) = graph::import_edge(txn, edge.clone())? {
             report.circle(circle);
         }
