@@ -39,6 +39,7 @@ mod sim;
 mod standing;
 mod support;
 mod sync;
+mod tolerance;
 mod town;
 mod trade;
 mod upkeep;

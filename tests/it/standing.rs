@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gastown_core::interchange::Dialect;
-use gastown_core::model::{BeadId, BeadStatus, Resolution, Timestamp};
+use gastown_core::model::{BeadId, BeadStatus, DependencyKind, Resolution, Timestamp};
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
-    All, Bead, BeadPatch, CloseBead, ExportBeads, ManualClock, NewBead, ParkBead, Patch, SyncBeads, Town,
+    All, Bead, BeadPatch, CloseBead, ExportBeads, Link, ManualClock, NewBead, ParkBead, Patch, SyncBeads, Town,
 };
 
 async fn memory(dir: &Path, name: &str) -> (Town, ManualClock) {
@@ -200,4 +200,63 @@ async fn what_failed_is_written_for_others_as_closed_and_comes_back_as_given_up(
         ends(other).await;
     }
     ends(town).await;
+}
+
+/// A bead that is to run only if another fails, and the line by which that one ends.
+async fn plan_b(town: &Town, end: &str, at: &str) -> (BeadId, String) {
+    let beads = town.operator().beads();
+    let try_it = beads.create(NewBead::titled("Try it")).await.unwrap();
+    let plan_b = beads.create(NewBead::titled("Plan b")).await.unwrap();
+    let kind = DependencyKind::ConditionalBlocks;
+    beads.link(Link { kind, ..Link::blocks(plan_b.id.clone(), try_it.id.clone()) }).await.unwrap();
+    let line = serde_json::json!({
+        "id": try_it.id, "title": "Try it", "status": "closed", "close_reason": end, "priority": 2,
+        "issue_type": "task", "created_at": try_it.created_at.to_string(), "updated_at": at, "closed_at": at,
+    });
+    (plan_b.id, format!("{line}\n"))
+}
+
+#[tokio::test]
+async fn an_end_that_comes_from_a_file_skips_and_frees_like_a_close() {
+    for is_sync in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join(".beads");
+        std::fs::create_dir(&folder).unwrap();
+        let file = folder.join("issues.jsonl");
+        let (town, clock) = memory(dir.path(), "town").await;
+        let beads = town.operator().beads();
+        let bring = async |text: &str| {
+            clock.advance(std::time::Duration::from_secs(60));
+            if is_sync {
+                beads.sync(folder.as_path()).await.unwrap();
+                let kept = std::fs::read_to_string(&file).unwrap();
+                let of = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].clone();
+                let others = kept.lines().filter(|line| text.lines().all(|new| of(new) != of(line)));
+                std::fs::write(&file, others.flat_map(|line| [line, "\n"]).collect::<String>() + text).unwrap();
+                beads.sync(folder.as_path()).await.unwrap();
+            } else {
+                std::fs::write(&file, text).unwrap();
+                beads.import_from(file.as_path()).await.unwrap();
+            }
+        };
+        let stands = async |of: &BeadId| {
+            let bead = beads.get(of.clone()).await.unwrap();
+            (bead.status, bead.resolution, bead.blockers)
+        };
+        if is_sync {
+            std::fs::write(&file, "").unwrap();
+        }
+        let skipped = (BeadStatus::Closed, Some(Resolution::Skipped), 0);
+        let (one, done) = plan_b(&town, "done", "2030-04-01T00:00:00Z").await;
+        let (two, cancelled) = plan_b(&town, "cancelled", "2030-04-01T00:00:00Z").await;
+        assert_eq!(stands(&one).await, (BeadStatus::Open, None, 1));
+        bring(&(done.clone() + &cancelled)).await;
+        assert_eq!(stands(&one).await, skipped, "{is_sync}");
+        assert_eq!(stands(&two).await, (BeadStatus::Open, None, 0), "{is_sync}");
+        // It ended otherwise after all.
+        let other = done.replace("\"done\"", "\"cancelled\"").replace("2030-04-01", "2030-05-01");
+        bring(&other).await;
+        assert_eq!(stands(&one).await, (BeadStatus::Open, None, 0), "{is_sync}");
+        ends(town).await;
+    }
 }

@@ -172,11 +172,13 @@ async fn what_only_the_town_knows_of_a_bead_outlives_a_newer_record() {
     take(&town, &written(dir.path(), "in.jsonl", &newer)).await;
     let bead = beads.get(&closed.id).await.unwrap();
     assert_eq!((bead.title.as_str(), bead.resolution), ("deux", closed.resolution));
-    // Another bead that was made apart under the same id is told and not written over this one.
+    // Another bead that was made apart under the same id is told, and kept beside this one.
     let other = line("gt-1", "another", "2025-01-01T00:00:07Z", late);
     let report = take(&town, &written(dir.path(), "in.jsonl", &other)).await;
     assert_eq!((report.conflicts, report.updated, report.conflicting[0].why.as_str()), (1, 0, "id_shared"));
     assert_eq!(beads.get(BeadId::new("gt-1").unwrap()).await.unwrap().title, "one");
+    let beside = report.conflicting[0].kept_as.clone().unwrap();
+    assert_eq!(beads.get(beside).await.unwrap().title, "another");
     ends(town).await;
 }
 

@@ -146,7 +146,9 @@ fn read(text: &[u8]) -> Option<(Timestamp, bool)> {
         _ => return None,
     };
     let seconds = day_number(year, month, day) * 86_400 + hour * 3600 + (minute - offset) * 60 + second;
-    Some((Timestamp::from_micros(seconds * 1_000_000 + micros), offset_given && sign(10, b"Tt")))
+    let at = Timestamp::from_micros(seconds * 1_000_000 + micros);
+    // By its offset it may lie in a year without four digits, which nobody could read back.
+    at.is_in_calendar().then_some((at, offset_given && sign(10, b"Tt")))
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -218,6 +220,8 @@ mod tests {
             "2025-01-01T00:00:00+1",
             "20250101T000000Z",
             "2025-01-01T00:00:00Zé",
+            "9999-12-31T23:59:59-01:00",
+            "0000-01-01T00:00:00+01:00",
         ] {
             assert_eq!(Time::parse(text), None, "{text}");
         }

@@ -22,6 +22,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Whether it lies in the years 0 to 9999, as what is written with four digits of a year.
+    pub const fn is_in_calendar(self) -> bool {
+        -62_167_219_200_000_000 <= self.0 && self.0 <= 253_402_300_799_999_999
+    }
+
     /// The time as `system` has it.
     pub fn from_system(system: SystemTime) -> Self {
         match system.duration_since(UNIX_EPOCH) {

@@ -97,6 +97,37 @@ fn what_runs_only_if_another_fails_runs_then_and_is_skipped_otherwise() {
 }
 
 #[test]
+fn what_was_skipped_is_taken_up_when_the_other_did_not_go_well_after_all() {
+    let mut bench = Bench::new();
+    let (try_it, other) = (bench.titled("try"), bench.titled("other"));
+    let (plan_b, plan_c) = (bench.titled("b"), bench.titled("c"));
+    for on in [&try_it, &other] {
+        bench.link(&plan_b, on, ConditionalBlocks).unwrap();
+    }
+    bench.link(&plan_c, &plan_b, ConditionalBlocks).unwrap();
+    bench.close(&try_it, Resolution::Completed);
+    bench.close(&other, Resolution::Completed);
+    assert_eq!(statuses(&mut bench, &[&plan_b, &plan_c]), [BeadStatus::Closed; 2]);
+    bench.reopen(&try_it);
+    let b = bench.row(&plan_b);
+    assert_eq!(b.status, BeadStatus::Closed, "the other went well");
+    assert!(b.close_reason.unwrap().contains(other.as_str()));
+    bench.close(&try_it, Resolution::Cancelled);
+    bench.reopen(&other);
+    assert_eq!(statuses(&mut bench, &[&plan_b, &plan_c]), [BeadStatus::Open; 2]);
+    assert_eq!(blockers(&mut bench, &[&plan_b, &plan_c]), [1, 1]);
+    bench.check();
+    bench.close(&other, Resolution::Cancelled);
+    assert_eq!(statuses(&mut bench, &[&plan_b, &plan_c]), [BeadStatus::Open; 2]);
+    assert_eq!(blockers(&mut bench, &[&plan_b, &plan_c]), [0, 1], "both failed, so it runs");
+    // What somebody left out by himself stays so.
+    bench.close(&plan_b, Resolution::Skipped);
+    bench.reopen(&other);
+    assert_eq!(bench.row(&plan_b).status, BeadStatus::Closed);
+    bench.check();
+}
+
+#[test]
 fn what_somebody_has_begun_is_not_skipped_and_late_edges_are_decided_at_once() {
     let mut bench = Bench::new();
     let (done, begun, late) = (bench.titled("done"), bench.titled("begun"), bench.titled("late"));

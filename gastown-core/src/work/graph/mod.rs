@@ -30,7 +30,7 @@ use crate::model::value::Value;
 use crate::model::{BeadId, DependencyKind, DependencyRow, Result};
 use crate::store::{Position, Scan, index};
 
-pub(crate) use count::{Before, count_parts, counts, put_imported, put_moved, recount};
+pub(crate) use count::{Before, Ended, count_parts, counts, follow_ends, put_imported, put_moved, recount};
 pub(crate) use explain::explain;
 pub use explain::{Explanation, LooseEdge, LooseReason, Reason, ReasonKind, WaitReason};
 pub(crate) use fresh::{Fresh, follow, settle};

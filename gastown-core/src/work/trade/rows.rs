@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::unfit::{self, Refusal, Unfit, is_label, too_large, without_reserved};
 use crate::interchange::{
     Comment, CommentId, Customs, Dialect, Edge, Field, Hold, Issue, Standing, Time, bead_kind, implied,
 };
@@ -24,8 +25,6 @@ const LOOSE_AT: &str = "loose_at";
 const AT: &str = "at";
 /// The fields of an edge or comment that say nothing, though their column does.
 const ABSENT: &str = "absent";
-/// The longest residue of one record in bytes.
-const RESIDUE_BYTES_MAX: usize = TEXT_BYTES_MAX;
 
 /// What a bead's title is where the issue has none.
 const UNTITLED: &str = "(untitled)";
@@ -38,6 +37,8 @@ pub(super) struct Rows {
     pub(super) comments: Vec<CommentRow>,
     /// Edges, each of them one that can be a row, whether or not its target is there.
     pub(super) edges: Vec<DependencyRow>,
+    /// What has no place in the columns, and is kept beside them.
+    pub(super) unfit: Vec<Unfit>,
     /// Whether the issue says by itself how it ended.
     pub(super) says_resolution: bool,
     /// Whether it says by itself why it is set aside.
@@ -88,7 +89,7 @@ macro_rules! columns {
         /// The fields of an issue that have a column.
         const COLUMNS: &[Field] = &[$(Field::$name),*];
 
-        fn is_like(a: &Issue, b: &Issue, field: Field) -> bool {
+        pub(super) fn is_like(a: &Issue, b: &Issue, field: Field) -> bool {
             match field {
                 $(Field::$name => a.$field.is_like(&b.$field),)*
                 _ => false,
@@ -142,7 +143,7 @@ fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
         BeadStatus::Closed if end == Some(Resolution::AttemptsExhausted) => BeadStatus::Failed,
         status => status,
     };
-    let labels: BTreeSet<&String> = issue.labels.iter().filter(|label| check_word("label", label).is_ok()).collect();
+    let labels: BTreeSet<&String> = issue.labels.iter().filter(|label| is_label(label)).collect();
     let created_at = at(issue.created_at.as_ref()).unwrap_or_default();
     let said = |text: &String| (!text.is_empty() && text.len() <= REASON_BYTES_MAX).then(|| text.clone());
     let parked_reason = said(&issue.parked_reason);
@@ -150,7 +151,8 @@ fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
     let metadata = issue
         .metadata
         .clone()
-        .filter(|metadata| metadata.is_object() && metadata.to_string().len() <= METADATA_BYTES_MAX);
+        .filter(|metadata| metadata.is_object() && metadata.to_string().len() <= METADATA_BYTES_MAX)
+        .map(without_reserved);
     let texts = BeadTextRow {
         id: id.clone(),
         description: issue.description.clone(),
@@ -274,12 +276,24 @@ fn plain(row: &BeadRow, texts: Option<&BeadTextRow>) -> Issue {
     issue
 }
 
-/// An issue as rows; where that cannot be, the code and the words of why.
-pub(super) fn rows(issue: &Issue) -> Result<Rows, (String, String)> {
-    let id = BeadId::new(issue.id.as_str()).map_err(|error| (error.code().to_owned(), error.to_string()))?;
-    let texts = [&issue.description, &issue.design, &issue.acceptance_criteria, &issue.notes];
-    if texts.iter().any(|text| text.len() > TEXT_BYTES_MAX) {
-        return Err(("text_too_long".to_owned(), format!("a text of {id} has more than {TEXT_BYTES_MAX} bytes")));
+/// An issue as rows; where that cannot be, why.
+pub(super) fn rows(issue: &Issue) -> Result<Rows, Refusal> {
+    let id = BeadId::new(issue.id.as_str()).map_err(|error| Refusal {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+        key: Field::Id.as_str(),
+    })?;
+    for (field, text) in [
+        (Field::Description, &issue.description),
+        (Field::Design, &issue.design),
+        (Field::AcceptanceCriteria, &issue.acceptance_criteria),
+        (Field::Notes, &issue.notes),
+    ] {
+        let (key, bytes) = (field.as_str(), text.len());
+        if bytes > TEXT_BYTES_MAX {
+            let message = format!("{key} of {id} has {bytes} bytes, more than {TEXT_BYTES_MAX}");
+            return Err(Refusal { code: "text_too_long".to_owned(), message, key });
+        }
     }
     let (mut bead, texts) = columns(&id, issue);
     let column = plain(&bead, Some(&texts));
@@ -302,17 +316,13 @@ pub(super) fn rows(issue: &Issue) -> Result<Rows, (String, String)> {
     if !extra.is_empty() {
         bead.extra = Some(Json::Object(extra));
     }
-    let rests = [bead.extra.as_ref()]
-        .into_iter()
-        .chain(edges.iter().map(|edge| edge.extra.as_ref()))
-        .chain(comments.iter().map(|comment| comment.extra.as_ref()));
-    let is_too_large = |rest: Option<&Json>| rest.is_some_and(|rest| rest.to_string().len() > RESIDUE_BYTES_MAX);
-    if rests.into_iter().any(is_too_large) || comments.iter().any(|comment| comment.text.len() > TEXT_BYTES_MAX) {
-        return Err(("record_too_large".to_owned(), format!("{id} has more than can be kept of it")));
+    if let Some(refusal) = too_large(&bead, &edges, &comments) {
+        return Err(refusal);
     }
     bead.comments = i64::try_from(comments.len()).unwrap_or(i64::MAX);
     let says_resolution = issue.resolution.parse::<Resolution>().is_ok();
-    Ok(Rows { bead, texts, comments, edges, says_resolution, says_parked: !issue.parked_reason.is_empty() })
+    let (unfit, says_parked) = (unfit::unfit(issue, &column), !issue.parked_reason.is_empty());
+    Ok(Rows { bead, texts, comments, edges, unfit, says_resolution, says_parked })
 }
 
 /// The kind of an edge; none for a word that cannot be one.
@@ -515,8 +525,27 @@ pub(super) fn issue(
         // A field whose column is not what it was imported as was changed here.
         let (then, then_texts) = columns(&row.id, &issue);
         let then = plain(&then, Some(&then_texts));
+        let said = (issue.labels.clone(), issue.metadata.clone());
         for &field in COLUMNS.iter().filter(|field| !is_like(&then, &now, **field)) {
             take(&mut issue, &now, field);
+        }
+        // What had no column is still said.
+        if !then.labels.is_like(&now.labels) {
+            issue.labels.extend(said.0.into_iter().filter(|label| !is_label(label)));
+        }
+        if !then.metadata.is_like(&now.metadata)
+            && let Some(Json::Object(said)) = said.1
+        {
+            let known = without_reserved(Json::Object(said.clone()));
+            let left: Vec<_> = said.into_iter().filter(|(key, _)| known.get(key).is_none()).collect();
+            if !left.is_empty() {
+                issue
+                    .metadata
+                    .get_or_insert_with(|| json!({}))
+                    .as_object_mut()
+                    .into_iter()
+                    .for_each(|map| map.extend(left.clone()));
+            }
         }
     }
     let loose_at = extra.and_then(|extra| extra.get(LOOSE_AT)?.as_array()).into_iter().flatten();

@@ -6,6 +6,7 @@ use super::super::export::{deleted, left_of};
 use super::super::import::{Stored, is_simple};
 use super::super::rows;
 use super::super::source::foreign_of;
+use super::super::unfit::Refusal;
 use super::basis::{Agreed, Basis};
 use crate::interchange::{
     Choice, Deletion, Dialect, Document, Essence, Issue, Issues, Merged, dress, line_of, merge_among, recall,
@@ -275,7 +276,7 @@ impl Look<'_> {
         if here != Some(said) {
             match rows::rows(merged) {
                 Ok(rows) => plan.steps.push(Step { id: rows.bead.id, here, becomes: Box::new(merged.clone()) }),
-                Err((code, message)) => {
+                Err(Refusal { code, message, .. }) => {
                     plan.refused.push((id.to_owned(), code, message));
                     return;
                 }
