@@ -249,7 +249,12 @@ impl Slot for Option<Time> {
             None => out.extend_from_slice(b"null"),
             Some(time) => match time.valid_text(!style.native) {
                 Some(text) => put_text(text, out),
-                None => put_text(&time.canonical(), out),
+                None => {
+                    // Nothing in it wants to be escaped.
+                    out.push(b'"');
+                    out.extend_from_slice(time.canonical().as_bytes());
+                    out.push(b'"');
+                }
             },
         }
     }
