@@ -51,13 +51,11 @@ impl Time {
     /// RFC 3339 in UTC with `Z` and exactly the digits needed.
     pub fn canonical(&self) -> String {
         let mut text = self.at.to_string();
-        if let Some(digits) = text.strip_suffix('Z') {
-            let kept = digits.trim_end_matches('0').trim_end_matches('.').len();
-            // Zeros of whole seconds are not digits of a fraction.
-            let kept = kept.max(digits.rfind('.').unwrap_or(digits.len()));
-            text.truncate(kept);
-            text.push('Z');
-        }
+        // The six digits of the fraction and its point stand before the Z.
+        let whole = text.len() - ".000000Z".len();
+        let fraction = text[whole..].trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').len();
+        text.truncate(whole + fraction);
+        text.push('Z');
         text
     }
 

@@ -29,7 +29,7 @@ pub(super) fn new_path(path: &Path) -> Result<PathBuf> {
 }
 
 /// Writes a file that gets its name once it is whole and on disk; nothing may have that name.
-pub(super) fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+pub(super) fn write_file<T>(path: &Path, write: impl FnOnce(&mut Out<'_>) -> Result<T>) -> Result<T> {
     put_file(path, write, |draft| name(draft, path))
 }
 
@@ -45,7 +45,7 @@ fn refuse_irregular(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// `not_a_file` where something else is there; no link is followed.
-pub(super) fn replace_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+pub(super) fn replace_file<T>(path: &Path, write: impl FnOnce(&mut Out<'_>) -> Result<T>) -> Result<T> {
     refuse_irregular(path)?;
     put_file(path, write, |draft| {
         refuse_irregular(path)?;
@@ -88,9 +88,12 @@ pub(super) fn replace_if(path: &Path, bytes: &[u8], is_still: impl FnOnce() -> R
     Ok(true)
 }
 
+/// What a file is written into, by this thread or another.
+pub(super) type Out<'f> = dyn Write + Send + 'f;
+
 fn put_file<T>(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<T>,
+    write: impl FnOnce(&mut Out<'_>) -> Result<T>,
     name: impl FnOnce(Draft) -> Result<()>,
 ) -> Result<T> {
     let draft = Draft::file(path).map_err(|source| unwritable(path, source))?;
