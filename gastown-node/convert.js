@@ -50,11 +50,12 @@ function convertIn(value, path, opaque) {
     case 'boolean':
       return value
     case 'number':
-      if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))) {
+      // From 2 ** 64 on a number can be meant as a fraction only.
+      if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 2 ** 64)) {
         throw refused('value_range', path, 'is not a finite number whose integers are exact; use a BigInt')
       }
       // The native side takes a whole number beyond 32 bits for a fraction; a time in microseconds is one.
-      return Number.isInteger(value) && Math.abs(value) > 0x7fff_ffff ? BigInt(value) : value
+      return Number.isSafeInteger(value) && Math.abs(value) > 0x7fff_ffff ? BigInt(value) : value
     case 'bigint':
       if (value < INT_MIN || value > INT_MAX) {
         throw refused('value_range', path, 'is not a 64-bit integer')

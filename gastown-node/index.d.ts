@@ -747,7 +747,8 @@ export interface WriteTo {
 
 /**
  * A backup that was made; `head` is where the journal ends in it. `unreadable` rows are not in it, and `isComplete` says
- * whether every archive of the journal is.
+ * whether every archive of the journal is, as it was written. `findings` are the archives that were damaged before they
+ * were copied.
  */
 export interface Backup {
   readonly path: string
@@ -756,6 +757,7 @@ export interface Backup {
   readonly bytes: number
   readonly unreadable: number
   readonly isComplete: boolean
+  readonly findings: Finding[]
 }
 
 /** What was exported; `unreadable` rows could not be. */

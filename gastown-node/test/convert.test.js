@@ -38,6 +38,12 @@ test('a BigInt of 64 bits comes back as a BigInt where a number is not exact', a
   assert.deepEqual(await echo({ value: 7n }), { value: 7 })
 })
 
+test('a number that only a fraction can hold comes back as it was', async () => {
+  for (const value of [1e300, -1e300, 2 ** 64, Number.MAX_VALUE, 5e-324]) {
+    assert.deepEqual(await echo({ value }), { value })
+  }
+})
+
 test('an own key named __proto__ is data', async () => {
   const text = '{"__proto__":{"polluted":true},"a\\u0000b":1,"\\u0000c":2}'
   const { metadata } = await echo({ metadata: JSON.parse(text) })
@@ -50,6 +56,7 @@ for (const [what, value, code] of [
   ['infinity', Infinity, 'value_range'],
   ['not a number', NaN, 'value_range'],
   ['an integer that is not exact', 2 ** 53, 'value_range'],
+  ['a larger one', 2 ** 63, 'value_range'],
   ['a BigInt beyond 64 bits', 2n ** 63n, 'value_range'],
   ['a lone surrogate', '\ud800', 'value_text'],
   ['a function', () => {}, 'value_type'],

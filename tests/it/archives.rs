@@ -142,6 +142,49 @@ async fn the_beginning_of_the_journal_goes_into_files_and_is_still_played() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_is_lost_or_changed_is_told_by_a_check_and_by_a_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let place = dir.path().join("town");
+    let town = plain(&place, &clock).await;
+    furnish(&town).await;
+    clock.advance(DAY);
+    let before = Some(Timestamp::from_micros(clock_now(&clock)));
+    let upkeep = town.operator().upkeep();
+    let archived = upkeep.archive(Archive { closed_before: before, events_before: before }).await.unwrap();
+    assert_eq!((archived.beads, archived.files.len()), (1, 2));
+    assert_sound(&town).await;
+    let backup = town.backup(dir.path().join("whole")).await.unwrap();
+    assert_eq!((backup.is_complete, backup.findings), (true, vec![]));
+
+    for (turn, file) in archived.files.iter().enumerate() {
+        let whole = fs::read(file).unwrap();
+        let mut changed = whole.clone();
+        let place = whole.len() / 2;
+        changed[place] ^= 1;
+        fs::write(file, &changed).unwrap();
+        let name = format!("archive/{}", file.file_name().unwrap().to_str().unwrap());
+        let backup = town.backup(dir.path().join(format!("changed-{turn}"))).await.unwrap();
+        let told: Vec<_> = backup.findings.iter().map(|finding| finding.subject.as_str()).collect();
+        assert_eq!((backup.is_complete, told), (false, vec![name.as_str()]));
+        let subject = if name.contains("events-") { "journal" } else { &*name };
+        let findings = upkeep.check(All {}).await.unwrap().findings;
+        assert!(findings.iter().any(|finding| finding.subject == subject), "{name}: {findings:?}");
+
+        fs::remove_file(file).unwrap();
+        let findings = upkeep.check(All {}).await.unwrap().findings;
+        let [finding] = &*findings else { panic!("{name}: {findings:?}") };
+        assert_eq!(finding.subject, subject);
+        if subject == name {
+            assert!(finding.problem.contains("not here") && finding.problem.contains('1'), "{finding:?}");
+        }
+        fs::write(file, &whole).unwrap();
+    }
+    assert_sound(&town).await;
+    town.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_a_killed_archiving_left_is_in_nobodys_way() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();

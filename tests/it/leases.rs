@@ -25,6 +25,9 @@ use crate::support::{HANG, git, happened, origin, processes_of, quick, sh, staff
 /// How long a lease holds here.
 const LEASE_MS: u64 = 2_000;
 
+/// When the server ends the transaction of a machine that stands still in one.
+const IDLE_MS: u64 = 1_000;
+
 /// Commits a file of the bead's name.
 const AGENT: &str = r#"echo "$GASTOWN_TITLE" > "$GASTOWN_TITLE.txt" && git add . && git commit -q -m "$GASTOWN_TITLE""#;
 
@@ -40,7 +43,7 @@ struct Harbour {
 
 impl Harbour {
     async fn new(script: &str) -> Self {
-        let url = TestServer::shared().fresh_url();
+        let url = format!("{}&idle_timeout_ms={IDLE_MS}", TestServer::shared().fresh_url());
         let dir = tempfile::tempdir().unwrap();
         let origin = origin(dir.path());
         let backend = Arc::new(PostgresBackend::new(&url).unwrap());
@@ -77,7 +80,7 @@ impl Harbour {
         events.into_iter().filter(|event| event.kind == kind).collect()
     }
 
-    /// Waits until nothing is to be done: then nobody is in a transaction either.
+    /// Waits until nothing is to be done.
     async fn at_rest(&self) {
         let mut watch = self.town.operator().events().watch(0).unwrap();
         let at_rest = async {

@@ -356,7 +356,18 @@ async fn what_agents_printed_is_read_from_a_restored_town() {
     town.close().await.unwrap();
 
     let again = Town::builder(dir.path().join("again")).restore(&backup.path).await.unwrap();
-    assert_eq!(again.operator().sessions().output(OutputQuery::of(session)).await.unwrap(), printed);
+    assert_eq!(again.operator().sessions().output(OutputQuery::of(session.clone())).await.unwrap(), printed);
+    assert_sound(&again).await;
+    // What is missing of it is told.
+    let segment = dir.path().join("again/sessions").join(session.as_str()).join("output/00000001.log");
+    fs::File::options().write(true).open(&segment).unwrap().set_len(3).unwrap();
+    let findings = again.operator().upkeep().check(All {}).await.unwrap().findings;
+    let [finding] = &*findings else { panic!("{findings:?}") };
+    assert_eq!(finding.subject, format!("session {session}"));
+    assert!(finding.problem.contains("has 3 bytes"), "{finding:?}");
+    fs::remove_file(&segment).unwrap();
+    let findings = again.operator().upkeep().check(All {}).await.unwrap().findings;
+    assert!(findings.len() == 1 && findings[0].problem.contains("has 0 bytes"), "{findings:?}");
     again.close().await.unwrap();
 }
 

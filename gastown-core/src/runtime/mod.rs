@@ -25,7 +25,7 @@ pub use process::{ProcessOptions, ProcessRuntime, Supervisor, copy_output, sessi
 pub use scripted::{Script, ScriptedRuntime};
 pub use secret::SecretText;
 pub use session::{
-    CAPABILITY_FILE_VAR, Capabilities, CopiedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord, GRACE_DEFAULT,
+    CAPABILITY_FILE_VAR, Capabilities, CopiedOutput, DamagedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord, GRACE_DEFAULT,
     OUTPUT_BYTES_MAX_DEFAULT, OutputChunk, SessionSpec, SessionState, SessionStatus,
 };
 
@@ -137,5 +137,15 @@ pub trait ContainerRuntime: Send + Sync + Debug + 'static {
     /// that keeps output elsewhere has it kept there.
     async fn copy_output(&self, _to: &Path) -> Result<CopiedOutput> {
         Ok(CopiedOutput::default())
+    }
+
+    /// Looks whether what ended sessions left is all there, and says of which it is not.
+    ///
+    /// # Contract
+    ///
+    /// Changes nothing, and is harmless beside everything else. It tells what is missing or too short; a byte that is another
+    /// than was printed need not be noticed. The default finds nothing: a runtime that keeps output elsewhere has it looked at there.
+    async fn check_output(&self) -> Result<Vec<DamagedOutput>> {
+        Ok(Vec::new())
     }
 }

@@ -268,6 +268,15 @@ impl OutputChunk {
     }
 }
 
+/// A session whose output is not what was kept of it.
+#[derive(Clone, Debug)]
+pub struct DamagedOutput {
+    /// Which.
+    pub session: SessionId,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
 /// What a copy of the output holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

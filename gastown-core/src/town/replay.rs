@@ -28,17 +28,22 @@ const DIFFERENCES_MAX: usize = 100;
 
 /// Plays the whole journal and compares what it gives with the stored rows; volatile columns are left out.
 ///
-/// What was archived is read from the files in the town's folder.
-pub(super) fn replay(reader: &dyn Reader, dir: &Path) -> Result<Replay> {
+/// What was archived is read from the files in the town's folder. Each event is shown to `visit` once it was played.
+pub(super) fn replay(reader: &dyn Reader, dir: &Path, visit: &mut dyn FnMut(&Event)) -> Result<Replay> {
     let mut player = Player::default();
+    let mut play = |event: &Event| {
+        player.play(event)?;
+        visit(event);
+        Ok(())
+    };
     let first = reader.events(0, 1)?.first().map_or(1, |event| event.seq);
-    upkeep::archived_events(dir, first, &mut |event| player.play(&event))?;
+    upkeep::archived_events(dir, first, &mut |event| play(&event))?;
+    let mut after = first - 1;
     loop {
-        let events = reader.events(player.head.seq, 1_000)?;
-        if events.is_empty() {
-            break;
-        }
-        events.iter().try_for_each(|event| player.play(event))?;
+        let events = reader.events(after, 1_000)?;
+        let Some(last) = events.last() else { break };
+        after = last.seq;
+        events.iter().try_for_each(&mut play)?;
     }
     let Player { head, rows } = player;
     if head != reader.head()? {

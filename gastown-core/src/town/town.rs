@@ -352,7 +352,7 @@ impl Town {
     /// `journal_broken` with the place where the chain breaks.
     pub async fn replay(&self) -> Result<Replay> {
         let dir = self.shared.dir.clone();
-        self.shared.store.read_aside(move |reader| replay::replay(reader, &dir)).await
+        self.shared.store.read_aside(move |reader| replay::replay(reader, &dir, &mut |_| {})).await
     }
 
     /// How the town is; the same as [`Upkeep::health`](super::Upkeep::health) of the operator.

@@ -31,7 +31,7 @@ pub(crate) fn check_title(title: &str) -> Result<()> {
     }
     Err(Error::invalid("title_malformed", format!("{} cannot be a title", excerpt(title)))
         .with("bytes", title.len())
-        .with("rule", format!("one line of 1 to {TITLE_BYTES_MAX} bytes")))
+        .with("rule", format!("one line of 1 to {TITLE_BYTES_MAX} bytes without NUL, not only spaces")))
 }
 
 pub(crate) fn check_priority(priority: u32) -> Result<()> {

@@ -749,10 +749,19 @@ class UnreadableRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a town."""
+
+    subject: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Backup:
     """A backup that was made; `head` is where the journal ends in it.
 
-    `unreadable` rows are not in it, and `is_complete` says whether every archive of the journal is.
+    `unreadable` rows are not in it, and `is_complete` says whether every archive of the journal is, as it was written.
+    `findings` are the archives that were damaged before they were copied.
     """
 
     path: str
@@ -761,6 +770,7 @@ class Backup:
     bytes: int
     unreadable: int
     is_complete: bool
+    findings: list[Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -978,14 +988,6 @@ class Vacuumed:
 
     bytes_before: int | None
     bytes_after: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong with a town."""
-
-    subject: str
-    problem: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 //! lock. So a folder whose lock is free and that has no exit record is a session that was lost, at any time and for
 //! anyone who looks.
 
+mod check;
 mod copy;
 mod entry;
 mod folder;
@@ -32,7 +33,7 @@ use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 
 use super::{
-    CAPABILITY_FILE_VAR, Capabilities, ContainerRuntime, CopiedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord,
+    CAPABILITY_FILE_VAR, Capabilities, ContainerRuntime, CopiedOutput, DamagedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord,
     OutputChunk, SessionSpec, SessionState, SessionStatus,
 };
 use crate::model::{Error, OutputStream, Result, SessionId};
@@ -397,6 +398,11 @@ impl ContainerRuntime for ProcessRuntime {
     async fn copy_output(&self, to: &Path) -> Result<CopiedOutput> {
         let (inner, to) = (Arc::clone(&self.inner), to.to_owned());
         blocking(move || copy_output(&inner.options.dir, &to)).await
+    }
+
+    async fn check_output(&self) -> Result<Vec<DamagedOutput>> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || check::check_output(&inner.options.dir)).await
     }
 }
 

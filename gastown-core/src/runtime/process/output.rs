@@ -19,6 +19,12 @@ pub(super) fn segment_bytes(output_bytes_max: u64) -> u64 {
     (output_bytes_max / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES)
 }
 
+/// How many segments are kept for ever from the first on, and how many of the last.
+fn shares(output_bytes_max: u64, segment_bytes: u64) -> (u64, u64) {
+    let segments = (output_bytes_max / segment_bytes).max(u64::from(output_bytes_max > 0));
+    (segments / 2, segments - segments / 2)
+}
+
 /// Counters that the lease shows while the writer works.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
@@ -57,13 +63,12 @@ pub(super) struct OutputLog {
 
 impl OutputLog {
     pub(super) fn new(folder: PathBuf, output_bytes_max: u64, segment_bytes: u64, progress: Arc<Progress>) -> Self {
-        let segments = (output_bytes_max / segment_bytes).max(u64::from(output_bytes_max > 0));
-        let head = segments / 2;
+        let (head, tail) = shares(output_bytes_max, segment_bytes);
         Self {
             folder,
             segment_bytes,
             head,
-            tail: segments - head,
+            tail,
             current: None,
             bytes: 0,
             dropped: 0,
@@ -139,6 +144,38 @@ pub(super) fn printed(folder: &Path, segment_bytes: u64) -> io::Result<Printed> 
         kept_bytes: (numbers.len() as u64 - 1) * segment_bytes + bytes,
         last_at,
     })
+}
+
+/// The segments of a session to which nothing is added any more.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) bytes: u64,
+    /// What is missing before the last segment, or too short, in words.
+    pub(super) gap: Option<String>,
+}
+
+/// Looks whether the segments are those that the writer kept, each whole but the last.
+pub(super) fn kept(folder: &Path, output_bytes_max: u64, segment_bytes: u64) -> io::Result<Kept> {
+    let numbers = segments(folder)?;
+    let mut kept = Kept::default();
+    let Some(&last) = numbers.last() else { return Ok(kept) };
+    let (head, tail) = shares(output_bytes_max, segment_bytes);
+    let first_of_tail = (last + 1).saturating_sub(tail).max(1);
+    for number in (1..=head.min(last)).chain(first_of_tail.max(head + 1)..=last) {
+        let length = match fs::metadata(segment(folder, number)) {
+            Ok(found) => found.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                kept.gap.get_or_insert_with(|| format!("segment {number} is missing"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        kept.bytes += length;
+        if length > segment_bytes || length < segment_bytes && number < last {
+            kept.gap.get_or_insert_with(|| format!("segment {number} has {length} bytes instead of {segment_bytes}"));
+        }
+    }
+    Ok(kept)
 }
 
 /// Reads from `offset` on, or from the next kept byte after it.

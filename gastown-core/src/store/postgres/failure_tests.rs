@@ -321,6 +321,47 @@ async fn a_session_that_is_ended_under_a_command_costs_another_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_stands_still_in_a_transaction_makes_the_others_wait_and_refuses_them_nothing() {
+    // With the wait for a lock as long as it is by default, and a server that does not wait that long.
+    let url = format!("{}&idle_timeout_ms=300", TestServer::shared().fresh_url());
+    let backend = || PostgresBackend::new(&url).unwrap();
+    let (still, other) = (open(backend()).await, open(backend()).await);
+    let (stands, is_standing) = tokio::sync::oneshot::channel();
+    let (goes_on, waits) = mpsc::channel();
+    let mut stands = Some(stands);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let held = still.clone();
+    let standing = tokio::spawn(async move {
+        let write = held.write(move |txn| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            txn.get(&bead(1, 0).key())?;
+            if let Some(stands) = stands.take() {
+                stands.send(()).unwrap();
+                waits.recv().unwrap();
+            }
+            count_once(txn, 1)
+        });
+        write.await
+    });
+    is_standing.await.unwrap();
+    let write = other.write(|txn| count_once(txn, 2));
+    tokio::time::timeout(HANG, write).await.expect("it hangs").unwrap();
+    assert_eq!(counts(&other).await, (vec![1], 1), "nothing of the one that stood still");
+    goes_on.send(()).unwrap();
+    standing.await.unwrap().unwrap();
+    assert_eq!((runs.load(Ordering::SeqCst), counts(&other).await), (2, (vec![1, 1], 2)));
+    still.close().await.unwrap();
+    other.close().await.unwrap();
+}
+
+#[test]
+fn by_default_who_stands_still_is_not_waited_for_longer_than_a_writer_waits() {
+    let idle = PostgresBackend::new("postgresql://somebody@localhost/town").unwrap().place.idle_timeout;
+    assert!(idle < Duration::from_millis(StoreOptions::default().busy_ms));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_whose_session_is_ended_is_run_again() {
     let backend = named("read");
     let store = open(backend.clone()).await;

@@ -68,7 +68,9 @@ impl PostgresBackend {
     /// - `lock_timeout_ms` (5000): how long one try to begin waits for another process that writes to the town.
     /// - `answer_timeout_ms` (60000): how long the server may take for an answer until it counts as lost.
     /// - `recover_timeout_ms` (10000): how long to find out what became of a commit whose answer was lost.
-    /// - `idle_timeout_ms` (60000): when the server ends a transaction that nobody goes on with.
+    /// - `idle_timeout_ms` (8000): when the server ends a transaction that nobody goes on with. It is shorter than
+    ///   [`StoreOptions::busy_ms`](super::StoreOptions::busy_ms), so a process that stands still within a transaction
+    ///   makes the others wait, and refuses them nothing.
     ///
     /// # Errors
     /// `store_url` ([`Invalid`](crate::ErrorKind::Invalid)), with the parameter's name and never its value.

@@ -135,7 +135,7 @@ impl Place {
             lock_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(60),
             recover_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(8),
             is_durable: true,
             rows_bytes: 8 << 20,
         };

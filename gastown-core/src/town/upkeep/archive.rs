@@ -1,5 +1,6 @@
 //! What is over goes from the tables into files: beads and effects, and the beginning of the journal.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::durable::{self, unwritable};
-use super::{Archive, Archived, of_whole_town};
+use super::{Archive, Archived, Finding, of_whole_town};
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::model::Key;
 use crate::model::{EffectId, Error, Event, Head, Result, Row, Scope, SessionId, Stored as _, Timestamp};
@@ -17,6 +18,7 @@ use crate::store::Txn;
 use crate::store::dump::{self, DumpWriter};
 use crate::town::handle::Handle;
 use crate::town::operation::Operation;
+use crate::town::paths;
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::town::town::Town;
 use crate::work::retention::{self, Leaving, RemoveBeads, RemoveEffects, RemoveEvents};
@@ -318,18 +320,44 @@ pub(super) fn bead_files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.map(|name| dir.join(name)).collect())
 }
 
-/// Looks through every archive of beads: what is wrong with which.
-pub(super) fn damaged_beads(dir: &Path) -> Result<Vec<(String, Error)>> {
+/// Which archives to look through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those of beads and effects.
+    Beads,
+    /// All.
+    All,
+}
+
+/// Reads every archive: what is wrong with which.
+pub(super) fn damaged(dir: &Path, which: Which) -> Result<Vec<Finding>> {
     let mut damaged = Vec::new();
-    for path in bead_files(dir)? {
-        let checked = File::open(&path)
-            .map_err(|source| unwritable(&path, source))
-            .and_then(|file| dump::check(&mut BufReader::with_capacity(1 << 18, file)));
+    for name in names(dir)? {
+        let is_journal = range_of(&name_of(&name)).is_some();
+        if is_journal && which == Which::Beads {
+            continue;
+        }
+        let path = dir.join(&name);
+        let checked = File::open(&path).map_err(|source| paths::unreadable(&path, source)).and_then(|file| {
+            let mut input = BufReader::with_capacity(1 << 18, file);
+            if is_journal { dump::each_event(&mut input, &mut |_| Ok(())) } else { dump::check(&mut input) }
+        });
         if let Err(error) = checked {
-            damaged.push((Path::new(FOLDER).join(name_of(&path)).display().to_string(), error));
+            damaged.push(Finding { subject: name.display().to_string(), problem: error.chain() });
         }
     }
     Ok(damaged)
+}
+
+/// Those of the archives, with how much the journal says is in each, that are not there.
+pub(super) fn missing(dir: &Path, files: BTreeMap<String, u64>) -> Result<Vec<Finding>> {
+    let there = names(dir)?;
+    let gone = files.into_iter().filter(|(file, _)| !there.contains(&Path::new(FOLDER).join(file)));
+    let finding = |(file, count): (String, u64)| Finding {
+        subject: Path::new(FOLDER).join(file).display().to_string(),
+        problem: format!("it is not here, and the journal says that {count} beads and effects are in it alone"),
+    };
+    Ok(gone.map(finding).collect())
 }
 
 /// The archives' names, in order.

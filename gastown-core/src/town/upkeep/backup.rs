@@ -65,9 +65,11 @@ pub(in crate::town) async fn backup(handle: &Handle, _: &'static Operation, inpu
     blocking(move || {
         archive::copy_all(&dir, draft.path())?;
         let Copied { records, head, first, unreadable } = copied;
-        let is_complete = archive::covers(draft.path(), first)?;
+        let findings = archive::damaged(draft.path(), archive::Which::All)?;
+        let is_complete = findings.is_empty() && archive::covers(draft.path(), first)?;
         if unreadable > 0 || !is_complete {
-            tracing::warn!(path = %path.display(), unreadable, is_complete, "a backup lacks what the town lacks");
+            let findings = findings.len();
+            tracing::warn!(path = %path.display(), unreadable, is_complete, findings, "a backup lacks what the town lacks");
         }
         let (files, folders) = list(draft.path())?;
         let (count, bytes) = (files.len() as u64 + 1, files.iter().map(|file| file.bytes).sum());
@@ -79,7 +81,7 @@ pub(in crate::town) async fn backup(handle: &Handle, _: &'static Operation, inpu
                 .map_err(|source| Error::unavailable("path_unwritable", "the list cannot be written").because(source))
         })?;
         durable::name(draft, &path)?;
-        Ok(Backup { path, head, files: count, bytes, unreadable, is_complete })
+        Ok(Backup { path, head, files: count, bytes, unreadable, is_complete, findings })
     })
     .await
 }

@@ -1,8 +1,10 @@
-//! A look over the whole town: the database, every row, the journal and its archives.
+//! A look over the whole town: the database, every row, the journal and its archives, what sessions printed.
+
+use std::collections::BTreeMap;
 
 use super::{Checked, Finding, archive, of_whole_town};
 use crate::model::value::Value;
-use crate::model::{Error, ErrorKind, Result, RowKind, Scope};
+use crate::model::{Error, ErrorKind, Event, Result, RowKind, Scope};
 use crate::store::{Position, Reader, Scan, index};
 use crate::town::handle::Handle;
 use crate::town::operation::Operation;
@@ -26,7 +28,8 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
         .read_aside(move |reader| {
             let mut checked = rows(reader)?;
             let mut found = |subject: String, problem: String| checked.findings.push(Finding { subject, problem });
-            match replay::replay(reader, &dir) {
+            let mut put_away = BTreeMap::new();
+            match replay::replay(reader, &dir, &mut |event| count_put_away(event, &mut put_away)) {
                 Ok(replay) => {
                     checked.events = replay.events;
                     for key in replay.differences {
@@ -45,16 +48,37 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
                 Err(error) if is_damage(&error) => found("bead".to_owned(), error.chain()),
                 Err(error) => return Err(error),
             }
-            match archive::damaged_beads(&dir) {
-                Ok(files) => files.into_iter().for_each(|(file, error)| found(file, error.chain())),
+            match archive::damaged(&dir, archive::Which::Beads) {
+                Ok(files) => files.into_iter().for_each(|finding| found(finding.subject, finding.problem)),
+                Err(error) => found("archive".to_owned(), error.chain()),
+            }
+            match archive::missing(&dir, put_away) {
+                Ok(files) => files.into_iter().for_each(|finding| found(finding.subject, finding.problem)),
                 Err(error) => found("archive".to_owned(), error.chain()),
             }
             Ok(checked)
         })
         .await?;
+    #[cfg(all(feature = "git", feature = "process"))]
+    for damaged in handle.town().runtime().check_output().await? {
+        let subject = format!("session {}", damaged.session);
+        checked.findings.push(Finding { subject, problem: damaged.error.chain() });
+    }
     let damage = damage.into_iter().map(|problem| Finding { subject: "database".to_owned(), problem });
     checked.findings.splice(..0, damage);
     Ok(checked)
+}
+
+/// Counts what a journal entry says was put away into which file.
+fn count_put_away(event: &Event, files: &mut BTreeMap<String, u64>) {
+    let count = match event.kind.as_str() {
+        "bead.archived" => Some(1),
+        "effects.archived" => event.data["count"].as_u64(),
+        _ => None,
+    };
+    if let (Some(count), Some(file)) = (count, event.data["file"].as_str()) {
+        *files.entry(file.to_owned()).or_default() += count;
+    }
 }
 
 /// Whether an error says what is wrong with the town, and not that it could not be looked at.

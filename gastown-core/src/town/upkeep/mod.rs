@@ -75,8 +75,11 @@ pub struct Backup {
     pub bytes: u64,
     /// How many rows could not be read, and are not in it where the backend has no file to copy.
     pub unreadable: u64,
-    /// Whether every entry of the journal that was archived is in it; not where other hosts hold the archives.
+    /// Whether every entry of the journal that was archived is in it, and every archive is as it was written; not where
+    /// other hosts hold the archives.
     pub is_complete: bool,
+    /// Archives that were damaged before they were copied, and what is wrong with them.
+    pub findings: Vec<Finding>,
 }
 
 /// What may be put away.
@@ -129,7 +132,8 @@ pub struct Checked {
 /// One thing that is wrong with a town.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// With what: `database`, `journal`, `archive`, or a row's table and key.
+    /// With what: `database`, `journal`, an archive's path in the town's folder, `session` and its id for what it left, or
+    /// a row's table and key.
     pub subject: String,
     /// What is wrong with it.
     pub problem: String,
