@@ -25,8 +25,8 @@ pub use process::{ProcessOptions, ProcessRuntime, Supervisor, copy_output, sessi
 pub use scripted::{Script, ScriptedRuntime};
 pub use secret::SecretText;
 pub use session::{
-    CAPABILITY_FILE_VAR, Capabilities, CopiedOutput, DamagedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord, GRACE_DEFAULT,
-    OUTPUT_BYTES_MAX_DEFAULT, OutputChunk, SessionSpec, SessionState, SessionStatus,
+    CAPABILITY_FILE_VAR, Capabilities, CopiedOutput, DamagedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord,
+    GRACE_DEFAULT, OUTPUT_BYTES_MAX_DEFAULT, OutputChunk, SessionSpec, SessionState, SessionStatus,
 };
 
 /// How long a runtime that is not told of output waits before somebody who follows it looks again.

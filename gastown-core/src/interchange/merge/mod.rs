@@ -19,7 +19,6 @@ use super::read::{Entry, Line, Rank, Reader};
 
 pub use files::{FileMerge, merge_files};
 pub(super) use issue::buried;
-pub(crate) use relocate::next_ids;
 
 /// Issues by id.
 pub type Issues = BTreeMap<String, Issue>;

@@ -71,12 +71,6 @@ pub(super) fn relocate(
     Ok(Moved { ours: rename(base, ours, &of_ours), theirs: rename(base, theirs, &of_theirs), of_ours })
 }
 
-/// The ids that come after one: with its number counted on.
-pub(crate) fn next_ids(id: &str) -> impl Iterator<Item = String> {
-    let (stem, mark, from) = stem(id);
-    (from..u64::MAX).map(move |number| format!("{stem}{mark}{}", number + 1))
-}
-
 /// An id without its number: `gt-a.3` is `gt-a`, `.`, 3; one that has none counts from 1, so that the next is 2.
 fn stem(id: &str) -> (&str, char, u64) {
     for mark in ['.', '-'] {

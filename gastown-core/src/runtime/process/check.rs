@@ -11,9 +11,8 @@ use crate::runtime::DamagedOutput;
 
 /// Looks at every session in the runtime's folder that has ended. Blocks.
 pub(super) fn check_output(dir: &Path) -> Result<Vec<DamagedOutput>> {
-    let failed = |error| {
-        Error::unavailable("runtime_folder_failed", format!("cannot list {}", dir.display())).because(error)
-    };
+    let failed =
+        |error| Error::unavailable("runtime_folder_failed", format!("cannot list {}", dir.display())).because(error);
     let mut damaged = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();

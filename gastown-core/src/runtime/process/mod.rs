@@ -33,8 +33,8 @@ use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 
 use super::{
-    CAPABILITY_FILE_VAR, Capabilities, ContainerRuntime, CopiedOutput, DamagedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord,
-    OutputChunk, SessionSpec, SessionState, SessionStatus,
+    CAPABILITY_FILE_VAR, Capabilities, ContainerRuntime, CopiedOutput, DamagedOutput, EVENTS_FILE_VAR, ExitOutcome,
+    ExitRecord, OutputChunk, SessionSpec, SessionState, SessionStatus,
 };
 use crate::model::{Error, OutputStream, Result, SessionId};
 

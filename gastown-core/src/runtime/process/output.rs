@@ -64,17 +64,7 @@ pub(super) struct OutputLog {
 impl OutputLog {
     pub(super) fn new(folder: PathBuf, output_bytes_max: u64, segment_bytes: u64, progress: Arc<Progress>) -> Self {
         let (head, tail) = shares(output_bytes_max, segment_bytes);
-        Self {
-            folder,
-            segment_bytes,
-            head,
-            tail,
-            current: None,
-            bytes: 0,
-            dropped: 0,
-            broken: false,
-            progress,
-        }
+        Self { folder, segment_bytes, head, tail, current: None, bytes: 0, dropped: 0, broken: false, progress }
     }
 
     /// Appends; a disk that refuses makes the rest count as dropped, because an agent must not wait for it.

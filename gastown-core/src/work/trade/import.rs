@@ -103,7 +103,7 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
                 fresh.push(rows);
             }
             Incoming::Issue(rows) => {
-                let rows = told_apart(txn, rows, &mut outcome.report)?;
+                let Some(rows) = told_apart(txn, rows, &mut outcome.report)? else { continue };
                 if take_bead(txn, &rows, manner, &rigs, &mut outcome)? {
                     written.retain(|earlier| earlier.bead.id != rows.bead.id);
                     written.push(rows.clone());

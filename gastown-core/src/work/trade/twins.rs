@@ -6,42 +6,45 @@ use serde_json::json;
 
 use super::report::ImportReport;
 use super::rows::{self, Rows};
-use crate::interchange::next_ids;
 use crate::model::{BeadId, BeadRow, Error, Key, Result, Timestamp, TombstoneRow};
 use crate::work::txn::ScopedTxn;
 
 /// The key of a bead's `extra` under which the id is that it came with.
 const CAME_AS: &str = "came_as";
-/// How many ids are tried.
-const TRIED_MAX: usize = 100_000;
+/// How many beads may have one id.
+const TRIED_MAX: usize = 1_000;
 
 /// The rows of a record as they are taken in: where its id is another bead's here, under the id that it was given before, or
-/// else under the next that is free. Its own edges go with it; those of others stay with the bead that is here.
-pub(super) fn told_apart<'a>(txn: &ScopedTxn<'_>, rows: &'a Rows, report: &mut ImportReport) -> Result<Cow<'a, Rows>> {
+/// else under a free one, its own and a number. None where there is none.
+///
+/// Its own edges go with it; those of others stay with the bead that is here.
+pub(super) fn told_apart<'a>(
+    txn: &ScopedTxn<'_>,
+    rows: &'a Rows,
+    report: &mut ImportReport,
+) -> Result<Option<Cow<'a, Rows>>> {
     let id = &rows.bead.id;
     let is_here = |id: &BeadId| txn.find::<BeadRow>(&Key::bead(id));
     if !is_here(id)?.is_some_and(|here| is_another(&here, &rows.bead)) {
-        return Ok(Cow::Borrowed(rows));
+        return Ok(Some(Cow::Borrowed(rows)));
     }
-    for next in next_ids(id.as_str()).take(TRIED_MAX) {
-        let Ok(next) = BeadId::new(next) else { break };
-        match is_here(&next)? {
-            Some(known) if came_as(&known) == Some(id.as_str()) && known.created_at == rows.bead.created_at => {
-                return under(rows, &next).map(Cow::Owned);
-            }
-            Some(known) if !is_another(&known, &rows.bead) && known.title == rows.bead.title => {
-                return under(rows, &next).map(Cow::Owned);
-            }
+    for nth in 2..TRIED_MAX {
+        // No tool makes such an id by itself, so no later line of the file has it.
+        let Ok(next) = BeadId::new(format!("{id}-{nth}")) else { break };
+        let is_it = match is_here(&next)? {
+            Some(known) => came_as(&known) == Some(id.as_str()) && known.created_at == rows.bead.created_at,
             None if txn.find::<TombstoneRow>(&Key::tombstone(&next))?.is_none() => {
                 report.kept_both(id, next.clone());
-                return under(rows, &next).map(Cow::Owned);
+                true
             }
-            _ => {}
+            None => false,
+        };
+        if is_it {
+            return under(rows, &next).map(|rows| Some(Cow::Owned(rows)));
         }
     }
-    Err(Error::exhausted("ids_exhausted", format!("no id like {id} is free"))
-        .with("bead", id)
-        .with("tried_max", TRIED_MAX))
+    report.conflict(id, "id_shared", false);
+    Ok(None)
 }
 
 /// Whether two beads only share an id: they were made at different times, and as different things.
