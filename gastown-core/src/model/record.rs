@@ -42,20 +42,16 @@ impl Column {
 pub trait Record: Sized + Clone {
     /// The table.
     const TABLE: &'static str;
-    /// The columns in the order of [`Record::to_cells`]; the key comes first.
+    /// The columns in the order of [`Record::to_values`]; the key comes first.
     const COLUMNS: &'static [Column];
-    /// All columns, borrowed where they can be.
-    fn to_cells(&self) -> Vec<Cell<'_>>;
+    /// Shows all columns, borrowed where they can be.
+    fn with_cells<T>(&self, see: impl FnOnce(&[Cell<'_>]) -> T) -> T;
     /// All columns.
-    fn to_values(&self) -> Vec<Value> {
-        self.to_cells().into_iter().map(Value::from).collect()
-    }
+    fn to_values(&self) -> Vec<Value>;
     /// The key's columns alone, in order.
-    fn to_key_values(&self) -> Vec<Value> {
-        let mut values = self.to_values();
-        values.truncate(Self::COLUMNS.iter().take_while(|column| column.role == ColumnRole::Key).count());
-        values
-    }
+    fn to_key_values(&self) -> Vec<Value>;
+    /// One bit for each column that another record has otherwise, the first column's the lowest.
+    fn differences(&self, other: &Self) -> u64;
     /// The record of these columns; an error names the column.
     fn from_cells(cells: &[Cell<'_>]) -> Result<Self>;
 }
@@ -80,8 +76,21 @@ macro_rules! record {
                 },
             )*];
 
-            fn to_cells(&self) -> Vec<$crate::model::value::Cell<'_>> {
-                vec![$($crate::model::value::ColumnValue::to_cell(&self.$field),)*]
+            fn with_cells<T>(&self, see: impl FnOnce(&[$crate::model::value::Cell<'_>]) -> T) -> T {
+                see(&[$($crate::model::value::ColumnValue::to_cell(&self.$field),)*])
+            }
+
+            fn to_values(&self) -> Vec<$crate::model::value::Value> {
+                vec![$($crate::model::value::ColumnValue::to_value(&self.$field),)*]
+            }
+
+            fn differences(&self, other: &Self) -> u64 {
+                const { assert!(<Self as $crate::model::record::Record>::COLUMNS.len() <= 64, "a bit for each column") };
+                let differ = [$(
+                    $crate::model::value::ColumnValue::to_cell(&self.$field)
+                        != $crate::model::value::ColumnValue::to_cell(&other.$field),
+                )*];
+                differ.iter().rev().fold(0, |set, differs| set << 1 | u64::from(*differs))
             }
 
             #[allow(clippy::vec_init_then_push, reason = "only the fields marked as keys push")]

@@ -80,9 +80,18 @@ macro_rules! rows {
                 match self { $(Self::$variant(_) => RowKind::$variant,)* }
             }
 
-            /// All columns, in the order of [`RowKind::columns`], borrowed where they can be.
-            pub fn to_cells(&self) -> Vec<Cell<'_>> {
-                match self { $(Self::$variant(record) => record.to_cells(),)* }
+            /// Shows all columns, in the order of [`RowKind::columns`], borrowed where they can be.
+            pub fn with_cells<T>(&self, see: impl FnOnce(&[Cell<'_>]) -> T) -> T {
+                match self { $(Self::$variant(record) => record.with_cells(see),)* }
+            }
+
+            /// One bit for each column that another row has otherwise, the first column's the lowest; none where that is
+            /// a row of another table.
+            pub fn differences(&self, other: &Self) -> Option<u64> {
+                match (self, other) {
+                    $((Self::$variant(one), Self::$variant(other)) => Some(one.differences(other)),)*
+                    _ => None,
+                }
             }
 
             /// All columns, in the order of [`RowKind::columns`].

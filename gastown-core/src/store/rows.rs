@@ -152,7 +152,7 @@ impl Rows {
     /// Keeps a row that was read.
     pub(super) fn keep(&mut self, key: &Key, row: &Arc<Row>) {
         if key.kind != RowKind::Idempotency && !self.is_lost {
-            self.single.keep(key.clone(), Some(Arc::clone(row)), weight(&row.to_cells()));
+            self.single.keep(key.clone(), Some(Arc::clone(row)), row.with_cells(weight));
         }
     }
 
@@ -217,7 +217,7 @@ impl Rows {
     pub(super) fn keep_list(&mut self, scan: &Scan, rows: &[Row]) {
         let is_whole = scan.after.is_none() && scan.upto.is_none() && rows.len() < scan.limit;
         if is_whole && !self.is_lost && rows.len() <= LIST_MAX && is_listed(scan.index) {
-            let weight = ROW_BYTES + rows.iter().map(|row| weight(&row.to_cells())).sum::<usize>();
+            let weight = ROW_BYTES + rows.iter().map(|row| row.with_cells(weight)).sum::<usize>();
             self.lists.keep((scan.index.name, scan.prefix.clone()), rows.to_vec(), weight);
         }
     }
@@ -379,7 +379,7 @@ mod tests {
         rows.begin(&town, 1);
         for n in 0..=TOUCHED_MAX {
             assert!(rows.touched.len() <= TOUCHED_MAX);
-            rows.write(label(n).key(), Some((&label(n), &label(n).to_cells())));
+            label(n).with_cells(|cells| rows.write(label(n).key(), Some((&label(n), cells))));
         }
         rows.keep(&label(0).key(), &label(0));
         for n in 0..=TOUCHED_MAX {
@@ -410,7 +410,7 @@ mod tests {
 
         rows.begin(&town, 1);
         assert!(matches!(rows.known(&key), Known::Absent), "nobody else has committed");
-        rows.write(key.clone(), Some((&label, &label.to_cells())));
+        label.with_cells(|cells| rows.write(key.clone(), Some((&label, cells))));
         assert!(matches!(rows.known(&key), Known::There(_)) && rows.list(&of_bead).is_none());
         rows.end();
         rows.begin(&town, 1);

@@ -2,7 +2,8 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "waiting for another process to finish writing has a real deadline, and nothing announces its end"
+    reason = "waiting for another process to finish writing has a real deadline, and nothing announces its end; so has \
+              looking for the next command before the thread sleeps"
 )]
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::listener::raise;
@@ -24,6 +26,9 @@ use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, Writte
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause before another try where a transaction failed by what may pass.
 const AGAIN_PAUSE_MAX: Duration = Duration::from_millis(250);
+/// How long the next command is looked for after one that was alone, before the thread sleeps: a caller who waits for each
+/// answer asks again within that time, and to wake a thread takes about as long.
+const LOOK: Duration = Duration::from_micros(100);
 /// How many batches have savepoints after a command had to be undone.
 const CAREFUL_BATCHES: u32 = 16;
 
@@ -197,6 +202,22 @@ enum Ran {
     Not(Tried),
 }
 
+/// The next command, once there is one; none when there will be no more.
+fn next(commands: &mut mpsc::Receiver<WriteCommand>, looks: bool) -> Option<WriteCommand> {
+    if looks {
+        let until = Instant::now() + LOOK;
+        loop {
+            match commands.try_recv() {
+                Ok(command) => return Some(command),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if Instant::now() >= until => break,
+                Err(TryRecvError::Empty) => std::hint::spin_loop(),
+            }
+        }
+    }
+    commands.blocking_recv()
+}
+
 struct Writer {
     backend: Arc<dyn Backend>,
     town: TownId,
@@ -224,7 +245,9 @@ impl Writer {
 
     fn serve(&mut self, commands: &mut mpsc::Receiver<WriteCommand>) {
         let mut batch = Batch::with_capacity(self.options.batch);
-        while let Some(first) = commands.blocking_recv() {
+        let may_look = thread::available_parallelism().is_ok_and(|threads| threads.get() > 1);
+        let mut was_alone = false;
+        while let Some(first) = next(commands, was_alone && may_look) {
             let mut next = Some(first);
             let mut apart = None;
             while let Some(command) = next.take() {
@@ -240,6 +263,7 @@ impl Writer {
                     next = commands.try_recv().ok();
                 }
             }
+            was_alone = batch.len() == 1;
             self.run(&mut batch);
             if let Some(job) = apart {
                 let connection = guarded(|| self.connected());

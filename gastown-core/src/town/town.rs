@@ -15,6 +15,7 @@ use super::upkeep::{self, Backup, WriteTo};
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::executor::{Context, Desk, Outside, Pump, Retain};
 use crate::model::{Error, Key, Result, RigName, Scope, SessionId, TownId, TownRow};
+use crate::random;
 use crate::store::{Store, Txn};
 use crate::work::ids::Ids;
 use crate::work::txn::Ctx;
@@ -174,7 +175,7 @@ impl Town {
                 Ok,
             )?,
         };
-        let seed = seed.map_or_else(random_seed, Ok)?;
+        let seed = seed.map_or_else(random::number, Ok)?;
         let shared = Shared {
             store,
             dir,
@@ -440,10 +441,4 @@ fn default_runtime(
         options.inherit_env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
     options.supervisor = supervisor.unwrap_or_else(|| Supervisor::find(beside, Some(path.as_ref())));
     Ok(Arc::new(ProcessRuntime::new(options)?))
-}
-
-/// A seed from the system's source of randomness.
-fn random_seed() -> Result<u64> {
-    getrandom::u64()
-        .map_err(|source| Error::unavailable("no_randomness", "the system gives no random numbers").because(source))
 }

@@ -39,7 +39,7 @@ pub(crate) struct ScopedTxn<'a> {
     session: Option<(SessionId, i64)>,
     head: Head,
     events: Vec<WrittenEvent>,
-    /// What changed since the last event: the last change of each key as JSON, in the order of those.
+    /// What changed since the last event: the last change of each key as JSON behind a bracket, in the order of those.
     pending: BTreeMap<Key, (usize, String)>,
     changes: usize,
 }
@@ -154,7 +154,7 @@ impl<'a> ScopedTxn<'a> {
     pub(crate) fn put_row(&mut self, row: Row) -> Result<()> {
         let key = row.key();
         self.check(&key, &row)?;
-        let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
+        let change = key.kind.is_journaled().then(|| row.with_cells(|cells| change_text(&key, Some(cells))));
         self.raw.put(key.clone(), Arc::new(row))?;
         if let Some(change) = change {
             self.note(key, change);
@@ -167,7 +167,7 @@ impl<'a> ScopedTxn<'a> {
         let row = row_of(record);
         let key = row.key();
         self.check(&key, &row)?;
-        let change = key.kind.is_journaled().then(|| change_text(&key, Some(&row.to_cells())));
+        let change = key.kind.is_journaled().then(|| row.with_cells(|cells| change_text(&key, Some(cells))));
         self.raw.put_new(key.clone(), Arc::new(row))?;
         if let Some(change) = change {
             self.note(key, change);
@@ -230,13 +230,14 @@ impl<'a> ScopedTxn<'a> {
     pub(crate) fn event(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) {
         let mut changes: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
         changes.sort_unstable_by_key(|(nth, _)| *nth);
-        let mut list = String::with_capacity(2 + changes.iter().map(|(_, change)| change.len() + 1).sum::<usize>());
-        list.push('[');
-        for (n, (_, change)) in changes.iter().enumerate() {
-            if n > 0 {
-                list.push(',');
-            }
-            list.push_str(change);
+        let more = changes.iter().skip(1).map(|(_, change)| change.len() + 1).sum::<usize>();
+        let mut changes = changes.into_iter().map(|(_, change)| change);
+        // Each text begins with the bracket of a list of its own.
+        let mut list = changes.next().unwrap_or_else(|| "[".to_owned());
+        list.reserve(more + 1);
+        for change in changes {
+            list.push(',');
+            list.push_str(&change[1..]);
         }
         list.push(']');
         let session = self.session.clone();
@@ -305,8 +306,10 @@ fn row_of<T: Stored>(record: T) -> Row {
     row
 }
 
+/// A change as the beginning of a list of changes, so that one that is alone need not be copied.
 fn change_text(key: &Key, cells: Option<&[Cell<'_>]>) -> String {
     let mut text = String::with_capacity(1_024);
+    text.push('[');
     write_change(&mut text, key, cells);
     text
 }

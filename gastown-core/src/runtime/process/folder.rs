@@ -5,7 +5,6 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use nix::sys::stat::Mode;
@@ -16,6 +15,7 @@ use super::output;
 use super::tree::{self, ProcessRef};
 use crate::failpoint;
 use crate::model::{Error, Result, SessionId, Timestamp};
+use crate::random;
 use crate::runtime::{CAPABILITY_FILE_VAR, ExitOutcome, ExitRecord, SecretText, SessionState, SessionStatus};
 
 const SPEC: &str = "spec.json";
@@ -35,9 +35,6 @@ const LOG: &str = "supervisor.log";
 pub(super) const COPIED_ALWAYS: &str = SPEC;
 pub(super) const COPIED_AT_END: &str = EXIT;
 pub(super) const COPIED_SEGMENTS: [&str; 2] = [OUTPUT, EVENTS];
-
-/// Tells the drafts of files apart that threads of this process write at the same time.
-static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// What the supervisor needs, as it stands in the folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -345,9 +342,8 @@ impl Folder {
     }
 
     fn replace(&self, name: &str, value: &impl Serialize, durability: Durability) -> Result<()> {
+        let draft = self.path.join(format!(".{name}.{:016x}", random::number()?));
         let write = || -> io::Result<()> {
-            let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-            let draft = self.path.join(format!(".{name}.{}-{number}", std::process::id()));
             write_private(&draft, &serde_json::to_vec(value)?)?;
             if matches!(durability, Durability::Full) {
                 File::open(&draft)?.sync_all()?;

@@ -23,7 +23,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +36,7 @@ use super::{
     ExitRecord, OutputChunk, SessionSpec, SessionState, SessionStatus,
 };
 use crate::model::{Error, OutputStream, Result, SessionId};
+use crate::random;
 
 pub use copy::copy_output;
 pub use entry::{session_main, supervise};
@@ -53,8 +53,6 @@ const DRAFT_PREFIX: &str = ".draft-";
 const TRASH_PREFIX: &str = ".trash-";
 /// How long somebody who follows output sleeps at most, should nothing be heard.
 const SLOW_LOOK: Duration = Duration::from_secs(10);
-
-static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// Runs sessions as processes of this machine.
 ///
@@ -119,17 +117,17 @@ impl Inner {
         Folder::new(self.options.dir.join(session.as_str()))
     }
 
-    fn draft(&self) -> PathBuf {
+    fn draft(&self) -> Result<PathBuf> {
         self.beside(DRAFT_PREFIX)
     }
 
-    fn trash(&self) -> PathBuf {
+    fn trash(&self) -> Result<PathBuf> {
         self.beside(TRASH_PREFIX)
     }
 
-    fn beside(&self, prefix: &str) -> PathBuf {
-        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-        self.options.dir.join(format!("{prefix}{}-{number}", std::process::id()))
+    /// A name that no other host takes: in containers that share the folder, numbers of processes are the same.
+    fn beside(&self, prefix: &str) -> Result<PathBuf> {
+        Ok(self.options.dir.join(format!("{prefix}{:016x}", random::number()?)))
     }
 
     fn plan(&self, spec: &SessionSpec) -> Plan {
@@ -166,7 +164,7 @@ impl Inner {
         let folder = self.folder(&session);
         let plan = self.plan(&spec);
         let created = blocking({
-            let (folder, plan, draft) = (folder.clone(), plan.clone(), self.draft());
+            let (folder, plan, draft) = (folder.clone(), plan.clone(), self.draft()?);
             move || if folder.exists() { Ok(None) } else { folder.create(&draft, &plan, spec.capability.as_ref()) }
         })
         .await?;
@@ -177,7 +175,7 @@ impl Inner {
                     match spawned {
                         Ok(child) => self.follow(&session, folder.clone(), child).await?,
                         Err(error) => {
-                            let trash = self.trash();
+                            let trash = self.trash()?;
                             blocking(move || folder.remove(&trash)).await?;
                             return Err(error);
                         }
@@ -348,7 +346,7 @@ impl ContainerRuntime for ProcessRuntime {
         match self.inner.inspect(session).await?.state {
             SessionState::Absent => Ok(()),
             SessionState::Exited(_) => {
-                let (folder, trash) = (self.inner.folder(session), self.inner.trash());
+                let (folder, trash) = (self.inner.folder(session), self.inner.trash()?);
                 blocking(move || folder.remove(&trash)).await
             }
             SessionState::Starting | SessionState::Running => {

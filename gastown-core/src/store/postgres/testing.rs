@@ -5,7 +5,6 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A server that is there while this is, or while the process lives.
@@ -62,9 +61,8 @@ impl TestServer {
 
     /// The same with a schema that no other test has.
     pub fn fresh_url(&self) -> String {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        format!("{}&schema=t{}_{count}", self.url, std::process::id())
+        // Not by the number of the process: over a long run those come again.
+        format!("{}&schema=t{:016x}", self.url, getrandom::u64().expect("the system gives random numbers"))
     }
 
     /// Has the server `restart` (as after a crash), `stop` or `start`, and waits until it has.

@@ -62,8 +62,10 @@ impl<'c> View<'c> {
         let done = self.put_off(change);
         if let Some(rows) = self.rows {
             self.guesses.borrow_mut().write(&key);
-            let cells = row.filter(|_| done.is_ok()).map(|row| (row, row.to_cells()));
-            rows.borrow_mut().write(key, cells.as_ref().map(|(row, cells)| (*row, &**cells)));
+            match row.filter(|_| done.is_ok()) {
+                Some(row) => row.with_cells(|cells| rows.borrow_mut().write(key, Some((row, cells)))),
+                None => rows.borrow_mut().write(key, None),
+            }
         }
         done
     }

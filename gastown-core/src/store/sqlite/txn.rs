@@ -90,35 +90,34 @@ impl Txn for SqliteTxn<'_> {
 
     fn put_shared(&mut self, before: Option<&Row>, row: &Arc<Row>) -> Result<()> {
         self.view.check_open()?;
-        let (kind, cells) = (row.kind(), row.to_cells());
-        let put = || self.view.execute(Which::Put(kind), || &sql::statements(kind).put, &cells);
-        let done = match before {
-            None => put(),
-            Some(before) => {
-                let (old, key_len) = (before.to_cells(), kind.key_len());
-                if before.kind() != kind || old[..key_len] != cells[..key_len] {
+        let (kind, key_len) = (row.kind(), row.kind().key_len());
+        let changed = match before {
+            None => 0,
+            Some(before) => match row.differences(before) {
+                Some(set) if set.trailing_zeros() as usize >= key_len => set,
+                _ => {
                     return Err(Error::internal("replace_key", "a row is replaced by one of its key")
                         .with("table", kind.table()));
                 }
-                debug_assert!(cells.len() <= 64, "a bit for each column");
-                let differs = |place: &usize| old[*place] != cells[*place];
-                let changed = (key_len..cells.len()).filter(differs).fold(0, |set, place| set | 1_u64 << place);
-                if changed == 0 && self.view.holds(row) {
-                    return Ok(());
-                }
-                // An index of which no column is named is left alone.
-                let named = (0..key_len).chain(sql::bits(changed)).map(|place| &cells[place]);
-                match changed {
-                    0 => put(),
-                    _ => match self.view.execute(Which::Update(kind, changed), || sql::update(kind, changed), named) {
-                        Ok(0) => put(),
-                        done => done,
-                    },
-                }
-            }
+            },
         };
-        self.view.note(row.key(), done.is_ok().then_some((row, &*cells)));
-        done.map(drop)
+        if before.is_some() && changed == 0 && self.view.holds(row) {
+            return Ok(());
+        }
+        row.with_cells(|cells| {
+            let put = || self.view.execute(Which::Put(kind), || &sql::statements(kind).put, cells);
+            // An index of which no column is named is left alone.
+            let named = (0..key_len).chain(sql::bits(changed)).map(|place| &cells[place]);
+            let done = match changed {
+                0 => put(),
+                _ => match self.view.execute(Which::Update(kind, changed), || sql::update(kind, changed), named) {
+                    Ok(0) => put(),
+                    done => done,
+                },
+            };
+            self.view.note(row.key(), done.is_ok().then_some((row, cells)));
+            done.map(drop)
+        })
     }
 
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {

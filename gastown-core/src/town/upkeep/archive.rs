@@ -12,6 +12,7 @@ use super::{Archive, Archived, Finding, of_whole_town};
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::model::Key;
 use crate::model::{EffectId, Error, Event, Head, Result, Row, Scope, SessionId, Stored as _, Timestamp};
+use crate::random;
 use crate::store::Reader;
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::store::Txn;
@@ -92,9 +93,7 @@ fn lock(folder: &Path) -> Result<File> {
 
 /// A file's name that no other has: an archiving that was killed may have left one that is nearly the same.
 fn new_name(what: &str) -> Result<String> {
-    let random = getrandom::u64()
-        .map_err(|source| Error::unavailable("no_randomness", "the system gives no random numbers").because(source))?;
-    Ok(format!("{what}-{random:016x}.jsonl"))
+    Ok(format!("{what}-{:016x}.jsonl", random::number()?))
 }
 
 /// Puts away what is over for longer than the settings keep it.
