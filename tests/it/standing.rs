@@ -148,7 +148,7 @@ async fn a_bead_comes_as_it_ended_through_a_folder_that_others_write_too() {
             line.as_object_mut().unwrap().remove("resolution");
             line["priority"] = serde_json::json!(1);
             line["updated_at"] = serde_json::json!("2030-03-17T18:00:00Z");
-            format!("{line}\n")
+            [line.to_string(), "\n".to_owned()].concat()
         })
         .collect();
     std::fs::write(&file, &plain).unwrap();

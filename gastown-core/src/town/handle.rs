@@ -191,7 +191,7 @@ pub(super) fn from_json<I: DeserializeOwned>(operation: &Operation, input: serde
 
 /// Where in an input the value is that was refused with these words, such as `beads[3].priority`; empty where it is none of
 /// its parts. JSON does not say, so parts are left out until the words are others.
-fn culprit<I: DeserializeOwned>(input: serde_json::Value, said: &str) -> String {
+fn culprit<I: DeserializeOwned>(mut input: serde_json::Value, said: &str) -> String {
     let is_refused = |input: &serde_json::Value| I::deserialize(input).is_err_and(|source| source.to_string() == said);
     let (mut pointer, mut shown) = (String::new(), String::new());
     while let Some(value) = input.pointer(&pointer) {
@@ -220,6 +220,12 @@ fn culprit<I: DeserializeOwned>(input: serde_json::Value, said: &str) -> String 
         };
         let Some(step) = step else { break };
         let is_place = value.is_array();
+        if let (Some(list), Ok(nth)) =
+            (input.pointer_mut(&pointer).and_then(serde_json::Value::as_array_mut), step.parse::<usize>())
+        {
+            // What comes after it matters no more.
+            list.truncate(nth + 1);
+        }
         pointer = format!("{pointer}/{}", step.replace('~', "~0").replace('/', "~1"));
         shown = match (is_place, shown.is_empty()) {
             (true, _) => format!("{shown}[{step}]"),

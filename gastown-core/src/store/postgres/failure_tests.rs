@@ -327,7 +327,7 @@ async fn who_stands_still_in_a_transaction_makes_the_others_wait_and_refuses_the
     let backend = || PostgresBackend::new(&url).unwrap();
     let (still, other) = (open(backend()).await, open(backend()).await);
     let (stands, is_standing) = tokio::sync::oneshot::channel();
-    let (goes_on, waits) = mpsc::channel();
+    let (goes_on, waits) = mpsc::sync_channel(1);
     let mut stands = Some(stands);
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&runs);
