@@ -1021,6 +1021,8 @@ export interface Health {
   readonly durability: string
   readonly schema: number
   readonly databaseBytes: number | null
+  /** What keeps the store from taking commands, in words: its file was taken away, say. */
+  readonly storeProblem: string | null
   readonly unreadable: UnreadableRow[]
   readonly quarantined: number
   readonly first: number
@@ -2101,7 +2103,10 @@ export interface OpenOptions {
    * `postgres://` URL of a database in a schema that any number of processes may share.
    */
   store?: 'sqlite' | 'memory' | `postgres://${string}` | `postgresql://${string}`
-  /** `full` (where it is left out) survives a loss of power, `normal` a kill. */
+  /**
+   * `full` (where it is left out) survives a loss of power, `normal` a kill. It stands before what a URL says; with `memory`
+   * it is refused (`durability_unused`).
+   */
   durability?: Durability
   /** Ids are made from this seed; the same seed and the same calls give the same ids. */
   seed?: number

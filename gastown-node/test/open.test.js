@@ -67,6 +67,7 @@ test('a wrong option is a typed error', async (t) => {
     [{ seed: -1 }, 'input_malformed'],
     [{ seed: 2 ** 60 }, 'value_range'],
     [{ durability: 'none' }, 'durability_unknown'],
+    [{ store: 'memory', durability: 'full' }, 'durability_unused'],
     [{ store: 'oracle' }, 'store_unknown'],
     [{ store: 7 }, 'input_malformed'],
     [{ store: 'postgres://m:s3cret@h/d?colour=red' }, 'store_url'],

@@ -16,7 +16,7 @@ export async function accepts(town: Town, signal: AbortSignal): Promise<Event[]>
 }
 
 export async function disposes(): Promise<void> {
-  await using town = await open('town', { seed: 7, clock: new ManualClock(0), durability: 'normal', store: 'memory' })
+  await using town = await open('town', { seed: 7, clock: new ManualClock(0), durability: 'normal', store: 'sqlite' })
   await town.rig('harbour').beads.list()
 }
 

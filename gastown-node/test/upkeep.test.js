@@ -115,6 +115,17 @@ test('health says how the database is', async (t) => {
   assert.ok(health.schema >= 2 && health.databaseBytes > 0)
 })
 
+test('nothing is told done once the file is gone', async (t) => {
+  const { town } = await opened(t)
+  assert.equal((await town.health()).storeProblem, null)
+  rmSync(join(town.dir, 'town.db'))
+  for (const title of ['lost', 'again']) {
+    await assert.rejects(town.beads.create(title), { kind: 'unavailable', code: 'store_gone' })
+  }
+  assert.match((await town.health()).storeProblem, /town\.db/)
+  assert.equal(await codeOf(town.upkeep.check()), 'store_gone')
+})
+
 test('beads come in from a file of another tool and go out to it', async (t) => {
   const { town, path } = await opened(t)
   const [from, to] = [join(path, 'in.jsonl'), join(path, 'out.jsonl')]

@@ -66,7 +66,7 @@ where
 {
     let object: Result<Py<PyAny>> =
         Python::attach(|py| make.call1(py, arguments).map_err(|exception| from_exception(py, "factory", &exception)));
-    HostBackend::of(object.unwrap_or_else(|error| panic!("no backend was made: {}", error.chain())))
+    object.and_then(HostBackend::of).unwrap_or_else(|error| panic!("no backend was made: {}", error.chain()))
 }
 
 /// The database of one case: every call of `make` gives an instance on it.

@@ -40,7 +40,7 @@ pub(crate) fn open<'py>(
         let builder = gastown_core::Town::builder(dir).from_env();
         let builder = builder.options(TownOptions { beside, ..TownOptions::from_json(options)? })?;
         let builder = if let Some(clock) = clock { builder.clock(clock) } else { builder };
-        let builder = if let Some(backend) = backend { builder.backend(HostBackend::of(backend)) } else { builder };
+        let builder = if let Some(backend) = backend { builder.backend(HostBackend::of(backend)?) } else { builder };
         Ok(Town { town: Owned::new(builder.open().await?) })
     })
 }

@@ -85,6 +85,8 @@ async def test_an_unknown_option_is_refused_with_those_that_there_are(tmp_path: 
         ({"seed": -1}, "input_malformed"),
         ({"seed": 2**64}, "value_range"),
         ({"durability": "none"}, "durability_unknown"),
+        ({"store": "memory", "durability": "full"}, "durability_unused"),
+        ({"backend": 3}, "value_type"),
         ({"store": "oracle"}, "store_unknown"),
         ({"store": 7}, "input_malformed"),
         ({"store": "postgres://m:s3cret@h/d?colour=red"}, "store_url"),

@@ -135,6 +135,19 @@ async def test_health_says_how_the_database_is(town: gastown.Town) -> None:
     assert health.schema >= 2 and health.database_bytes is not None and health.first == 1
 
 
+async def test_nothing_is_told_done_once_the_file_is_gone(town: gastown.Town) -> None:
+    assert (await town.health()).store_problem is None
+    (Path(town.dir) / "town.db").unlink()
+    for _ in range(2):
+        with pytest.raises(gastown.UnavailableError) as gone:
+            await town.beads.create("lost")
+        assert gone.value.code == "store_gone"
+    assert "town.db" in str((await town.health()).store_problem)
+    with pytest.raises(gastown.UnavailableError) as gone:
+        await town.upkeep.check()
+    assert gone.value.code == "store_gone"
+
+
 async def test_beads_come_in_from_a_file_of_another_tool_and_go_out_to_it(town: gastown.Town, tmp_path: Path) -> None:
     line = '{"id":"gt-1","title":"Raise the mast","status":"open","priority":2,"issue_type":"task",'
     line += '"created_at":"2025-10-11T20:00:00Z","updated_at":"2025-10-11T20:00:00Z","pinned":0}\n'

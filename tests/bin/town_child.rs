@@ -1,6 +1,7 @@
 //! A program of the tests' own: a supervisor that can be killed at a failpoint, and hosts that can be killed.
 
 mod commands;
+mod files;
 mod scenario;
 
 use std::ffi::OsString;
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         Some("drain") => in_tokio(drain(&args[2..])),
         Some("work") => in_tokio(commands::work(&args[2..])),
         Some("script") => in_tokio(commands::script(&args[2..])),
+        Some("keep") => in_tokio(files::keep_files(&args[2..])),
+        Some("print") => in_tokio(files::print(&args[2..])),
         Some("claims") => in_tokio(commands::claims(&args[2..])),
         Some("sync") => in_tokio(sync(Path::new(&args[2]), Path::new(&args[3]))),
         Some("create") => in_tokio(create(Path::new(&args[2]), args[3].to_str().expect("UTF-8"))),

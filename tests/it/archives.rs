@@ -468,28 +468,3 @@ async fn what_was_put_away_is_listed_and_comes_back_with_its_edges() {
     assert_eq!(upkeep.recall(&BeadId::new("gt-never").unwrap()).await.unwrap_err().code(), "bead_not_archived");
     town.close().await.unwrap();
 }
-
-#[tokio::test]
-async fn what_a_killed_restore_left_is_opened_by_nobody_and_restored_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let town = Town::builder(dir.path().join("town")).open().await.unwrap();
-    let bead = town.operator().beads().create(NewBead::titled("keel")).await.unwrap();
-    let lines = dir.path().join("town.jsonl");
-    town.operator().upkeep().export(&*lines).await.unwrap();
-    town.close().await.unwrap();
-    // A restore that was killed leaves its mark and what it had made by then: here a database without any entry.
-    let left = dir.path().join("left");
-    Town::builder(&left).open().await.unwrap().close().await.unwrap();
-    std::fs::write(left.join("restore.unfinished"), "").unwrap();
-    let error = Town::builder(&left).open().await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "restore_unfinished"), "{error}");
-    let busy = fs::File::open(left.join("restore.unfinished")).unwrap();
-    busy.lock().unwrap();
-    let error = Town::builder(&left).restore(&lines).await.unwrap_err();
-    assert_eq!(error.code(), "restore_busy", "{error}");
-    drop(busy);
-    let again = Town::builder(&left).restore(&lines).await.unwrap();
-    assert_eq!(again.operator().beads().get(&bead.id).await.unwrap().title, "keel");
-    again.close().await.unwrap();
-    Town::builder(&left).open().await.unwrap().close().await.unwrap();
-}

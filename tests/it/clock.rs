@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::model::Timestamp;
-use gastown_core::{Claim, EventsSince, ManualClock, NewBead, ReadyFilter, Town};
+use gastown_core::{Claim, EventsSince, Heartbeat, ManualClock, NewBead, ReadyFilter, Town};
 
 const HOUR: i64 = 3_600_000_000;
 const SECOND: i64 = 1_000_000;
@@ -60,6 +60,27 @@ async fn a_clock_that_goes_back_neither_ends_a_lease_early_nor_keeps_it_for_ever
     assert!(events.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq), "the journal's order is its own");
     assert!(events.windows(2).any(|pair| pair[0].at > pair[1].at), "it says what the clock showed");
     assert_eq!(town.replay().await.unwrap().differences, Vec::<String>::new());
+    town.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_heartbeat_of_a_clock_that_went_back_or_for_less_time_shortens_no_lease() {
+    let dir = tempfile::tempdir().unwrap();
+    let noon = 1_800_000_000 * SECOND;
+    let at = |micros: i64| Timestamp::from_micros(noon + micros);
+    let clock = ManualClock::at(at(0));
+    let town = Town::builder(dir.path()).clock(Arc::new(clock.clone())).open().await.unwrap();
+    let beads = town.operator().beads();
+    let id = beads.create(NewBead::titled("held")).await.unwrap().id;
+    let held = beads.claim(Claim::of(id.clone(), "tess").for_ms(60_000)).await.unwrap();
+
+    clock.set(at(-HOUR));
+    assert_eq!(beads.heartbeat(Heartbeat::of(&held)).await.unwrap().lease_until, at(60 * SECOND));
+    clock.set(at(SECOND));
+    let brief = Heartbeat { lease_ms: Some(1), ..Heartbeat::of(&held) };
+    assert_eq!(beads.heartbeat(brief).await.unwrap().lease_until, at(60 * SECOND));
+    assert_eq!(beads.claim(Claim::of(id, "nux")).await.unwrap_err().code(), "bead_held");
+    assert_eq!(beads.heartbeat(Heartbeat::of(&held)).await.unwrap().lease_until, at(91 * SECOND));
     town.close().await.unwrap();
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use gastown_core::store::{SqliteBackend, SqliteOptions};
-use gastown_core::{BeadFilter, Error, ErrorKind, NewBead, Town};
+use gastown_core::{All, BeadFilter, Error, ErrorKind, NewBead, Town};
 use serde_json::json;
 
 async fn refused(folder: &Path) -> Error {
@@ -168,5 +168,82 @@ async fn a_town_goes_on_after_its_file_was_taken_away_and_put_back() {
     let town = Town::builder(dir.path()).open().await.unwrap();
     let page = town.operator().call("beads.list", json!({})).await.unwrap();
     assert_eq!(page["beads"].as_array().unwrap().len(), 1);
+    town.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_town_opens_and_is_read_while_another_process_writes_for_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let town = Town::builder(dir.path()).open().await.unwrap();
+    town.operator().beads().create(NewBead::titled("first")).await.unwrap();
+    town.close().await.unwrap();
+    let mut other = rusqlite::Connection::open(dir.path().join("town.db")).unwrap();
+    let writing = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+
+    // Whoever would wait for the lock gives up at once.
+    let mut sqlite = SqliteOptions::default();
+    sqlite.busy_timeout_ms = 1;
+    let mut store = gastown_core::store::StoreOptions::default();
+    store.busy_ms = 1;
+    let open = || Town::builder(dir.path()).sqlite_options(sqlite.clone()).store_options(store.clone()).open();
+    let town = open().await.unwrap();
+    let page = town.operator().beads().list(BeadFilter::default()).await.unwrap();
+    assert_eq!(page.beads.len(), 1);
+    let busy = town.operator().beads().create(NewBead::titled("second")).await.unwrap_err();
+    assert_eq!((busy.kind(), busy.code()), (ErrorKind::Unavailable, "store_busy"));
+    town.close().await.unwrap();
+
+    writing.rollback().unwrap();
+    let before = other.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    open().await.unwrap().close().await.unwrap();
+    let after = other.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(before, after, "opening wrote something");
+}
+
+#[tokio::test]
+async fn nothing_is_told_done_once_the_file_or_its_log_is_gone_or_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = dir.path().join("other.db");
+    rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let theirs = std::fs::read(&other).unwrap();
+    let remove: fn(&Path, &Path) = |folder, _| std::fs::remove_file(folder.join("town.db")).unwrap();
+    let replace: fn(&Path, &Path) = |folder, other| std::fs::rename(other, folder.join("town.db")).unwrap();
+    let unlog: fn(&Path, &Path) = |folder, _| std::fs::remove_file(folder.join("town.db-wal")).unwrap();
+    for (what, lose) in [("removed", remove), ("replaced", replace), ("its log is removed", unlog)] {
+        let folder = dir.path().join(what);
+        let town = Town::builder(&folder).open().await.unwrap();
+        let beads = town.operator().beads();
+        let first = beads.create(NewBead::titled("first")).await.unwrap();
+        assert_eq!(town.health().await.unwrap().store_problem, None);
+        lose(&folder, &other);
+        for _ in 0..3 {
+            let error = beads.create(NewBead::titled("lost")).await.unwrap_err();
+            assert_eq!((error.kind(), error.code()), (ErrorKind::Unavailable, "store_gone"), "{what}: {error:?}");
+        }
+        let problem = town.health().await.unwrap().store_problem.expect(what);
+        assert!(problem.contains(folder.to_str().unwrap()), "{problem}");
+        assert_eq!(town.operator().upkeep().check(All {}).await.unwrap_err().code(), "store_gone", "{what}");
+        assert_eq!(beads.get(&first.id).await.unwrap().title, "first", "what was there is read");
+        town.close().await.unwrap();
+    }
+    assert!(std::fs::read(dir.path().join("replaced/town.db")).unwrap() == theirs, "the other's file was changed");
+}
+
+#[tokio::test]
+async fn an_open_town_goes_on_once_its_file_is_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let town = Town::builder(dir.path()).open().await.unwrap();
+    let beads = town.operator().beads();
+    beads.create(NewBead::titled("first")).await.unwrap();
+    let (file, aside) = (dir.path().join("town.db"), dir.path().join("aside.db"));
+    std::fs::rename(&file, &aside).unwrap();
+    assert_eq!(beads.create(NewBead::titled("unsure")).await.unwrap_err().code(), "store_gone");
+    std::fs::rename(&aside, &file).unwrap();
+    let third = beads.create(NewBead::titled("third")).await.unwrap();
+    assert_eq!(town.health().await.unwrap().store_problem, None);
+    assert_eq!(town.operator().upkeep().check(All {}).await.unwrap().findings, []);
+    town.close().await.unwrap();
+    let town = Town::builder(dir.path()).open().await.unwrap();
+    assert_eq!(town.operator().beads().get(&third.id).await.unwrap().title, "third");
     town.close().await.unwrap();
 }

@@ -386,15 +386,24 @@ async fn a_check_finds_an_index_that_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let town = plain(&dir.path().join("town"), &clock()).await;
     furnish(&town).await;
-    town.close().await.unwrap();
     let db = rusqlite::Connection::open(dir.path().join("town/town.db")).unwrap();
-    db.execute_batch("DROP INDEX beads_ready").unwrap();
-    let town = plain(&dir.path().join("town"), &clock()).await;
+    db.execute_batch("DROP INDEX beads_ready; DROP INDEX events_by_subject").unwrap();
     assert_eq!(town.operator().beads().ready(ReadyFilter::default()).await.unwrap_err().code(), "schema_altered");
     let findings = town.operator().upkeep().check(All {}).await.unwrap().findings;
-    let [finding] = &*findings else { panic!("{findings:?}") };
-    assert!(finding.subject == "index beads_ready" && finding.problem.contains("indexes of its schema"), "{finding:?}");
+    let told: Vec<_> = findings.iter().map(|finding| (&*finding.subject, &*finding.problem)).collect();
+    let altered = "the database has not the tables, columns and indexes of its schema";
+    assert_eq!(
+        told,
+        [
+            ("database", "the index beads_ready is missing"),
+            ("database", "the index events_by_subject is missing"),
+            ("index beads_ready", altered),
+        ]
+    );
     town.close().await.unwrap();
+    let error = Town::builder(dir.path().join("town")).open().await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Corrupt, "schema_altered"));
+    assert_eq!(error.fact("missing"), Some("beads_ready, events_by_subject"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

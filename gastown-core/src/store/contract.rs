@@ -197,12 +197,14 @@ pub struct Description {
     pub durability: &'static str,
     /// Its size in bytes, where that is known.
     pub bytes: Option<u64>,
+    /// What keeps commands from being done at all, in words; none where nothing is known of such a thing.
+    pub problem: Option<String>,
 }
 
 impl Description {
     /// A description without a size.
     pub const fn new(schema: u32, durability: &'static str) -> Self {
-        Self { schema, durability, bytes: None }
+        Self { schema, durability, bytes: None, problem: None }
     }
 
     /// The same with a size in bytes.

@@ -51,5 +51,5 @@ pub use search::{Search, SearchTerm};
 pub(crate) use sqlite::make_older;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteOptions};
-pub use store::{Store, StoreOptions};
+pub use store::{READERS_MAX, Store, StoreOptions};
 pub use unreadable::{UNREADABLE_MAX, Unreadable, UnreadableRows};

@@ -24,15 +24,22 @@ use crate::model::{Error, Result, TownId};
 /// The most threads that read for long at one time, each with a connection of its own; further callers wait.
 const ASIDES_MAX: usize = 2;
 
+/// The most threads that read.
+pub const READERS_MAX: usize = 64;
+/// The most commands, and the most reads, that may wait.
+const QUEUE_MAX: usize = 1 << 20;
+/// The most commands of one transaction.
+const BATCH_MAX: usize = 1 << 16;
+
 /// How a [`Store`] uses its backend.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoreOptions {
-    /// Threads that read, each with a connection of its own; at least 1.
+    /// Threads that read, each with a connection of its own; 1 to [`READERS_MAX`].
     pub readers: usize,
-    /// Commands that may wait for the writer, and as many reads; further callers wait to get in. At least 1.
+    /// Commands that may wait for the writer, and as many reads; further callers wait to get in. 1 to 1,048,576.
     pub queue: usize,
-    /// The most commands of one transaction; at least 1.
+    /// The most commands of one transaction; 1 to 65,536.
     pub batch: usize,
     /// How long a batch tries to begin while another process writes, and how long a batch or a read is tried again
     /// whose connection was lost, in milliseconds.
@@ -50,12 +57,18 @@ impl Default for StoreOptions {
 impl StoreOptions {
     fn check(&self) -> Result<()> {
         let check_ms = usize::try_from(self.check_ms).unwrap_or(usize::MAX);
-        let options = [("readers", self.readers), ("queue", self.queue), ("batch", self.batch), ("check_ms", check_ms)];
-        for (name, value) in options {
-            if value == 0 {
-                return Err(
-                    Error::invalid("store_option", format!("{name} is 0, at least 1 is needed")).with("option", name)
-                );
+        let options = [
+            ("readers", self.readers, READERS_MAX),
+            ("queue", self.queue, QUEUE_MAX),
+            ("batch", self.batch, BATCH_MAX),
+            ("check_ms", check_ms, usize::MAX),
+        ];
+        for (name, value, most) in options {
+            if value == 0 || value > most {
+                let wanted = if value == 0 { "at least 1".to_owned() } else { format!("at most {most}") };
+                return Err(Error::invalid("store_option", format!("{name} is {value}, {wanted} is needed"))
+                    .with("option", name)
+                    .with("found", value));
             }
         }
         Ok(())

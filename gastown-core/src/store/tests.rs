@@ -9,7 +9,7 @@ use super::conformance::commands::{Held, send};
 use super::conformance::sample::{self, Draw};
 use super::faulty::Faulty;
 use super::index::BEADS;
-use super::{Backend, MemoryBackend, Reader, Scan, Store, StoreOptions, Txn};
+use super::{Backend, MemoryBackend, READERS_MAX, Reader, Scan, Store, StoreOptions, Txn};
 use crate::model::{BeadId, BeadRow, Error, ErrorKind, Event, Head, Result, Row, TownId};
 
 fn town() -> TownId {
@@ -261,8 +261,13 @@ async fn dropping_the_last_handle_ends_the_threads() {
 }
 
 #[tokio::test]
-async fn an_option_of_zero_is_refused() {
+async fn an_option_of_zero_or_beyond_its_bound_is_refused() {
+    let most = StoreOptions { readers: READERS_MAX, ..StoreOptions::default() };
+    Store::open(Arc::new(MemoryBackend::new()), town(), most).await.unwrap().close().await.unwrap();
     for options in [
+        StoreOptions { readers: READERS_MAX + 1, ..StoreOptions::default() },
+        StoreOptions { queue: usize::MAX, ..StoreOptions::default() },
+        StoreOptions { batch: usize::MAX, ..StoreOptions::default() },
         StoreOptions { readers: 0, ..StoreOptions::default() },
         StoreOptions { queue: 0, ..StoreOptions::default() },
         StoreOptions { batch: 0, ..StoreOptions::default() },

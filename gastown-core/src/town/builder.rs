@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::clock::{Clock, SystemClock};
 use super::town::Town;
-use crate::model::{Result, TownId};
+use crate::model::{Error, Result, TownId};
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::runtime::ContainerRuntime;
 use crate::store::{Backend, StoreOptions};
@@ -25,6 +25,8 @@ pub struct TownBuilder {
     pub(super) seed: Option<u64>,
     pub(super) host: Option<String>,
     pub(super) restore: Option<PathBuf>,
+    /// Whether a durability was asked for that no backend took.
+    pub(super) durability_unused: bool,
     #[cfg(feature = "sqlite")]
     pub(super) sqlite: crate::store::SqliteOptions,
     #[cfg(feature = "git")]
@@ -56,6 +58,7 @@ impl TownBuilder {
             seed: None,
             host: None,
             restore: None,
+            durability_unused: false,
             #[cfg(feature = "sqlite")]
             sqlite: crate::store::SqliteOptions::default(),
             #[cfg(feature = "git")]
@@ -184,7 +187,8 @@ impl TownBuilder {
     /// `town_missing` ([`NotFound`](crate::ErrorKind::NotFound)) where the database holds other towns and not this one: the
     /// facts are `town` and `there`, the first of those it holds; see [`TownBuilder::create`].
     /// `path_malformed`, `path_read_only`, `path_taken`, `folder_missing`, `path_unwritable` and `disk_full` where the
-    /// folder cannot be made, and those of the backend: `schema_newer`, `not_a_town`, `store_read_only`, …
+    /// folder cannot be made, `durability_unused` where the options name a durability and the backend is one that was given
+    /// to the builder, `restore_unfinished`, and those of the backend: `schema_newer`, `not_a_town`, `store_read_only`, …
     pub async fn open(self) -> Result<Town> {
         match self.restore.clone() {
             Some(from) => Town::restore(self, &from).await,
@@ -200,7 +204,8 @@ impl TownBuilder {
     /// their remotes; a session that was running is found lost, and its bead is handed out anew.
     ///
     /// Killed before it is done it can be repeated; until then nobody opens what it left (`restore_unfinished`). Into a
-    /// database that others share the records come in one transaction: they are there or not.
+    /// database that others share the records come in one transaction, and a mark before them: whoever opens the town
+    /// there meanwhile is refused as well.
     ///
     /// # Errors
     /// `town_not_empty` where there is a town already, `town_mismatch` where the backup is of a town with another name,
@@ -219,17 +224,25 @@ impl TownBuilder {
         super::paths::make_folder(&self.dir)
     }
 
-    #[cfg_attr(feature = "sqlite", expect(clippy::unnecessary_wraps, reason = "without a default backend it fails"))]
     pub(super) fn backend_or_default(&self) -> Result<Arc<dyn Backend>> {
         if let Some(backend) = &self.backend {
+            if self.durability_unused {
+                return Err(durability_unused(backend.name()));
+            }
             return Ok(Arc::clone(backend));
         }
         #[cfg(feature = "sqlite")]
         return Ok(Arc::new(crate::store::SqliteBackend::new(self.dir.join("town.db"), self.sqlite.clone())));
         #[cfg(not(feature = "sqlite"))]
-        Err(crate::model::Error::unsupported(
-            "backend_missing",
-            "this build has no default storage; give the builder a backend",
-        ))
+        Err(Error::unsupported("backend_missing", "this build has no default storage; give the builder a backend"))
     }
+}
+
+/// The error of a durability that is asked of a backend that knows none, or says itself which.
+pub(super) fn durability_unused(backend: &str) -> Error {
+    Error::invalid(
+        "durability_unused",
+        format!("the durability of a town in {backend} is not chosen by an option of the town"),
+    )
+    .with("backend", backend)
 }

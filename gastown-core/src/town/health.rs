@@ -48,6 +48,8 @@ pub struct Health {
     pub schema: u32,
     /// The database's size in bytes, where the backend knows it.
     pub database_bytes: Option<u64>,
+    /// What keeps the store from taking commands, in words: its file was taken away, say. None where nothing is known of it.
+    pub store_problem: Option<String>,
     /// Rows that were met and cannot be read, at most 100; they are left out of every list and stop nothing else.
     pub unreadable: Vec<UnreadableRow>,
     /// Rows in quarantine, which wait for somebody to mend or discard them.
@@ -133,6 +135,7 @@ pub(super) async fn health(handle: &Handle, operation: &'static Operation, input
     store.backend_name().clone_into(&mut health.backend);
     described.durability.clone_into(&mut health.durability);
     (health.schema, health.database_bytes) = (described.schema, described.bytes);
+    health.store_problem = described.problem;
     let unreadable = store.unreadable().await?.into_iter();
     let told = unreadable.map(|row| UnreadableRow { row: row.key.to_string(), problem: row.error.chain() });
     health.unreadable = told.collect();
@@ -167,6 +170,7 @@ fn counted(view: View<'_>, _: &All) -> Result<Health> {
         durability: String::new(),
         schema: 0,
         database_bytes: None,
+        store_problem: None,
         unreadable: Vec::new(),
         quarantined: view.whole_town()?.count(&Scan::new(&index::QUARANTINE, vec![], 1))?,
         first: view.whole_town()?.events(0, 1)?.first().map_or(0, |event| event.seq),

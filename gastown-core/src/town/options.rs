@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::builder::TownBuilder;
+use super::builder::{TownBuilder, durability_unused};
 use crate::model::{Error, Result};
 use crate::store::MemoryBackend;
 
@@ -23,7 +23,8 @@ pub struct TownOptions {
     /// URL of a database (with the feature `postgres`), which may hold a password and is told to nobody.
     pub store: Option<String>,
     /// `full` (where it is left out): what was answered survives a loss of power. `normal`: it survives a kill; with
-    /// Postgres, one of the town's process, not of the server.
+    /// Postgres, one of the town's process, not of the server. It stands before what a URL says; with `memory` and with
+    /// a host's own backend it is refused.
     pub durability: Option<String>,
     /// Ids are made from this seed instead of a random one.
     pub seed: Option<u64>,
@@ -75,7 +76,7 @@ impl TownBuilder {
     /// Takes what is given in `options` and leaves the rest.
     ///
     /// # Errors
-    /// `durability_unknown`; `program_missing` where `program` is no file; `store_unknown`, `store_url` and
+    /// `durability_unknown`, `durability_unused`; `program_missing` where `program` is no file; `store_unknown`, `store_url` and
     /// `store_unsupported` for a store that there is not, cannot be read, or was left out of this build.
     pub fn options(mut self, options: TownOptions) -> Result<Self> {
         if let Some(id) = &options.id {
@@ -95,12 +96,15 @@ impl TownBuilder {
             self.sqlite.durability =
                 if is_full { crate::store::Durability::Full } else { crate::store::Durability::Normal };
         }
+        self.durability_unused |= is_full.is_some();
         match options.store.as_deref() {
             None => {}
             Some("sqlite") if cfg!(feature = "sqlite") => self.backend = None,
+            Some("memory") if is_full.is_some() => return Err(durability_unused("memory")),
             Some("memory") => self = self.backend(Arc::new(MemoryBackend::new())),
             Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                 self = self.postgres(url, is_full)?;
+                self.durability_unused = false;
             }
             Some("sqlite") => return Err(left_out("SQLite")),
             Some(_) => {
@@ -191,10 +195,25 @@ mod tests {
         #[cfg(not(feature = "postgres"))]
         assert_eq!(builder(json!({ "store": "postgres://m@h/d" })).unwrap_err().code(), "store_unsupported");
         assert_eq!(builder(json!({ "durability": "none" })).unwrap_err().code(), "durability_unknown");
+        let unused = builder(json!({ "store": "memory", "durability": "full" })).unwrap_err();
+        assert_eq!((unused.code(), unused.fact("backend")), ("durability_unused", Some("memory")));
         #[cfg(all(feature = "git", feature = "process"))]
         assert_eq!(builder(json!({ "program": "/no/such/program" })).unwrap_err().code(), "program_missing");
         let legal = builder(json!({ "durability": "normal", "id": "t" })).unwrap();
         assert_eq!(legal.id.unwrap().as_str(), "t");
+    }
+
+    #[tokio::test]
+    async fn a_durability_that_the_given_backend_does_not_take_is_refused_at_opening() {
+        let dir = tempfile::tempdir().unwrap();
+        let durable = || TownOptions::from_json(json!({ "durability": "normal" })).unwrap();
+        let (builder, backend) = (|| Town::builder(dir.path()), || Arc::new(MemoryBackend::new()));
+        let given_last = builder().options(durable()).unwrap().backend(backend());
+        let given_first = builder().backend(backend()).options(durable()).unwrap();
+        for given in [given_last, given_first] {
+            let error = given.open().await.unwrap_err();
+            assert_eq!((error.kind(), error.code()), (crate::ErrorKind::Invalid, "durability_unused"));
+        }
     }
 
     #[test]

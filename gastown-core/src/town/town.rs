@@ -14,7 +14,7 @@ use super::replay::{self, Replay};
 use super::upkeep::{self, Backup, WriteTo};
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::executor::{Context, Desk, Outside, Pump, Retain};
-use crate::model::{Error, Key, Result, RigName, Scope, SessionId, TownId, TownRow};
+use crate::model::{Error, Key, Result, RigName, Row, Scope, SessionId, TownId, TownRow};
 use crate::random;
 use crate::store::{Store, Txn};
 use crate::work::ids::Ids;
@@ -191,10 +191,28 @@ impl Town {
             pump: tokio::sync::Mutex::new(None),
         };
         let town = Self { shared: Arc::new(shared) };
-        if town.found(id.clone()).await? < upgrade::DATA_SCHEMA {
+        // Only a town that is new, or of an older form, is written to: whoever opens it waits for no writer.
+        if town.form().await? != Some(upgrade::DATA_SCHEMA) && town.found(id.clone()).await? < upgrade::DATA_SCHEMA {
             town.upgrade(id).await?;
         }
         Ok(town)
+    }
+
+    /// The form of the town's rows; none where it is new, or does not say it.
+    async fn form(&self) -> Result<Option<i64>> {
+        let key = Key::town(self.id());
+        self.shared
+            .store
+            .read(move |reader| match reader.get(&key) {
+                Ok(Some(Row::Town(town))) => {
+                    upkeep::check_form(&town)?;
+                    Ok(Some(town.data_schema))
+                }
+                Ok(_) => Ok(None),
+                Err(error) if error.code() == "row_unreadable" => Ok(None),
+                Err(error) => Err(error),
+            })
+            .await
     }
 
     /// Records the town where it is new; answers the form of its rows.
@@ -213,7 +231,10 @@ impl Town {
                         paused_until: None,
                     };
                     match txn.find::<TownRow>(&key) {
-                        Ok(Some(town)) => return Ok(town.data_schema),
+                        Ok(Some(town)) => {
+                            upkeep::check_form(&town)?;
+                            return Ok(town.data_schema);
+                        }
                         Ok(None) => {}
                         // Nobody could open the town to mend it. Which form its rows have, the upgrade sees for itself.
                         Err(error) if error.code() == "row_unreadable" => {

@@ -169,7 +169,7 @@ pub(crate) fn seen(txn: &mut ScopedTxn<'_>, all: &[Seen]) -> Result<()> {
 
 fn alive(txn: &mut ScopedTxn<'_>, mut row: SessionRow, bytes: u64, limits: &Limits) -> Result<()> {
     let now = txn.now();
-    row.lease_until = Some(now.after(limits.lease));
+    row.lease_until = row.lease_until.max(Some(now.after(limits.lease)));
     row.wake_at = Some(now.after(limits.heartbeat));
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     if bytes > row.progress {

@@ -138,7 +138,8 @@ class OpenOptions(TypedDict, total=False):
       database is, and a name that is none of them is `town_missing`.
     - `store`: `sqlite` (also when left out) keeps the town in its folder, `memory` in this process alone, the
       `postgres://` URL of a database in a schema that any number of processes may share.
-    - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill.
+    - `durability`: `full` (also when left out) survives a loss of power, `normal` a kill. It stands before what a URL
+      says; with `memory` and with a `backend` it is refused (`durability_unused`).
     - `seed`, `clock`: where ids and the time come from; for runs that must repeat.
     - `host`: the name of this machine, where several share a database; the kernel's where it is left out. An engine
       whose process is gone is followed at once on its own machine, elsewhere when its lease is over.

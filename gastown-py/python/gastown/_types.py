@@ -1053,6 +1053,8 @@ class Health:
     durability: str
     schema: int
     database_bytes: int | None
+    store_problem: str | None
+    """What keeps the store from taking commands, in words: its file was taken away, say."""
     unreadable: list[UnreadableRow]
     quarantined: int
     first: int

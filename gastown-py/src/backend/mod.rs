@@ -27,8 +27,16 @@ pub(crate) use scan::Scan;
 pub(crate) struct HostBackend(Host);
 
 impl HostBackend {
-    pub(crate) fn of(object: Py<PyAny>) -> Arc<dyn Backend> {
-        Arc::new(Self(Host(Some(object))))
+    /// # Errors
+    /// `value_type` where it has no method `connect`.
+    pub(crate) fn of(object: Py<PyAny>) -> Result<Arc<dyn Backend>> {
+        let host = Host(Some(object));
+        if host.has("connect") {
+            return Ok(Arc::new(Self(host)));
+        }
+        let found = host.type_name();
+        let what = format!("a backend has a method connect, and a value of the type {found} has none");
+        Err(Error::invalid("value_type", what).with("found", found))
     }
 }
 
@@ -88,6 +96,12 @@ impl Host {
     pub(super) fn has(&self, method: &'static str) -> bool {
         let object = self.0.as_ref().expect("only drop takes it");
         attach(|py| object.bind(py).hasattr(method).unwrap_or(false)).unwrap_or(false)
+    }
+
+    fn type_name(&self) -> String {
+        let object = self.0.as_ref().expect("only drop takes it");
+        let name = attach(|py| object.bind(py).get_type().name().map(|name| name.to_string()));
+        name.and_then(std::result::Result::ok).unwrap_or_else(|| "an object".to_owned())
     }
 
     /// Calls `close`; what it raises is shown, as nobody can be told.

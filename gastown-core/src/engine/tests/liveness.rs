@@ -1,11 +1,13 @@
 //! Liveness: leases, progress, starts that come late, and what is handed from one session to the next.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{Bench, oid, quick, rig};
 use crate::model::{
     AgentState, BeadId, BeadKind, BeadRow, BeadStatus, Order, RigName, Role, Scope, SessionExit, SessionId,
-    SessionState, Setback, Stall, TownId,
+    SessionState, Setback, Stall, Timestamp, TownId,
 };
 use crate::store::{Scan, index};
 use crate::work::effects::{Done, Failed, Report};
@@ -14,7 +16,7 @@ use crate::work::liveness::{self, Seen, Sign};
 use crate::work::sling;
 use crate::work::txn::Ctx;
 use crate::work::view::text;
-use crate::work::{Checkpoint, HandOff, NewSettings, command, outcome, sessions};
+use crate::work::{Checkpoint, HandOff, NewSettings, command, leader, outcome, sessions};
 
 const MINUTE: u64 = 60_000;
 
@@ -69,6 +71,30 @@ fn as_agent<I: serde::Serialize, O: serde::Serialize + serde::de::DeserializeOwn
     let answer = command::change(&mut *raw, &scope, &ctx, "test", input, work)?;
     raw.commit().unwrap();
     Ok(answer)
+}
+
+#[test]
+fn a_clock_that_went_back_shortens_neither_a_sessions_lease_nor_the_leaders() {
+    let mut bench = Bench::new(1, settings(&[("session.lease_ms", json!(90_000))]));
+    let bead = bench.issue("lay the keel");
+    let (session, epoch) = bench.running(&bead);
+    let lease = bench.session(&session).lease_until;
+    let leader = |bench: &mut Bench| {
+        let epoch = bench.leader;
+        bench.run(|txn| leader::renew(txn, epoch, Duration::from_secs(90))).unwrap();
+        bench.run(|txn| leader::check(txn, epoch)).unwrap().lease_until
+    };
+    let led = leader(&mut bench);
+    let (before, hour) = (bench.now, Duration::from_secs(3_600));
+    bench.now = Timestamp::from_micros(before.as_micros() - 3_600_000_000);
+    alive(&mut bench, &session, epoch, 0);
+    assert_eq!(bench.session(&session).lease_until, lease);
+    assert_eq!(leader(&mut bench), led);
+    // And both go on with the clock.
+    bench.now = before.after(hour);
+    alive(&mut bench, &session, epoch, 0);
+    assert_eq!(bench.session(&session).lease_until, lease.map(|until| until.after(hour)));
+    assert_eq!(leader(&mut bench), led.after(hour));
 }
 
 #[test]

@@ -73,13 +73,12 @@ impl OutputLog {
             let room = self.segment_bytes - self.bytes % self.segment_bytes;
             let part;
             (part, bytes) = bytes.split_at(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            if let Err(error) = self.append_part(part) {
+            let mut kept = 0;
+            if let Err(error) = self.append_part(part, &mut kept) {
                 tracing::warn!(folder = %self.folder.display(), %error, "output is not kept any more");
                 self.broken = true;
             }
-            if self.broken || self.tail == 0 {
-                self.dropped += part.len() as u64;
-            }
+            self.dropped += (part.len() - kept) as u64;
             self.bytes += part.len() as u64;
         }
         self.progress.bytes.store(self.bytes, Ordering::Relaxed);
@@ -91,7 +90,8 @@ impl OutputLog {
         (self.bytes, self.dropped)
     }
 
-    fn append_part(&mut self, part: &[u8]) -> io::Result<()> {
+    /// Counts in `kept` what reached the file, also where it fails: a disk that fills up takes a part of a write.
+    fn append_part(&mut self, part: &[u8], kept: &mut usize) -> io::Result<()> {
         if self.broken || self.tail == 0 {
             return Ok(());
         }
@@ -108,7 +108,16 @@ impl OutputLog {
             let path = segment(&self.folder, number);
             self.current = Some(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?);
         }
-        self.current.as_mut().expect("the first byte of a segment opens it").write_all(part)
+        let file = self.current.as_mut().expect("the first byte of a segment opens it");
+        while *kept < part.len() {
+            match file.write(&part[*kept..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => *kept += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn a_bead_that_is_not_there_is_none(site: &Site) {
     for words in ["gt-2", "gt-", "gt-100", "gt-1.10", "gt-1.1.1", "g", "Gt-1", "1"] {
         assert_eq!(bench.get(&Key::bead(&id(words))), None, "{words}");
     }
+    assert!(bench.get(&Key::bead(&id("GT-2"))).is_some(), "one that is there");
 }
 
 pub(crate) fn a_list_gives_everything_that_was_made(site: &Site) {

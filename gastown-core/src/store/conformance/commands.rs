@@ -269,6 +269,8 @@ pub(crate) fn commands_are_done_in_the_order_they_came(site: &Site) {
             let (number, seq) = answer.await.unwrap().unwrap();
             assert_eq!(number, seq);
         }
+        let written = store.read(|reader| reader.events(0, 100)).await.unwrap();
+        assert_eq!(written.len(), 60);
         store.close().await.unwrap();
     });
 }
@@ -386,6 +388,8 @@ pub(crate) fn closing_answers_what_waits_and_refuses_what_comes(site: &Site) {
         assert_eq!((refused.code(), refused.kind()), ("store_closed", ErrorKind::Unavailable));
         assert_eq!(store.read(|_| Ok(())).await.unwrap_err().code(), "store_closed");
     });
+    let there = Bench::new(site).read(|reader| all(reader, &BEADS, &[])).len();
+    assert_eq!(there, 5, "what was answered is there");
 }
 
 pub(crate) fn a_store_that_is_opened_again_has_everything(site: &Site) {

@@ -51,6 +51,7 @@ pub(crate) fn a_bead_without_edges_has_none(site: &Site) {
     for bead in ["gt-3", "gt-", "gt", "gt-21", "gt-11"] {
         assert_eq!(around(&mut bench, bead), (vec![], vec![]), "{bead}");
     }
+    assert_ne!(around(&mut bench, "gt-1"), (vec![], vec![]), "one that has some");
 }
 
 pub(crate) fn an_edge_that_is_added_again_is_one(site: &Site) {

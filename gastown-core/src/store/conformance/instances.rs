@@ -71,6 +71,7 @@ pub(crate) fn instances_may_be_made_at_once(site: &Site) {
     let mut bench = Bench::new(site);
     bench.write(|txn| append(txn, 1));
     assert_eq!(bench.head().seq, 1);
+    assert_eq!(bench.read(|reader| reader.events(0, 10).unwrap()).len(), 1);
 }
 
 pub(crate) fn an_instance_that_goes_takes_nothing_with_it(site: &Site) {
@@ -166,6 +167,7 @@ pub(crate) fn a_process_that_dies_in_its_transaction_leaves_nothing(site: &Site)
         assert_eq!(bench.read(|reader| all(reader, &BEADS, &[])), []);
         assert_eq!(bench.head().seq, round + 1);
     }
+    assert_eq!(bench.read(|reader| reader.events(0, 10).unwrap()).len(), 3, "what the living wrote is there");
     assert_eq!(bench.writer.check().unwrap(), Vec::<String>::new());
 }
 

@@ -95,6 +95,8 @@ pub(crate) fn a_refused_append_writes_none_of_its_events(site: &Site) {
         assert_eq!(txn.head().unwrap(), Head::default());
     });
     assert_eq!(bench.read(|reader| reader.events(0, 10).unwrap()), []);
+    bench.write(|txn| txn.append(&written).unwrap());
+    assert_eq!(bench.read(|reader| reader.events(0, 10).unwrap()), written, "without a gap they are taken");
 }
 
 pub(crate) fn appending_nothing_changes_nothing(site: &Site) {
@@ -107,6 +109,7 @@ pub(crate) fn appending_nothing_changes_nothing(site: &Site) {
         assert_eq!(txn.head().unwrap(), written[1].head());
     });
     assert_eq!(bench.head(), written[1].head());
+    assert_eq!(bench.read(|reader| reader.events(0, 10).unwrap()), written);
 }
 
 pub(crate) fn a_transaction_sees_its_own_events(site: &Site) {

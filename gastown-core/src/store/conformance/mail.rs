@@ -115,6 +115,8 @@ pub(crate) fn an_empty_mailbox_is_empty(site: &Site) {
     for state in DeliveryState::ALL {
         assert!(mailbox(&mut bench, "toast", *state).is_empty());
     }
+    let full = DeliveryState::ALL.iter().map(|state| mailbox(&mut bench, "nux", *state).len()).sum::<usize>();
+    assert_eq!(full, 1, "the one that is not empty");
 }
 
 pub(crate) fn a_message_is_in_its_recipients_mailbox_alone(site: &Site) {
@@ -173,6 +175,7 @@ pub(crate) fn a_message_nobody_sent_is_none(site: &Site) {
     for (message, who) in [("gt-m1", "toast"), ("gt-m2", "nux"), ("gt-m1", ""), ("gt-m1", "nux ")] {
         assert_eq!(bench.get(&Key::delivery(&id(message), who)), None, "{message} to {who:?}");
     }
+    assert!(bench.get(&Key::delivery(&id("gt-m1"), "nux")).is_some(), "the one that was sent");
 }
 
 pub(crate) fn a_message_marked_unread_takes_its_old_place(site: &Site) {
@@ -234,6 +237,7 @@ pub(crate) fn an_unknown_thread_is_empty(site: &Site) {
     for thread in ["gt-m1", "gt-m", "gt-m50", "nux"] {
         assert!(thread_of(&mut bench, thread).is_empty(), "{thread}");
     }
+    assert_eq!(thread_of(&mut bench, "gt-m5").len(), 1, "the one that is known");
 }
 
 pub(crate) fn a_thread_has_one_place_for_each_recipient(site: &Site) {

@@ -53,6 +53,8 @@ pub(super) mod commands;
 mod defects;
 mod edges;
 mod events;
+#[cfg(test)]
+mod hollow;
 mod instances;
 mod journal;
 mod kit;

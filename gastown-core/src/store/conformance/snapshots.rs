@@ -59,6 +59,7 @@ pub(crate) fn what_was_read_is_read_again(site: &Site) {
         (row, ready, snapshot.head().unwrap(), snapshot.count(&Scan::new(&BEADS, vec![], 1)).unwrap())
     };
     let before = look();
+    assert_eq!((before.0.as_ref(), before.1.len()), (Some(&beads[0]), 3));
     for version in 2..6 {
         write_when_free(&mut *writer, |txn| {
             let status = if version % 2 == 0 { BeadStatus::Closed } else { BeadStatus::Open };
@@ -228,6 +229,8 @@ pub(crate) fn indexes_and_rows_are_of_one_moment(site: &Site) {
         }
         done.store(true, Ordering::SeqCst);
     });
+    let mut reader = backend.connect(Access::Read).unwrap();
+    assert_eq!(all(&*reader.read(&town()).unwrap(), &BEADS, &[]).len(), 40, "there were beads to be seen");
 }
 
 pub(crate) fn a_transaction_begins_at_the_last_commit(site: &Site) {

@@ -221,8 +221,12 @@ pub(crate) fn returning_without_a_savepoint_is_refused(site: &Site) {
 
 pub(crate) fn a_savepoint_does_not_outlive_its_transaction(site: &Site) {
     let mut bench = Bench::new(site);
-    bench.write(|txn| txn.savepoint().unwrap());
+    bench.write(|txn| {
+        txn.savepoint().unwrap();
+        txn.put(&bead(1)).unwrap();
+    });
     bench.write(|txn| assert_eq!(code(txn.rollback_to_savepoint()), "savepoint_missing"));
+    assert_eq!(bench.get(&bead(1).key()), Some(bead(1)), "nothing was returned to");
 }
 
 pub(crate) fn a_snapshot_does_not_change(site: &Site) {
@@ -258,6 +262,8 @@ pub(crate) fn a_snapshot_is_of_the_moment_it_began(site: &Site) {
     txn.put(&first).unwrap();
     txn.commit().unwrap();
     assert_eq!(snapshot.get(&first.key()).unwrap(), None, "its first read comes later, but it began before");
+    drop(snapshot);
+    assert_eq!(bench.get(&first.key()), Some(first), "one that begins now sees it");
 }
 
 pub(crate) fn a_reader_does_not_wait_for_the_writer(site: &Site) {
@@ -402,4 +408,7 @@ pub(crate) fn an_empty_transaction_may_be_committed(site: &Site) {
     bench.write(|_| ());
     bench.write(|txn| txn.delete(&bead(1).key()).unwrap());
     assert_eq!(bench.head(), Head::default());
+    bench.write(|txn| txn.put(&bead(1)).unwrap());
+    bench.write(|_| ());
+    assert_eq!(bench.get(&bead(1).key()), Some(bead(1)));
 }

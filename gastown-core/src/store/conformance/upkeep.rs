@@ -81,7 +81,8 @@ pub(crate) fn a_sound_database_has_no_findings(site: &Site) {
     let mut bench = Bench::new(site);
     let sample = rows(RowKind::Bead, 20, &mut Draw::new(8));
     bench.write(|txn| sample.iter().for_each(|row| txn.put(row).unwrap()));
-    journal(&mut bench);
+    let entries = journal(&mut bench);
+    assert_eq!(bench.read(|reader| reader.events(0, 100).unwrap()), entries, "there is something to look at");
     assert_eq!(bench.writer.check().unwrap(), Vec::<String>::new());
     assert_eq!(bench.reader.check().unwrap(), Vec::<String>::new());
     assert!(["full", "normal", "none", ""].contains(&bench.reader.describe().unwrap().durability));

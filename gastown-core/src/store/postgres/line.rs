@@ -100,6 +100,7 @@ impl Line {
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(|source| {
                 Error::unavailable("store_io", "a connection got no files of the system").because(source)
             })?;
+        let timeout = place.connect_timeout();
         let opened = runtime.block_on(async {
             let connecting = async {
                 match place.trust {
@@ -108,8 +109,9 @@ impl Line {
                 }
             };
             tokio::select! {
-                opened = tokio::time::timeout(place.answer_timeout, connecting) => opened.unwrap_or_else(|_| {
-                    Err(Error::unavailable("store_unreachable", "the database did not answer in time"))
+                opened = tokio::time::timeout(timeout, connecting) => opened.unwrap_or_else(|_| {
+                    Err(Error::unavailable("store_unreachable", "the database let nobody in in time")
+                        .with("timeout_ms", timeout.as_millis()))
                 }),
                 () = over(ears.as_deref()) => Err(given_up()),
             }

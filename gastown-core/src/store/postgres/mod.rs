@@ -14,6 +14,7 @@ mod queue;
 #[cfg(test)]
 mod refusal_tests;
 mod schema;
+mod shape;
 mod sql;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testing;
@@ -56,11 +57,12 @@ impl PostgresBackend {
     /// A backend at this URL; nothing is connected yet.
     ///
     /// `postgres://user:password@host:port/database?name=value&…`, with the parameters that other clients of Postgres
-    /// know (`sslmode` with all its values but `allow`, `sslrootcert`, `application_name`, `connect_timeout`,
-    /// `options`, `target_session_attrs`, `keepalives…`, several hosts) and these:
+    /// know (`sslmode` with all its values but `allow`, `sslrootcert`, `application_name`, `options`,
+    /// `target_session_attrs`, `keepalives…`, several hosts) and these:
     ///
     /// - `schema`: where the tables are, made where it is missing; `gastown` where it is left out.
-    /// - `readers`: how many connections read, instead of [`StoreOptions::readers`](super::StoreOptions::readers). A
+    /// - `connect_timeout` (10, in seconds): how long each host may take until it has let us in, TLS and password included.
+    /// - `readers`: how many connections read, at most [`READERS_MAX`](super::READERS_MAX), instead of [`StoreOptions::readers`](super::StoreOptions::readers). A
     ///   store has two more, one that writes and one that listens, and at most two for checks, backups and archives.
     /// - `durability`: `full`, or `normal`, where what was answered may be lost when the server crashes.
     /// - `rows_kib` (8192): how much the writer keeps of the rows that commands work on, in KiB. Who changes rows by hand
@@ -95,6 +97,7 @@ impl PostgresBackend {
         let line = self.open_bare()?;
         check_server(&line, access)
             .and_then(|()| schema::settle(&line, &self.place.schema, lock_key(&self.place.schema, "")))
+            .and_then(|()| if access == Access::Write { shape::check_complete(&line) } else { Ok(()) })
             .map_err(|error| self.named(error))?;
         Ok(line)
     }
@@ -244,7 +247,8 @@ impl Backend for PostgresBackend {
     /// - `store_read_only` ([`Forbidden`](crate::ErrorKind::Forbidden)): a replica, or a session that may only read.
     /// - `postgres_too_old`, `store_encoding` ([`Unsupported`](crate::ErrorKind::Unsupported)).
     /// - `not_a_town` ([`Corrupt`](crate::ErrorKind::Corrupt)): the schema is another program's.
-    /// - `schema_altered` ([`Corrupt`](crate::ErrorKind::Corrupt)): it was made by other steps than the published ones.
+    /// - `schema_altered` ([`Corrupt`](crate::ErrorKind::Corrupt)): it was made by other steps than the
+    ///   published ones, or somebody took something of it; the fact `missing` names what.
     /// - `schema_newer` ([`Unsupported`](crate::ErrorKind::Unsupported)): a later version of the library wrote it; the
     ///   facts `found` and `known` are schema versions.
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {

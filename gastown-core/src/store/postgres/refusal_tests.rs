@@ -44,6 +44,30 @@ fn a_server_that_is_not_there_is_told() {
 }
 
 #[test]
+fn a_server_that_takes_a_connection_and_says_no_more_is_given_up_in_the_time_for_connecting() {
+    // It answers the wish for TLS, where there is one, and then nothing.
+    for (mode, answer) in [("disable", None), ("require", None), ("require", Some(b'S'))] {
+        let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://m@127.0.0.1:{}/x", deaf.local_addr().unwrap().port());
+        let url = format!("{url}?sslmode={mode}&connect_timeout=1&answer_timeout_ms=600000");
+        let (ended, end) = std::sync::mpsc::sync_channel::<()>(1);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (mut caller, _) = deaf.accept().unwrap();
+                if let Some(answer) = answer {
+                    std::io::Write::write_all(&mut caller, &[answer]).unwrap();
+                }
+                // It holds the connection until the caller has gone.
+                assert!(end.recv().is_err());
+            });
+            let error = PostgresBackend::new(&url).unwrap().connect(Access::Write).map(drop).unwrap_err();
+            drop(ended);
+            assert_eq!((error.code(), error.fact("timeout_ms")), ("store_unreachable", Some("1000")), "{url}");
+        });
+    }
+}
+
+#[test]
 fn a_missing_database_is_told() {
     let url = TestServer::shared().url().replace("/gastown_test", "/nothing");
     assert_eq!(refused(&url), is("database_missing", ErrorKind::NotFound));
@@ -190,7 +214,7 @@ fn every_older_schema_is_migrated_with_its_rows_and_journal() {
             assert_eq!(reader.get(&row.key()).unwrap().as_ref(), Some(row), "from schema {have}");
         }
         assert_eq!(reader.events(0, 10).unwrap(), [first]);
-        let (found, wanted) = (tests::shape(&backend), tests::ddl());
+        let (found, wanted) = (tests::shape(&backend), shape::wanted());
         assert_eq!(found, wanted, "from schema {have}");
     }
 }

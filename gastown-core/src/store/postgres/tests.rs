@@ -2,9 +2,8 @@
 
 use super::testing::TestServer;
 use super::*;
-use crate::model::record::ColumnRole;
 use crate::model::value::{ColumnType, Value};
-use crate::model::{Event, Row, RowKind, TownId};
+use crate::model::{Event, Row, TownId};
 use crate::store::conformance::sample;
 use crate::store::conformance::{Older, Planted, Subject};
 use crate::store::index::INDEXES;
@@ -106,71 +105,45 @@ pub(super) fn alter(backend: &PostgresBackend, sql: &str) {
 
 crate::store_conformance!(conformance, Fresh::new);
 
-/// The tables and indexes as the model has them now, in SQL; what a new migration starts from.
-pub(super) fn ddl() -> Vec<(String, Vec<String>)> {
-    let mut wanted = Vec::new();
-    for &kind in RowKind::ALL {
-        let mut columns = vec!["town_id text C NOT NULL key".to_owned()];
-        for column in kind.columns() {
-            let type_name = match column.column_type {
-                ColumnType::Int => "bigint",
-                ColumnType::Text => "text C",
-            };
-            let null = if column.nullable { "" } else { " NOT NULL" };
-            let key = if column.role == ColumnRole::Key { " key" } else { "" };
-            columns.push(format!("{} {type_name}{null}{key}", column.name));
-        }
-        wanted.push((kind.table().to_owned(), columns));
-        for index in INDEXES.iter().filter(|index| index.kind == kind && !index.is_key()) {
-            let columns: Vec<_> = index.prefix.iter().chain(index.order).copied().collect();
-            let conditions: Vec<_> = index.conditions.iter().map(sql::condition).collect();
-            let only =
-                if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-            let text = format!("{} (town_id, {}){only}", kind.table(), columns.join(", "));
-            wanted.push((index.name.to_ascii_lowercase(), vec![text.replace('"', "")]));
-        }
-    }
-    wanted.sort();
-    wanted
-}
-
-/// Every table and index of the schema, in the same words.
-pub(super) fn shape(backend: &PostgresBackend) -> Vec<(String, Vec<String>)> {
-    let line = backend.open(Access::Read).unwrap();
-    let schema = backend.schema();
-    let rows = |sql: String| line.ask(Step::new(sql, vec![])).unwrap();
-    let mut found = std::collections::BTreeMap::<String, Vec<String>>::new();
-    for row in rows(format!(
-        "SELECT c.relname::text, a.attname || ' ' || format_type(a.atttypid, a.atttypmod) \
-             || coalesce(' ' || (SELECT collname FROM pg_collation WHERE oid = a.attcollation), '') \
-             || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END \
-             || CASE WHEN a.attnum = ANY (i.indkey) THEN ' key' ELSE '' END \
-         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_index i ON i.indrelid = c.oid \
-         WHERE c.relnamespace = '{schema}'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND i.indisprimary \
-             AND c.relname NOT IN ('event', 'migration', 'commit_mark') ORDER BY c.relname, a.attnum"
-    )) {
-        found.entry(row.get(0)).or_default().push(row.get(1));
-    }
-    for row in rows(format!(
-        "SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = '{schema}' AND tablename <> 'event' AND indexname NOT LIKE '%_pkey' AND indexname NOT LIKE 'word_%'"
-    )) {
-        let text: String = row.get(1);
-        let (_, text) = text.split_once(&format!(" ON {schema}.")).unwrap();
-        let text = text.replace("USING btree ", "").replace("::text", "").replace('"', "");
-        let text = match text.split_once(" WHERE ") {
-            Some((front, only)) => format!("{front} WHERE {}", only.replace(['(', ')'], "")),
-            None => text,
-        };
-        found.insert(row.get(0), vec![text]);
-    }
-    found.into_iter().collect()
+/// Every table and index of the schema.
+pub(super) fn shape(backend: &PostgresBackend) -> shape::Shape {
+    shape::found(&backend.open(Access::Read).unwrap()).unwrap()
 }
 
 #[test]
 fn a_new_schema_has_the_columns_and_indexes_that_the_model_names() {
     let backend = fresh();
     backend.connect(Access::Write).unwrap();
-    assert_eq!(shape(&backend), ddl(), "the model needs another migration");
+    assert_eq!(shape(&backend), shape::wanted(), "the model needs another migration");
+}
+
+#[test]
+fn what_somebody_took_or_altered_is_named_and_what_he_added_is_his() {
+    let backend = fresh();
+    let mut connection = backend.connect(Access::Write).unwrap();
+    alter(&backend, "CREATE TABLE theirs (a int); CREATE INDEX theirs_too ON bead (title)");
+    assert_eq!(connection.check().unwrap(), Vec::<String>::new());
+    alter(
+        &backend,
+        "DROP INDEX beads_by_kind; DROP INDEX events_by_subject; DROP INDEX word_of_titles; DROP TABLE label; \
+         DROP INDEX beads_by_parent; CREATE INDEX beads_by_parent ON bead (parent); \
+         ALTER TABLE bead DROP COLUMN source_status",
+    );
+    let found = connection.check().unwrap();
+    for told in [
+        "the schema's beads_by_kind is missing",
+        "the schema's events_by_subject is missing",
+        "the schema's label is missing",
+        "the schema's labels_by_name is missing",
+        "the schema's word_of_titles is missing",
+        "the index beads_by_parent is not the one of the schema",
+        "the table bead has no column source_status text C",
+    ] {
+        assert!(found.iter().any(|found| found == told), "{told}: {found:#?}");
+    }
+    let error = backend.connect(Access::Write).map(drop).unwrap_err();
+    assert_eq!((error.kind(), error.code()), (crate::ErrorKind::Corrupt, "schema_altered"));
+    assert!(error.fact("missing").is_some_and(|names| names.contains("beads_by_kind")), "{error:?}");
 }
 
 #[test]

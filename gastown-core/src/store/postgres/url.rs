@@ -8,6 +8,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use crate::model::{Error, Result};
+use crate::store::READERS_MAX;
 
 /// How much of the server's certificate is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,9 @@ const OF_US: &[&str] = &[
     "durability",
     "rows_kib",
 ];
+
+/// How long connecting may take where the URL does not say it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest name of a schema, so that the channel named after it is a name as well.
 const SCHEMA_MAX: usize = 50;
@@ -159,13 +163,20 @@ impl Place {
             self.config.application_name("gastown");
         }
         if self.config.get_connect_timeout().is_none() {
-            self.config.connect_timeout(Duration::from_secs(10));
+            self.config.connect_timeout(CONNECT_TIMEOUT);
         }
         // A server that is no more is noticed in a minute, not in hours.
         self.config.keepalives_idle(Duration::from_secs(30));
         self.config.keepalives_interval(Duration::from_secs(10));
         self.config.keepalives_retries(3);
         self.config.tcp_user_timeout(Duration::from_secs(30));
+    }
+
+    /// How long a server may take until it is connected, greeted and has let us in: so long for each host that is named.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        let hosts = self.config.get_hosts().len().max(self.config.get_hostaddrs().len()).max(1);
+        let each = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        each.saturating_mul(hosts.try_into().unwrap_or(u32::MAX)).min(self.answer_timeout)
     }
 
     fn take(&mut self, name: &'static str, value: &str) -> Result<()> {
@@ -184,8 +195,8 @@ impl Place {
             "tcp_user_timeout" => drop(self.config.tcp_user_timeout(millis()?)),
             "schema" => self.schema = schema(value)?,
             "readers" => match number()? as usize {
-                0 => return Err(refused(name, "is at least 1")),
-                readers => self.readers = Some(readers),
+                readers @ 1..=READERS_MAX => self.readers = Some(readers),
+                _ => return Err(refused(name, &format!("is 1 to {READERS_MAX}"))),
             },
             "lock_timeout_ms" => self.lock_timeout = millis()?,
             "answer_timeout_ms" => self.answer_timeout = millis()?,
@@ -339,6 +350,8 @@ mod tests {
             ("postgres://m@h/d?colour=red", Some("\"colour\"")),
             ("postgres://m@h/d?sslmode=maybe", Some("\"sslmode\"")),
             ("postgres://m@h/d?readers=0", Some("\"readers\"")),
+            ("postgres://m@h/d?readers=65", Some("\"readers\"")),
+            ("postgres://m@h/d?readers=4294967295", Some("\"readers\"")),
             ("postgres://m@h/d?readers=many", Some("\"readers\"")),
             ("postgres://m@h/d?schema=Harbour", Some("\"schema\"")),
             ("postgres://m@h/d?schema=pg_catalog", Some("\"schema\"")),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::CachedStatement;
 
 use super::error::{at, of_sqlite, of_statement};
+use super::place::Opened;
 use super::read::{decode, event, of_event, plain, raw, seq};
 use super::sql::{self, Select, Shape, Way};
 use super::statements::{Statements, Which, bind, bind_values};
@@ -24,14 +25,21 @@ pub(super) struct SqliteConnection {
     db: rusqlite::Connection,
     access: Access,
     path: Arc<Path>,
+    opened: Arc<Opened>,
     /// What is known of the database as the last transaction left or saw it.
     rows: RefCell<Rows>,
 }
 
 impl SqliteConnection {
     /// It keeps about so many bytes of rows.
-    pub(super) fn new(db: rusqlite::Connection, access: Access, path: Arc<Path>, rows_bytes: usize) -> Self {
-        Self { db, access, path, rows: RefCell::new(Rows::new(rows_bytes)) }
+    pub(super) fn new(
+        db: rusqlite::Connection,
+        access: Access,
+        path: Arc<Path>,
+        opened: Arc<Opened>,
+        rows_bytes: usize,
+    ) -> Self {
+        Self { db, access, path, opened, rows: RefCell::new(Rows::new(rows_bytes)) }
     }
 
     /// Begins a transaction on a connection that is in none.
@@ -79,11 +87,11 @@ impl Connection for SqliteConnection {
         if self.access == Access::Read {
             return Err(Error::internal("store_access", "a reader's connection cannot write"));
         }
-        let path = Arc::clone(&self.path);
+        let (path, opened) = (Arc::clone(&self.path), Arc::clone(&self.opened));
         let mut view = self.begin(town, "BEGIN IMMEDIATE")?;
         // Under the lock nobody can commit any more.
         self.recall(&mut view)?;
-        Ok(Box::new(SqliteTxn::new(view, path)))
+        Ok(Box::new(SqliteTxn::new(view, path, opened)))
     }
 
     fn towns(&mut self, limit: usize) -> Result<Option<Vec<TownId>>> {
@@ -91,7 +99,9 @@ impl Connection for SqliteConnection {
     }
 
     fn describe(&mut self) -> Result<Description> {
-        upkeep::describe(&self.db)
+        let mut description = upkeep::describe(&self.db)?;
+        description.problem = self.opened.check().err().map(|error| error.chain());
+        Ok(description)
     }
 
     fn check(&mut self) -> Result<Vec<String>> {

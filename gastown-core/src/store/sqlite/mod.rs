@@ -8,10 +8,12 @@ mod error;
 #[cfg(test)]
 mod page_tests;
 mod pages;
+mod place;
 mod read;
 #[cfg(test)]
 mod refusal_tests;
 mod schema;
+mod shape;
 mod sql;
 mod statements;
 #[cfg(test)]
@@ -29,6 +31,7 @@ use rusqlite::{OpenFlags, ffi};
 
 use self::connection::SqliteConnection;
 use self::error::{at, is_forbidden, not_a_town, of_sqlite};
+use self::place::Place;
 use super::{Access, Backend, Changes, Connection};
 use crate::model::{Error, Result};
 
@@ -85,6 +88,7 @@ impl Default for SqliteOptions {
 pub struct SqliteBackend {
     path: Arc<Path>,
     options: SqliteOptions,
+    place: Place,
 }
 
 impl SqliteBackend {
@@ -95,7 +99,7 @@ impl SqliteBackend {
         let path = path.into();
         // A path that cannot be made absolute is refused by `connect`.
         let path = std::path::absolute(&path).unwrap_or(path);
-        Self { path: path.into(), options }
+        Self { path: path.into(), options, place: Place::default() }
     }
 
     /// The file.
@@ -162,6 +166,7 @@ impl SqliteBackend {
             // The file says by itself what it is, also where its log gets lost. Somebody who reads may delay it.
             db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(of_sqlite)?;
         }
+        shape::check_complete(&db)?;
         Ok(db)
     }
 
@@ -250,16 +255,27 @@ impl Backend for SqliteBackend {
     /// - `sqlite_too_old` ([`Unsupported`](crate::ErrorKind::Unsupported)): this build holds a SQLite before 3.51.3.
     /// - `store_unreachable` ([`Unavailable`](crate::ErrorKind::Unavailable)): the file's directory is not there, or the
     ///   file could not be opened just then.
+    /// - `store_gone` ([`Unavailable`](crate::ErrorKind::Unavailable)): other connections of this backend are open, on a file
+    ///   that is not there any more. A commit answers it as well, and whether what was committed is kept depends on where
+    ///   that file is.
     /// - `store_read_only` ([`Forbidden`](crate::ErrorKind::Forbidden)): the file or its directory cannot be written.
     ///   Trying again does not help.
     /// - `not_a_town` ([`Corrupt`](crate::ErrorKind::Corrupt)): the file is another program's, or no database.
     /// - `schema_newer` ([`Unsupported`](crate::ErrorKind::Unsupported)): a later version of the library wrote it; the
     ///   facts `found` and `known` are schema versions.
+    /// - `schema_altered` ([`Corrupt`](crate::ErrorKind::Corrupt)): other steps made it, or somebody took something of it;
+    ///   the fact `missing` names what.
     fn connect(&self, access: Access) -> Result<Box<dyn Connection>> {
         check_version(rusqlite::version_number())?;
-        let db = self.check_place().and_then(|()| self.open_for(access)).map_err(|error| at(error, &self.path))?;
+        let open = || {
+            self.place.check()?;
+            self.check_place()?;
+            let db = self.open_for(access)?;
+            Ok((db, self.place.enter(&self.path)?))
+        };
+        let (db, opened) = open().map_err(|error| at(error, &self.path))?;
         let rows_bytes = self.options.rows_kib as usize * if access == Access::Write { 1_024 } else { 256 };
-        Ok(Box::new(SqliteConnection::new(db, access, Arc::clone(&self.path), rows_bytes)))
+        Ok(Box::new(SqliteConnection::new(db, access, Arc::clone(&self.path), opened, rows_bytes)))
     }
 
     /// Watches the file: on Linux; elsewhere there is none.

@@ -414,7 +414,13 @@ fn a_full_disk_ends_the_transaction_and_the_connection_goes_on() {
     let db = backend.open_writer().unwrap();
     let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     db.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
-    let mut connection = SqliteConnection::new(db, Access::Write, Arc::clone(&backend.path), 1 << 20);
+    let mut connection = SqliteConnection::new(
+        db,
+        Access::Write,
+        Arc::clone(&backend.path),
+        backend.place.enter(&backend.path).unwrap(),
+        1 << 20,
+    );
     let text = |size: usize| {
         crate::model::Row::BeadText(crate::model::BeadTextRow {
             id: crate::model::BeadId::new("gt-1").unwrap(),

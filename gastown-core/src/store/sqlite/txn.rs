@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::changes;
 use super::connection::{View, run, sqlite_int};
 use super::error::at;
+use super::place::Opened;
 use super::sql;
 use super::statements::Which;
 use crate::model::value::{Cell, Raw, Value};
@@ -16,14 +17,15 @@ use crate::store::{Position, Reader, Scan, Search, Txn, Unreadable, check_order,
 pub(super) struct SqliteTxn<'c> {
     view: View<'c>,
     path: Arc<Path>,
+    opened: Arc<Opened>,
     has_savepoint: bool,
     /// Also where that was undone.
     has_appended: bool,
 }
 
 impl<'c> SqliteTxn<'c> {
-    pub(super) const fn new(view: View<'c>, path: Arc<Path>) -> Self {
-        Self { view, path, has_savepoint: false, has_appended: false }
+    pub(super) const fn new(view: View<'c>, path: Arc<Path>, opened: Arc<Opened>) -> Self {
+        Self { view, path, opened, has_savepoint: false, has_appended: false }
     }
 }
 
@@ -197,6 +199,8 @@ impl Txn for SqliteTxn<'_> {
         self.view.check_open()?;
         // Where it fails, the transaction is undone when the view is dropped.
         run(self.view.db, "COMMIT").map_err(|error| at(error, &self.path))?;
+        // What is in a file that lost its name is told to nobody as done.
+        self.opened.check().map_err(|error| at(error, &self.path))?;
         if let Some(rows) = self.view.rows {
             rows.borrow_mut().commit(self.view.head.take());
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::error::of_sqlite;
-use super::{schema, sql};
+use super::{schema, shape, sql};
 use crate::model::{Error, Result, TownId};
 use crate::store::Description;
 use crate::store::draft::Draft;
@@ -37,12 +37,17 @@ pub(super) fn describe(db: &Connection) -> Result<Description> {
     Ok(Description::new(schema::VERSION.unsigned_abs(), durability).with_bytes(bytes))
 }
 
-/// Damage that SQLite finds: in pages, in indexes against their tables, in values against their columns.
+/// What of the schema is missing, and damage that SQLite finds: in pages, in indexes against their tables, in values
+/// against their columns.
 pub(super) fn check(db: &Connection) -> Result<Vec<String>> {
+    let mut told = shape::differences(db)?;
     let mut statement = db.prepare(&format!("PRAGMA integrity_check({FINDINGS_MAX})")).map_err(of_sqlite)?;
     let findings = statement.query_map([], |row| row.get::<_, String>(0)).map_err(of_sqlite)?;
     let findings: Vec<String> = findings.collect::<rusqlite::Result<_>>().map_err(of_sqlite)?;
-    Ok(if findings == ["ok"] { Vec::new() } else { findings })
+    if findings != ["ok"] {
+        told.extend(findings);
+    }
+    Ok(told)
 }
 
 /// Makes the index of words anew, without the words of what was.

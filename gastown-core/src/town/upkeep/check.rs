@@ -21,7 +21,7 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
     let (store, now, dir) = (&handle.town().shared.store, handle.town().ctx().now, handle.town().dir().to_owned());
     // Where something is too damaged to be read, that is a finding and not the end.
     let damage = match store.check().await {
-        Err(error) if is_damage(&error) => vec![error.chain()],
+        Err(error) if is_damage(&error) => vec![error.to_string()],
         answer => answer?,
     };
     let mut checked = store
@@ -36,7 +36,7 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
                         found(key, "is not as the journal says".to_owned());
                     }
                 }
-                Err(error) if is_damage(&error) => found("journal".to_owned(), error.chain()),
+                Err(error) if is_damage(&error) => found("journal".to_owned(), error.to_string()),
                 Err(error) => return Err(error),
             }
             match miscount::miscounted(View::new(reader, &Scope::Town, now), FINDINGS_MAX) {
@@ -45,7 +45,7 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
                         found(format!("bead {}", miscount.bead), miscount.problem);
                     }
                 }
-                Err(error) if is_damage(&error) => found("bead".to_owned(), error.chain()),
+                Err(error) if is_damage(&error) => found("bead".to_owned(), error.to_string()),
                 Err(error) => return Err(error),
             }
             match archive::damaged(&dir, archive::Which::Beads) {
@@ -97,7 +97,7 @@ fn rows(reader: &dyn Reader) -> Result<Checked> {
                 Ok(rows) => rows,
                 Err(error) if !is_damage(&error) => return Err(error),
                 Err(error) => {
-                    checked.findings.push(Finding { subject: kind.table().to_owned(), problem: error.chain() });
+                    checked.findings.push(Finding { subject: kind.table().to_owned(), problem: error.to_string() });
                     break;
                 }
             };
@@ -116,7 +116,7 @@ fn rows(reader: &dyn Reader) -> Result<Checked> {
                 Err(error) if !is_damage(&error) => return Err(error),
                 Err(error) => {
                     let subject = format!("index {}", index.name.to_lowercase());
-                    checked.findings.push(Finding { subject, problem: error.chain() });
+                    checked.findings.push(Finding { subject, problem: error.to_string() });
                 }
             }
         }

@@ -26,7 +26,7 @@ pub use self::quarantine::Quarantined;
 pub(super) use self::quarantine::quarantine;
 pub use self::recall::{ArchivedFilter, ArchivedPage};
 pub(super) use self::recall::{archived, recall};
-pub(super) use self::restore::{check_finished, restore};
+pub(super) use self::restore::{check_finished, check_form, restore};
 pub(super) use self::sync::sync as sync_beads;
 pub(super) use self::trade::{export as export_beads, import as import_beads};
 use super::handle::Handle;

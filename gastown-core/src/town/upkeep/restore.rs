@@ -1,19 +1,22 @@
 //! A town from its backup, or from its lines of JSON.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Seek as _};
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use super::backup::{DATABASE, FORMAT, LINES, MANIFEST, Manifest, OUTPUT};
 use super::durable::{self, unwritable};
 use super::{archive, blocking};
-use crate::model::{Error, ErrorKind, Result, TownId};
+use crate::model::{Error, ErrorKind, Key, Result, Row, Timestamp, TownId, TownRow};
 use crate::store::{Access, Backend, dump};
 use crate::town::builder::TownBuilder;
 use crate::town::paths;
 
 /// Says, as long as a restore into a folder is not done, that what is there is no whole town.
 const UNFINISHED: &str = "restore.unfinished";
+
+/// The form of a town's rows that says the same in a database that others share.
+const FORM_UNFINISHED: i64 = -1;
 
 /// Puts a town's records and files where the builder's town will be; nothing may be there yet.
 ///
@@ -27,6 +30,9 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
         if from.is_dir() {
             let manifest = read_manifest(&from)?;
             expect_town(&manifest.town, &id)?;
+            if manifest.records == LINES {
+                check_lines(&from.join(LINES))?;
+            }
             let _busy = begin(&*backend, into_file, &dir, &id)?;
             copy_files(&manifest, &from, &dir)?;
             match manifest.records.as_str() {
@@ -40,6 +46,7 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
         let header = dump::read_header(&mut input).map_err(|error| error.with("path", from.display()))?;
         expect_town(&header.id, &id)?;
         drop(input);
+        check_lines(&from)?;
         let _busy = begin(&*backend, into_file, &dir, &id)?;
         read_lines(&from, &*backend, &id)?;
         end(&dir)
@@ -48,20 +55,20 @@ pub(in crate::town) async fn restore(builder: &TownBuilder, from: &Path) -> Resu
 }
 
 /// Looks whether the place is free, and marks it; what a restore that was killed left of a database goes. The mark that it
-/// answers is locked as long as it is held.
+/// answers, where it is a file, is locked as long as it is held.
 ///
-/// What is in a database that others share comes at once, and is there or not: it needs no mark.
+/// In a database that others share the mark is the town's row, since others look there and not into this folder; it goes
+/// with the transaction that brings the records.
 fn begin(backend: &dyn Backend, into_file: bool, dir: &Path, town: &TownId) -> Result<Option<File>> {
     if !into_file {
-        expect_empty(backend, into_file, dir, town)?;
         paths::make_folder(dir)?;
-        return Ok(None);
+        return mark(backend, dir, town).map(|()| None);
     }
     let mark = dir.join(UNFINISHED);
     let failed = |source| unwritable(&mark, source);
     let was_killed = mark.exists();
     if !was_killed {
-        expect_empty(backend, into_file, dir, town)?;
+        expect_empty(dir, town)?;
         paths::make_folder(dir)?;
     }
     let marked = File::options().create(true).truncate(false).write(true).open(&mark).map_err(failed)?;
@@ -83,8 +90,37 @@ fn begin(backend: &dyn Backend, into_file: bool, dir: &Path, town: &TownId) -> R
     }
     durable::sync(dir)?;
     // Another one may have been done since the first look.
-    expect_empty(backend, into_file, dir, town)?;
+    expect_empty(dir, town)?;
     Ok(Some(marked))
+}
+
+/// Has everybody who opens the town see that it is not whole yet, where it has no journal.
+fn mark(backend: &dyn Backend, dir: &Path, town: &TownId) -> Result<()> {
+    let mut connection = backend.connect(Access::Write)?;
+    let mut txn = connection.write(town)?;
+    if txn.head()?.seq != 0 {
+        return Err(not_empty(dir, town));
+    }
+    txn.put(&Row::Town(TownRow {
+        id: town.clone(),
+        created_at: Timestamp::from_micros(0),
+        data_schema: FORM_UNFINISHED,
+        paused_reason: None,
+        paused_until: None,
+    }))?;
+    txn.commit()
+}
+
+/// Refuses a town whose row says that a restore of it was broken off, or goes on.
+pub(in crate::town) fn check_form(town: &TownRow) -> Result<()> {
+    if town.data_schema != FORM_UNFINISHED {
+        return Ok(());
+    }
+    Err(Error::conflict(
+        "restore_unfinished",
+        format!("a restore of the town {} goes on or was broken off; restore it again, or delete its row", town.id),
+    )
+    .with("town", &town.id))
 }
 
 fn end(dir: &Path) -> Result<()> {
@@ -136,14 +172,10 @@ fn expect_town(found: &TownId, wanted: &TownId) -> Result<()> {
         .with("wanted", wanted))
 }
 
-/// Refuses a place that has a town already, or something of an earlier one: SQLite would take a log that lies beside a
+/// Refuses a folder that has a town already, or something of an earlier one: SQLite would take a log that lies beside a
 /// new file for that file's own.
-fn expect_empty(backend: &dyn Backend, into_file: bool, dir: &Path, town: &TownId) -> Result<()> {
-    let taken = if into_file {
-        database_files(dir).into_iter().find(|path| path.symlink_metadata().is_ok())
-    } else {
-        (backend.connect(Access::Read)?.read(town)?.head()?.seq != 0).then(|| dir.to_owned())
-    };
+fn expect_empty(dir: &Path, town: &TownId) -> Result<()> {
+    let taken = database_files(dir).into_iter().find(|path| path.symlink_metadata().is_ok());
     taken.map_or(Ok(()), |path| Err(not_empty(&path, town)))
 }
 
@@ -223,14 +255,18 @@ fn copy_files(manifest: &Manifest, from: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Looks the lines through: nothing is marked, and no transaction of that size begun, for nothing.
+fn check_lines(from: &Path) -> Result<()> {
+    dump::check(&mut open(from)?).map(drop).map_err(|error| error.with("path", from.display()))
+}
+
 /// Reads the lines into the backend, in one transaction.
 fn read_lines(from: &Path, backend: &dyn Backend, town: &TownId) -> Result<()> {
     let mut input = open(from)?;
-    // Looked through first: a transaction of that size is not begun for nothing.
-    dump::check(&mut input).map_err(|error| error.with("path", from.display()))?;
-    input.rewind().map_err(|source| missing(from, source))?;
     let mut connection = backend.connect(Access::Write)?;
     let mut txn = connection.write(town)?;
+    // It may be the mark, and the lines need not have one.
+    txn.delete(&Key::town(town))?;
     dump::read(&mut input, &mut *txn, town).map_err(|error| error.with("path", from.display()))?;
     txn.commit()
 }

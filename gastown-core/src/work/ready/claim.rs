@@ -198,7 +198,8 @@ pub struct Heartbeat {
     pub by: String,
     /// The epoch of the claim.
     pub epoch: i64,
-    /// How long the claim holds from now in milliseconds, 1 to 604,800,000; 90,000 where it is left out.
+    /// How long the claim holds from now in milliseconds, at least as long as it holds already, 1 to 604,800,000; 90,000
+    /// where it is left out.
     #[serde(default)]
     pub lease_ms: Option<u64>,
 }
@@ -223,7 +224,7 @@ pub struct Lease {
     pub lease_until: Timestamp,
 }
 
-/// Lets a claim hold from now on as long as a new one would; nothing is journaled.
+/// Lets a claim hold from now on as long as a new one would, and never shorter than it holds already; nothing is journaled.
 ///
 /// A claim that ran out and that nobody else took holds again.
 pub(crate) fn heartbeat(txn: &mut ScopedTxn<'_>, input: &Heartbeat) -> Result<Lease> {
@@ -231,10 +232,11 @@ pub(crate) fn heartbeat(txn: &mut ScopedTxn<'_>, input: &Heartbeat) -> Result<Le
     let mut row = txn.bead(&input.id)?;
     check_epoch(&row, Some(input.epoch))?;
     check_holder(txn, &row, Some(&input.by))?;
-    row.lease_until = Some(until);
+    let lease_until = row.lease_until.map_or(until, |held| held.max(until));
+    row.lease_until = Some(lease_until);
     let epoch = row.epoch;
     txn.put_volatile(row)?;
-    Ok(Lease { id: input.id.clone(), epoch, lease_until: until })
+    Ok(Lease { id: input.id.clone(), epoch, lease_until })
 }
 
 /// Gives a claimed bead back.
