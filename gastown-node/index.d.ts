@@ -787,11 +787,22 @@ export interface ImportFlaw {
   readonly message: string
 }
 
-/** A record that contradicts what is here; `taken` where it took its place. */
+/** Something read otherwise than it is written, or kept beside the bead; `key` is empty where it is about the whole line. */
+export interface ImportRepair {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+  readonly key: string
+  readonly code: string
+  readonly message: string
+}
+
+/** A record that contradicts what is here; `taken` where it took its place, `keptAs` the bead it became beside it. */
 export interface ImportConflict {
   readonly bead: string
   readonly why: string
   readonly taken: boolean
+  readonly keptAs: string | null
 }
 
 /** What became of the records of an import; each list has at most 1,000 entries, the totals are whole. */
@@ -808,6 +819,7 @@ export interface ImportReport {
   readonly circles: number
   readonly circlePaths: string[][]
   readonly repairs: Record<string, number>
+  readonly repaired: ImportRepair[]
   readonly flaws: number
   readonly flawedLines: ImportFlaw[]
   readonly conflicts: number

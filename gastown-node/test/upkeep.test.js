@@ -1,7 +1,7 @@
 'use strict'
 
 const assert = require('node:assert/strict')
-const { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } = require('node:fs')
+const { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { test } = require('node:test')
 const { ManualClock, mergeBeads, open, restore } = require('..')
@@ -144,6 +144,36 @@ test('beads come in from a file of another tool and go out to it', async (t) => 
   assert.equal(readFileSync(to, 'utf8'), line)
   assert.deepEqual([exported.beads, exported.bytes], [1, line.length])
   assert.equal(await codeOf(town.beads.importFrom({ path: from, strict: true })), 'import_flawed')
+})
+
+test('an import tells what it sets aside, keeps both beads of one id, and how beads ended', async (t) => {
+  const { town, path } = await opened(t)
+  const [from, to, link] = [join(path, 'in.jsonl'), join(path, 'out.jsonl'), join(path, 'link.jsonl')]
+  const line = (title, made, more) =>
+    JSON.stringify({
+      id: 'gt-1',
+      title,
+      status: 'open',
+      priority: 2,
+      issue_type: 'task',
+      created_at: made,
+      updated_at: made,
+      ...more,
+    })
+  const first = line('Raise the mast', '2025-10-11T20:00:00Z', { metadata: [1] })
+  writeFileSync(from, `${first}\n${line('Fell the oak', '2025-10-12T20:00:00Z')}\n`)
+  const report = await town.beads.importFrom(from)
+  const told = report.repaired.find((repair) => repair.code === 'value_set_aside')
+  assert.deepEqual([told.file, told.line, told.column, told.key], ['in.jsonl', 1, first.indexOf('[1]') + 1, 'metadata'])
+  const [conflict] = report.conflicting
+  assert.deepEqual([conflict.bead, conflict.why, report.created], ['gt-1', 'id_shared', 2])
+  assert.equal((await town.beads.get(conflict.keptAs)).title, 'Fell the oak')
+  await town.beads.close({ id: 'gt-1', resolution: 'cancelled', reason: 'no wood' })
+  await town.beads.exportTo(to)
+  const lines = readFileSync(to, 'utf8').trim().split('\n').map((text) => JSON.parse(text))
+  assert.equal(lines.find((one) => one.id === 'gt-1').resolution, 'cancelled')
+  symlinkSync(to, link)
+  assert.equal(await codeOf(town.beads.exportTo({ path: link, replace: true })), 'not_a_file')
 })
 
 function issue(title, priority, updated_at) {

@@ -164,6 +164,32 @@ async def test_beads_come_in_from_a_file_of_another_tool_and_go_out_to_it(town: 
     assert caught.value.code == "import_flawed"
 
 
+async def test_an_import_tells_what_it_sets_aside_keeps_both_of_one_id_and_how_beads_ended(
+    town: gastown.Town, tmp_path: Path
+) -> None:
+    def line(title: str, made: str, **more: object) -> str:
+        return json.dumps({"id": "gt-1", "title": title, "status": "open", "created_at": made, "updated_at": made, **more})
+
+    first = line("Raise the mast", "2025-10-11T20:00:00Z", priority=2, issue_type="task", metadata=[1])
+    second = line("Fell the oak", "2025-10-12T20:00:00Z", priority=2, issue_type="task")
+    (tmp_path / "in.jsonl").write_text(f"{first}\n{second}\n")
+    report = await town.beads.import_from(tmp_path / "in.jsonl")
+    told = next(told for told in report.repaired if told.code == "value_set_aside")
+    assert (told.file, told.line, told.column, told.key) == ("in.jsonl", 1, first.index("[1]") + 1, "metadata")
+    (conflict,) = report.conflicting
+    assert (conflict.bead, conflict.why, report.created) == ("gt-1", "id_shared", 2)
+    assert conflict.kept_as is not None
+    assert (await town.beads.get(conflict.kept_as)).title == "Fell the oak"
+    await town.beads.close("gt-1", resolution="cancelled", reason="no wood")
+    await town.beads.export_to(tmp_path / "out.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert next(line for line in lines if line["id"] == "gt-1")["resolution"] == "cancelled"
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "out.jsonl")
+    with pytest.raises(gastown.InvalidError) as caught:
+        await town.beads.export_to(tmp_path / "link.jsonl", replace=True)
+    assert caught.value.code == "not_a_file"
+
+
 def issue(title: str, priority: int, at: str) -> str:
     line = {"id": "gt-1", "title": title, "status": "open", "priority": priority, "issue_type": "task"}
     return json.dumps({**line, "created_at": "2025-10-11T20:00:00Z", "updated_at": at}) + "\n"

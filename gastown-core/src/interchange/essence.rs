@@ -3,10 +3,10 @@
 use sha2::{Digest as _, Sha256};
 
 use super::edge::{Comment, CommentId, Edge};
+use super::ending::Ending;
 use super::issue::Issue;
 use super::merge::buried;
 use super::record;
-use super::status::{Customs, Standing};
 use super::write::{Dialect, put_issue};
 
 /// A short hash of what an issue says.
@@ -32,7 +32,10 @@ impl Essence {
             issue.clone()
         };
         let none = |value: &mut Option<i64>| *value = value.filter(|number| *number != 0);
-        issue.status = outward_status(&issue.status).to_owned();
+        Ending::outward(&issue).put(&mut issue);
+        // A town sets beads aside by itself, and for itself.
+        issue.parked_reason.clear();
+        issue.parked_until = None;
         issue.record_type.clear();
         issue.content_hash.clear();
         issue.parent.clear();
@@ -77,27 +80,17 @@ impl std::fmt::Display for Essence {
     }
 }
 
-/// The word that every tool has for a status.
-pub(crate) fn outward_status(status: &str) -> &str {
-    match status {
-        "in_review" | "failed" => {
-            match Standing::of(status, &Customs::default()).word(Dialect::Bd, &Customs::default()) {
-                "closed" => "closed",
-                _ => "in_progress",
-            }
-        }
-        status => status,
-    }
-}
-
 /// Gives an issue of our own what its line in a file has besides: so that only what was said about it differs.
 pub(crate) fn dress(issue: &mut Issue, line: &Issue) {
     if issue.is_tombstone() && !line.is_tombstone() {
         *issue = buried(line, issue);
         return;
     }
-    if issue.status != line.status {
-        issue.status = outward_status(&issue.status).to_owned();
+    let outward = Ending::outward(issue);
+    if outward == Ending::outward(line) {
+        Ending::of(line).put(issue);
+    } else if (&issue.status, &issue.resolution) != (&line.status, &line.resolution) {
+        outward.put(issue);
     }
     let text = |ours: &mut String, theirs: &String| {
         if ours.is_empty() {
@@ -108,6 +101,8 @@ pub(crate) fn dress(issue: &mut Issue, line: &Issue) {
     text(&mut issue.source_repo, &line.source_repo);
     text(&mut issue.content_hash, &line.content_hash);
     text(&mut issue.parent, &line.parent);
+    text(&mut issue.parked_reason, &line.parked_reason);
+    issue.parked_until = issue.parked_until.take().or_else(|| line.parked_until.clone());
     issue.compaction_level = issue.compaction_level.or(line.compaction_level);
     issue.original_size = issue.original_size.or(line.original_size);
     issue.dependent_count = issue.dependent_count.or(line.dependent_count);

@@ -233,6 +233,11 @@ impl<R: BufRead> Flat<R> {
         }
     }
 
+    /// Where the value of a key begins in the line of an issue that was read last: the byte, from 1.
+    pub fn column_of(&self, key: &str) -> Option<u64> {
+        self.issues.as_ref().and_then(|(_, reader)| reader.column_of(key))
+    }
+
     /// The next entry and the name of the file it is from; nothing at the end.
     pub fn next_entry(&mut self) -> Result<Option<(String, Entry)>> {
         if let Some(flawed) = self.sides.flaws.pop_front() {

@@ -73,6 +73,7 @@ impl Repair {
         "duplicate_label",
         "duplicates_unwatched",
         "edge_elsewhere",
+        "edge_kind_unknown",
         "edge_malformed",
         "edge_spelling",
         "json_as_text",

@@ -57,6 +57,7 @@ fields! {
     Parent = "parent", IssueId = "issue_id", DependsOnId = "depends_on_id", Type = "type", ThreadId = "thread_id",
     Author = "author", Text = "text", EventType = "event_type", OldValue = "old_value", NewValue = "new_value",
     Comment = "comment", Ts = "ts", By = "by", Reason = "reason", Key = "key", Value = "value", Label = "label",
+    Resolution = "resolution", ParkedReason = "parked_reason", ParkedUntil = "parked_until",
 }
 
 /// A set of keys.
@@ -211,6 +212,7 @@ mod tests {
             (60, "agent_state"),
             (75, "issue_id"),
             (90, "label"),
+            (91, "resolution"),
         ] {
             assert_eq!(Field::ALL.get(number).map(|field| field.as_str()), Some(key));
         }

@@ -59,12 +59,18 @@ keyed! {
         maybe closed_at / ClosedAt = "closed_at": Option<Time>,
         /// Why it was closed.
         maybe close_reason / CloseReason = "close_reason": String,
+        /// How it ended, in a word of ours, where neither the status nor `close_reason` say it.
+        maybe resolution / Resolution = "resolution": String,
         /// The agent session that closed it.
         maybe closed_by_session / ClosedBySession = "closed_by_session": String,
         /// Wanted by.
         maybe due_at / DueAt = "due_at": Option<Time>,
         /// Not ready before.
         maybe defer_until / DeferUntil = "defer_until": Option<Time>,
+        /// Why it is set aside, where the status does not say it; only a town has it.
+        maybe parked_reason / ParkedReason = "parked_reason": String,
+        /// Until when it is set aside.
+        maybe parked_until / ParkedUntil = "parked_until": Option<Time>,
         /// Its name elsewhere.
         maybe external_ref / ExternalRef = "external_ref": String,
         /// The system it came from.

@@ -5,7 +5,7 @@ use super::flaw::Repair;
 use super::issue::Issue;
 use super::record::{self, keyed};
 use super::repair;
-use super::scan::{Fault, Pairs};
+use super::scan::{self, Fault, Pairs};
 use super::slot::Said;
 use super::time::Time;
 
@@ -129,11 +129,13 @@ pub(super) fn read(line: &[u8], values_max: usize, mends: bool) -> Result<(Recor
     }
     let kind = kind_of(&pairs);
     let mut said = Said::new(values_max);
-    let record = build(kind, text, pairs, &mut said).map_err(|fault| Broken::new(1, fault.code(), fault.message()))?;
+    let record = build(kind, text, pairs, &mut said)
+        .map_err(|fault| Broken::new(fault_column(text, values_max), fault.code(), fault.message()))?;
     let record = match record {
         Record::Issue(mut issue) => {
             if issue.id.is_empty() {
-                return Err(Broken::new(1, "id_missing", "the issue has no id"));
+                let column = column_of(text, "id").unwrap_or(1);
+                return Err(Broken::new(column, "id_missing", "the issue has no id"));
             }
             if mends {
                 repair::issue(&mut issue, &mut said);
@@ -149,6 +151,20 @@ pub(super) fn read(line: &[u8], values_max: usize, mends: bool) -> Result<(Recor
         other => other,
     };
     Ok((record, said.repairs))
+}
+
+/// Where the value of a key begins, as a byte of the line from 1; of one that is there twice, the last.
+pub(super) fn column_of(text: &str, key: &str) -> Option<usize> {
+    let pairs = serde_json::from_str::<Pairs<'_>>(text).ok()?.0;
+    let (_, raw) = pairs.iter().rev().find(|(name, _)| name == key)?;
+    Some(raw.get().as_ptr().addr() - text.as_ptr().addr() + 1)
+}
+
+/// Where the value begins that is nested too deep or has too many parts.
+fn fault_column(text: &str, values_max: usize) -> usize {
+    let pairs = serde_json::from_str::<Pairs<'_>>(text).map_or_else(|_| Vec::new(), |pairs| pairs.0);
+    let bad = pairs.iter().find(|(_, raw)| scan::check(raw.get(), values_max).is_err());
+    bad.map_or(1, |(_, raw)| raw.get().as_ptr().addr() - text.as_ptr().addr() + 1)
 }
 
 fn not_an_object(text: &str, error: &serde_json::Error) -> Broken {

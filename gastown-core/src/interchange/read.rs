@@ -153,6 +153,13 @@ impl<R: BufRead> Reader<R> {
         self.blank
     }
 
+    /// Where the value of a key begins in the line that was read last: the byte, from 1.
+    pub fn column_of(&self, key: &str) -> Option<u64> {
+        let text = std::str::from_utf8(&self.buffer).ok()?;
+        let shift = if self.number == 1 && text.starts_with('\u{feff}') { 3 } else { 0 };
+        line::column_of(text.get(shift..)?, key).map(|column| (column + shift) as u64)
+    }
+
     /// The next record or flaw; nothing at the end.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         if self.ended {

@@ -26,10 +26,17 @@ pub(super) fn issue(issue: &mut Issue, said: &mut Said) {
     }
 }
 
-/// Puts right the word of an edge: `parent_child` is `parent-child`.
+/// Puts right the word of an edge: `parent_child` is `parent-child`, `blocked-by` is `blocks`.
 pub(super) fn edge(edge: &mut super::edge::Edge, said: &mut Said) {
-    if edge.kind.contains('_') || edge.kind.is_empty() {
-        let kind = if edge.kind.is_empty() { "blocks".to_owned() } else { edge.kind.replace('_', "-") };
+    let kind = status::edge_alias(&edge.kind);
+    if !status::is_edge_kind(kind.as_deref().unwrap_or(&edge.kind)) {
+        said.repair(
+            "edge_kind_unknown",
+            "type",
+            format!("{} is none of the known kinds; it is kept", excerpt(&edge.kind)),
+        );
+    }
+    if let Some(kind) = kind {
         said.repair("edge_spelling", "type", format!("{} is read as {}", excerpt(&edge.kind), excerpt(&kind)));
         amend(&mut edge.kind, &mut edge.forms, Field::Type, true, kind);
     }

@@ -101,12 +101,12 @@ fn restore<T: Fields>(record: &mut T, residue: &Map<String, Value>) {
     if let Some(extra) = part("extra") {
         record.extra_mut().clone_from(extra);
     }
-    let none = Map::new();
-    record.visit_mut(&mut Back {
-        fields: part("fields").unwrap_or(&none),
-        texts: part("texts").unwrap_or(&none),
-        times: part("times").unwrap_or(&none),
-    });
+    let (fields, texts, times) = (part("fields"), part("texts"), part("times"));
+    if fields.or(texts).or(times).is_some() {
+        let none = &Map::new();
+        let (fields, texts, times) = (fields.unwrap_or(none), texts.unwrap_or(none), times.unwrap_or(none));
+        record.visit_mut(&mut Back { fields, texts, times });
+    }
     if let Some(forms) = part("forms") {
         *record.forms_mut() = Forms::from_json(forms);
     }

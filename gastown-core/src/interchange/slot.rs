@@ -247,10 +247,16 @@ impl Slot for Option<Time> {
     fn put(&self, style: Style, out: &mut Vec<u8>) {
         match self {
             None => out.extend_from_slice(b"null"),
-            Some(time) => match time.valid_text(!style.native) {
-                Some(text) => put_text(text, out),
-                None => put_text(&time.canonical(), out),
-            },
+            Some(time) => {
+                if let Some(text) = time.valid_text(!style.native) {
+                    put_text(text, out);
+                } else {
+                    // Nothing in it wants to be escaped.
+                    out.push(b'"');
+                    out.extend_from_slice(time.canonical().as_bytes());
+                    out.push(b'"');
+                }
+            }
         }
     }
     fn same(&self, other: &Self) -> bool {

@@ -173,6 +173,46 @@ pub fn type_alias(issue_type: &str) -> Option<&'static str> {
     })
 }
 
+/// Words that other tools have for edges without a meaning here.
+const FREE_EDGES: &[&str] = &[
+    "approved-by",
+    "assigned-to",
+    "attests",
+    "authored-by",
+    "caused-by",
+    "delegated-from",
+    "follows",
+    "relates",
+    "until",
+    "validates",
+];
+
+/// The proper word of an edge that is written by another: in other letters, or from the other end.
+pub(super) fn edge_alias(word: &str) -> Option<String> {
+    let plain = word.trim().to_lowercase().replace(['_', ' '], "-");
+    let proper = match plain.as_str() {
+        "" | "block" | "blocked" | "blocked-by" | "blocker" | "depends" | "depends-on" | "dependency" | "requires" => {
+            "blocks"
+        }
+        "parent" | "part-of" | "child-of" | "subtask-of" => "parent-child",
+        "conditional" | "conditional-block" => "conditional-blocks",
+        "wait-for" | "waits" | "waits-on" => "waits-for",
+        "related-to" => "related",
+        "relate-to" => "relates-to",
+        "discovered" | "found-from" => "discovered-from",
+        "duplicate" | "duplicate-of" | "duplicates-of" => "duplicates",
+        "supersede" => "supersedes",
+        "reply-to" | "replies" => "replies-to",
+        plain => plain,
+    };
+    (proper != word).then(|| proper.to_owned())
+}
+
+/// Whether a word is one that some tool has for an edge.
+pub(super) fn is_edge_kind(word: &str) -> bool {
+    dependency_kind(word).is_some() || FREE_EDGES.contains(&word)
+}
+
 /// The kind of an edge by its word; nothing for words of the user's own.
 pub fn dependency_kind(word: &str) -> Option<DependencyKind> {
     match word {
@@ -207,6 +247,15 @@ pub fn resolution(close_reason: &str) -> Option<Resolution> {
         "skipped" => Some(Resolution::Skipped),
         _ if is_of("duplicate") => Some(Resolution::Duplicate),
         _ if is_of("superseded") => Some(Resolution::Superseded),
+        _ => None,
+    }
+}
+
+/// How an issue of this status ended as far as the words say; nothing where it did not end.
+pub(crate) fn implied(status: BeadStatus, close_reason: &str) -> Option<Resolution> {
+    match status {
+        BeadStatus::Closed => Some(resolution(close_reason).unwrap_or(Resolution::Completed)),
+        BeadStatus::Failed => Some(resolution(close_reason).unwrap_or(Resolution::Abandoned)),
         _ => None,
     }
 }

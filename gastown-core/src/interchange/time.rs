@@ -51,13 +51,11 @@ impl Time {
     /// RFC 3339 in UTC with `Z` and exactly the digits needed.
     pub fn canonical(&self) -> String {
         let mut text = self.at.to_string();
-        if let Some(digits) = text.strip_suffix('Z') {
-            let kept = digits.trim_end_matches('0').trim_end_matches('.').len();
-            // Zeros of whole seconds are not digits of a fraction.
-            let kept = kept.max(digits.rfind('.').unwrap_or(digits.len()));
-            text.truncate(kept);
-            text.push('Z');
-        }
+        // The six digits of the fraction and its point stand before the Z.
+        let whole = text.len() - ".000000Z".len();
+        let fraction = text[whole..].trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').len();
+        text.truncate(whole + fraction);
+        text.push('Z');
         text
     }
 
@@ -146,7 +144,9 @@ fn read(text: &[u8]) -> Option<(Timestamp, bool)> {
         _ => return None,
     };
     let seconds = day_number(year, month, day) * 86_400 + hour * 3600 + (minute - offset) * 60 + second;
-    Some((Timestamp::from_micros(seconds * 1_000_000 + micros), offset_given && sign(10, b"Tt")))
+    let at = Timestamp::from_micros(seconds * 1_000_000 + micros);
+    // By its offset it may lie in a year without four digits, which nobody could read back.
+    at.is_in_calendar().then_some((at, offset_given && sign(10, b"Tt")))
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -218,6 +218,8 @@ mod tests {
             "2025-01-01T00:00:00+1",
             "20250101T000000Z",
             "2025-01-01T00:00:00Zé",
+            "9999-12-31T23:59:59-01:00",
+            "0000-01-01T00:00:00+01:00",
         ] {
             assert_eq!(Time::parse(text), None, "{text}");
         }

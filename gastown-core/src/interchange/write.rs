@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::model::{Error, Result};
 
 use super::edge::CommentId;
-use super::essence;
+use super::ending::Ending;
 use super::issue::Issue;
 use super::line::Record;
 use super::record;
@@ -104,7 +104,7 @@ pub(super) fn put_record(record: &Record, dialect: Dialect, out: &mut Vec<u8>) {
 /// What every other tool expects: parts that name their issue, one name for one thing, a status that it knows.
 fn plain(issue: &Issue) -> Issue {
     let mut issue = issue.clone();
-    issue.status = essence::outward_status(&issue.status).to_owned();
+    Ending::outward(&issue).put(&mut issue);
     issue.wisp = false;
     issue.timeout_ns = None;
     for edge in &mut issue.dependencies {

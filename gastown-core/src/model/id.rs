@@ -3,8 +3,10 @@
 use super::value::{Cell, ColumnType, ColumnValue};
 use super::{Error, Result};
 
-/// The longest id of a bead in bytes.
-pub const ID_BYTES_MAX: usize = 100;
+/// The longest id of a bead in bytes, as other tools have it.
+pub const ID_BYTES_MAX: usize = 255;
+/// The longest id of a bead that sessions and effects can be named after, in bytes.
+pub(crate) const RUN_ID_BYTES_MAX: usize = 100;
 /// The longest id that is made from a bead's: of a session, of an effect. It is a folder's name as well.
 const MADE_ID_BYTES_MAX: usize = 200;
 /// The longest name of a rig or an agent in bytes.
@@ -219,7 +221,8 @@ mod tests {
         for bad in ["", "-x", "a b", "a/b", "a..b", "a.", "gt-1'; DROP TABLE bead", &long] {
             assert_eq!(BeadId::new(bad).unwrap_err().code(), "id_malformed", "{bad:?}");
         }
-        let longest = BeadId::new("a".repeat(ID_BYTES_MAX)).unwrap();
+        BeadId::new("a".repeat(ID_BYTES_MAX)).unwrap();
+        let longest = BeadId::new("a".repeat(RUN_ID_BYTES_MAX)).unwrap();
         for made in [format!("s-{longest}-9223372036854775807"), format!("delete_branch#s-{longest}-1#4294967295")] {
             SessionId::new(made.clone()).unwrap();
             EffectId::new(made).unwrap();

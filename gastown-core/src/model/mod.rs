@@ -36,6 +36,7 @@ pub use effect::{EffectRow, EffectState, Order, Setback};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Change, EVENT_SCHEMA, Event, Head, WrittenEvent};
 pub use exit::{Again, Consequence, Fault, HookFate, SessionExit, WorkspaceFate};
+pub(crate) use id::RUN_ID_BYTES_MAX;
 pub use id::{AgentName, BeadId, EffectId, ID_BYTES_MAX, NAME_BYTES_MAX, Oid, RigName, SessionId, TownId};
 pub use quarantine::QuarantineRow;
 pub use review::{MergeRequestRow, ReviewState};

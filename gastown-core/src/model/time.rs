@@ -22,6 +22,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Whether it lies in the years 0 to 9999, as what is written with four digits of a year.
+    pub const fn is_in_calendar(self) -> bool {
+        -62_167_219_200_000_000 <= self.0 && self.0 <= 253_402_300_799_999_999
+    }
+
     /// The time as `system` has it.
     pub fn from_system(system: SystemTime) -> Self {
         match system.duration_since(UNIX_EPOCH) {
@@ -53,14 +58,28 @@ impl fmt::Display for Timestamp {
         let (days, micros) = (self.0.div_euclid(86_400_000_000), self.0.rem_euclid(86_400_000_000));
         let (year, month, day) = civil(days);
         let seconds = micros / 1_000_000;
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60,
-            micros % 1_000_000
-        )
+        let (hour, minute, second, micros) = (seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000);
+        if !(0..=9_999).contains(&year) {
+            return write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z");
+        }
+        // Lists and exports write times by the million, and a format of seven numbers is most of what a line costs.
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let numbers = [
+            (0..4, year),
+            (5..7, month),
+            (8..10, day),
+            (11..13, hour),
+            (14..16, minute),
+            (17..19, second),
+            (20..26, micros),
+        ];
+        for (places, mut number) in numbers {
+            for digit in text[places].iter_mut().rev() {
+                *digit += u8::try_from(number % 10).unwrap_or_default();
+                number /= 10;
+            }
+        }
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -96,5 +115,9 @@ mod tests {
         assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000000Z");
         assert_eq!(Timestamp::from_micros(1_709_210_096_000_007).to_string(), "2024-02-29T12:34:56.000007Z");
         assert_eq!(Timestamp::from_micros(-1).to_string(), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp::from_micros(-62_167_219_200_000_000).to_string(), "0000-01-01T00:00:00.000000Z");
+        assert_eq!(Timestamp::from_micros(-62_167_219_200_000_001).to_string(), "-001-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp::from_micros(253_402_300_799_999_999).to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp::from_micros(253_402_300_800_000_000).to_string(), "10000-01-01T00:00:00.000000Z");
     }
 }

@@ -174,16 +174,66 @@ impl Handle {
 }
 
 pub(super) fn from_json<I: DeserializeOwned>(operation: &Operation, input: serde_json::Value) -> Result<I> {
-    let (read, refused) = refusal::noting(|| serde_json::from_value(input));
+    let (read, refused) = refusal::noting(|| I::deserialize(&input));
     read.map_err(|source: serde_json::Error| {
         let said = source.to_string();
         // A name or an id that was refused has a code and facts of its own.
         let error = refused.filter(|refused| refused.to_string() == said).unwrap_or_else(|| {
-            Error::invalid("input_malformed", format!("{} wants {}: {said}", operation.name, operation.input))
-                .because(source)
+            let field = culprit::<I>(input, &said);
+            let place = if field.is_empty() { String::new() } else { format!("{field}: ") };
+            let message = format!("{} wants {}: {place}{said}", operation.name, operation.input);
+            let error = Error::invalid("input_malformed", message).because(source);
+            if field.is_empty() { error } else { error.with("field", field) }
         });
         error.with("operation", operation.name).with("input", operation.input)
     })
+}
+
+/// Where in an input the value is that was refused with these words, such as `beads[3].priority`; empty where it is none of
+/// its parts. JSON does not say, so parts are left out until the words are others.
+fn culprit<I: DeserializeOwned>(mut input: serde_json::Value, said: &str) -> String {
+    let is_refused = |input: &serde_json::Value| I::deserialize(input).is_err_and(|source| source.to_string() == said);
+    let (mut pointer, mut shown) = (String::new(), String::new());
+    while let Some(value) = input.pointer(&pointer) {
+        let step = match value {
+            serde_json::Value::Object(map) => {
+                let keys: Vec<String> = map.keys().cloned().collect();
+                keys.into_iter().find(|key| {
+                    let mut without = input.clone();
+                    let map = without.pointer_mut(&pointer).and_then(serde_json::Value::as_object_mut);
+                    map.is_some_and(|map| map.remove(key).is_some()) && !is_refused(&without)
+                })
+            }
+            serde_json::Value::Array(list) => {
+                // The first one that is no good: with those up to it the words are the same.
+                let lengths: Vec<usize> = (0..=list.len()).collect();
+                let enough = lengths.partition_point(|length| {
+                    let mut part = input.clone();
+                    if let Some(list) = part.pointer_mut(&pointer).and_then(serde_json::Value::as_array_mut) {
+                        list.truncate(*length);
+                    }
+                    !is_refused(&part)
+                });
+                (enough > 0 && enough <= list.len()).then(|| (enough - 1).to_string())
+            }
+            _ => None,
+        };
+        let Some(step) = step else { break };
+        let is_place = value.is_array();
+        if let (Some(list), Ok(nth)) =
+            (input.pointer_mut(&pointer).and_then(serde_json::Value::as_array_mut), step.parse::<usize>())
+        {
+            // What comes after it matters no more.
+            list.truncate(nth + 1);
+        }
+        pointer = format!("{pointer}/{}", step.replace('~', "~0").replace('/', "~1"));
+        shown = match (is_place, shown.is_empty()) {
+            (true, _) => format!("{shown}[{step}]"),
+            (false, true) => step,
+            (false, false) => format!("{shown}.{step}"),
+        };
+    }
+    shown
 }
 
 pub(super) fn to_json<O: Serialize>(output: O) -> Result<serde_json::Value> {

@@ -45,6 +45,12 @@ pub(super) fn unreadable(path: &Path, source: IoError) -> Error {
     error.with("path", path.display()).because(source)
 }
 
+/// What is answered where something else than a file is.
+pub(super) fn irregular(path: &Path) -> Error {
+    let shown = path.display();
+    Error::invalid("not_a_file", format!("{shown} is no regular file")).with("path", shown)
+}
+
 /// Makes a folder where there is none.
 pub(super) fn make_folder(path: &Path) -> Result<()> {
     let path = absolute(path)?;

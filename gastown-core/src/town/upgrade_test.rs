@@ -158,6 +158,6 @@ async fn what_was_slung_in_a_town_of_schema_3_waits_in_its_queue_since_it_was_ma
     assert_eq!(starts, [("ha-early", 6), ("ha-late", 7)]);
     let page = operator.events().since(EventsSince::default()).await.unwrap();
     let upgraded: Vec<_> = page.events.into_iter().filter(|event| event.kind == "town.upgraded").collect();
-    assert_eq!(upgraded.iter().map(|event| &event.data).collect::<Vec<_>>(), [&json!({ "from": 3, "to": 4 })]);
+    assert_eq!(upgraded.iter().map(|event| &event.data).collect::<Vec<_>>(), [&json!({ "from": 3, "to": 5 })]);
     town.close().await.unwrap();
 }

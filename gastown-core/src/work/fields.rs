@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::model::id::excerpt;
-use crate::model::{Error, Result};
+use crate::model::{Error, Result, Timestamp};
 
 /// The longest title in bytes.
 pub(crate) const TITLE_BYTES_MAX: usize = 500;
@@ -71,6 +71,16 @@ pub(crate) fn check_reason(reason: Option<&str>) -> Result<()> {
     Err(Error::invalid("reason_too_long", format!("the reason has {bytes} bytes, more than {REASON_BYTES_MAX}"))
         .with("bytes", bytes)
         .with("bytes_max", REASON_BYTES_MAX))
+}
+
+pub(crate) fn check_time(field: &'static str, time: Option<Timestamp>) -> Result<()> {
+    match time {
+        Some(time) if !time.is_in_calendar() => {
+            let said = format!("{field} is outside the years 0 to 9999");
+            Err(Error::invalid("time_out_of_range", said).with("field", field).with("micros", time.as_micros()))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn check_external_ref(external_ref: Option<&str>) -> Result<()> {

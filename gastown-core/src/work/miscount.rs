@@ -52,7 +52,8 @@ fn miscount(view: View<'_>, bead: &BeadRow, away: &Away) -> Result<Option<String
                 return Ok(Some(format!("has an edge to the parent {} and another parent", edge.on_bead)));
             }
         }
-        if edge.kind != DependencyKind::WaitsFor && on.is_some_and(|on| on.rank >= bead.rank) {
+        let least = |on: &BeadRow| on.rank + i64::from(edge.kind != DependencyKind::ParentChild);
+        if edge.kind != DependencyKind::WaitsFor && on.is_some_and(|on| least(&on) > bead.rank) {
             return Ok(Some(format!("waits for {} and does not stand above it", edge.on_bead)));
         }
     }

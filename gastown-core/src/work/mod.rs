@@ -81,6 +81,6 @@ pub use sessions::{Session, SessionFilter, SessionList, SessionOutput, SessionRe
 pub use settings::{NewSettings, SETTINGS, Setting};
 pub use sling::{Sling, SlingMany, Slung};
 pub use trade::{
-    BeadsExported, BeadsMerged, ExportBeads, HeldBead, ImportBeads, ImportConflict, ImportFlaw, ImportReport,
-    MergeBeads, MergeChoice, SyncBeads, SyncReport,
+    BeadsExported, BeadsMerged, ExportBeads, HeldBead, ImportBeads, ImportConflict, ImportFlaw, ImportRepair,
+    ImportReport, MergeBeads, MergeChoice, SyncBeads, SyncReport,
 };

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::agents::{self, Agent, AgentRef};
 use super::beads::{self, Bead, BeadRef};
-use super::fields::check_reason;
+use super::fields::{check_reason, check_time};
 use super::rigs::{self, Rig, RigRef};
 use super::txn::ScopedTxn;
 use super::view::View;
@@ -83,6 +83,7 @@ pub struct TownPause {
 
 fn check(reason: &str, until: Option<Timestamp>, now: Timestamp) -> Result<()> {
     check_reason(Some(reason))?;
+    check_time("until", until)?;
     if reason.trim().is_empty() {
         return Err(Error::invalid("reason_missing", "what is set aside has a reason").with("field", "reason"));
     }

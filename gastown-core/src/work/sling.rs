@@ -11,8 +11,8 @@ use super::txn::ScopedTxn;
 use super::view::View;
 use super::{agents, breaker, effects, hook, pool, reviews, rigs, settings};
 use crate::model::{
-    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, Error, Key, Order, Result,
-    RigName, Role, SessionId, SessionRow, SessionState,
+    AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, Error, Key, Order,
+    RUN_ID_BYTES_MAX, Result, RigName, Role, SessionId, SessionRow, SessionState,
 };
 
 /// The most beads slung at once.
@@ -120,6 +120,14 @@ pub(crate) fn check_slingable(bead: &BeadRow) -> Result<RigName> {
         )
         .with("bead", &bead.id)
         .with("kind", bead.kind));
+    }
+    let bytes = bead.id.as_str().len();
+    if bytes > RUN_ID_BYTES_MAX {
+        let said = format!("bead {} has an id of {bytes} bytes, too long to name a session after", bead.id);
+        return Err(Error::invalid("id_too_long_to_run", said)
+            .with("bead", &bead.id)
+            .with("bytes", bytes)
+            .with("bytes_max", RUN_ID_BYTES_MAX));
     }
     let rig = bead.rig.clone().ok_or_else(|| {
         Error::invalid("bead_without_rig", format!("bead {} belongs to no rig, so nobody can work on it", bead.id))

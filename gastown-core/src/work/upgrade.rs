@@ -20,10 +20,10 @@ use crate::model::{
 use crate::store::{Position, Scan, index};
 
 /// The form that this build reads and writes; a new town has it.
-pub(crate) const DATA_SCHEMA: i64 = 4;
+pub(crate) const DATA_SCHEMA: i64 = 5;
 
-/// The form since which each bead has its labels, its place in the order and its counts.
-const COUNTED: i64 = 3;
+/// The form since which each bead has its labels, its counts, and its place above the parts of what it waits for.
+const COUNTED: i64 = 5;
 
 /// The most beads of one batch.
 const BATCH: usize = 500;
@@ -138,11 +138,16 @@ fn order(txn: &mut ScopedTxn<'_>) -> Result<Option<HashMap<BeadId, i64>>> {
         }
         return Ok(Some(nodes.into_iter().map(|(id, node)| (id, places[node.index()])).collect()));
     }
-    // Those that wait for parts are the new meaning; only where none is in a circle, others go.
-    let is_gate = |kind: DependencyKind| kind == DependencyKind::WaitsFor;
-    let any_gate = in_circle.iter().any(|(.., key)| is_gate(key.2));
+    // Those that wait for parts are the new meaning; only where none is in a circle, others go, and what is a part of what
+    // last of all.
+    let last = |kind: DependencyKind| match kind {
+        DependencyKind::WaitsFor => 0,
+        DependencyKind::ParentChild => 2,
+        _ => 1,
+    };
+    let first = in_circle.iter().map(|(.., key)| last(key.2)).min();
     for (.., (bead, on, kind)) in in_circle {
-        if !any_gate || is_gate(kind) {
+        if Some(last(kind)) == first {
             graph::set_aside(txn, &bead, &on, kind)?;
         }
     }
@@ -165,23 +170,30 @@ impl Waits {
             nodes.insert(bead.id, graph.add_node(()));
             Ok(true)
         })?;
-        // The parts of a bead together.
+        // The parts of a bead together, and theirs.
         let mut gates: HashMap<BeadId, NodeIndex> = HashMap::new();
         view.walk::<DependencyRow>(Scan::new(&index::DEPENDENCIES_ALL, vec![], 0), |edge| {
             if !edge.kind.is_acyclic() || graph::is_idle(&edge) {
                 return Ok(true);
             }
             let (Some(&bead), Some(&on)) = (nodes.get(&edge.bead), nodes.get(&edge.on_bead)) else { return Ok(true) };
-            let mut gate =
-                |graph: &mut DiGraph<(), ()>| *gates.entry(edge.on_bead.clone()).or_insert_with(|| graph.add_node(()));
+            let mut parts_of = |graph: &mut DiGraph<(), ()>, of: &BeadId| {
+                *gates.entry(of.clone()).or_insert_with(|| graph.add_node(()))
+            };
+            let parts = parts_of(&mut graph, &edge.on_bead);
             let to = match edge.kind {
-                DependencyKind::WaitsFor => gate(&mut graph),
+                DependencyKind::WaitsFor => parts,
                 DependencyKind::ParentChild => {
-                    let parts = gate(&mut graph);
+                    let own = parts_of(&mut graph, &edge.bead);
                     graph.add_edge(parts, bead, ());
+                    graph.add_edge(parts, own, ());
                     on
                 }
-                _ => on,
+                // What is waited for is closed after its parts.
+                _ => {
+                    graph.add_edge(bead, parts, ());
+                    on
+                }
             };
             graph.add_edge(bead, to, ());
             edges.push((bead, to, (edge.bead, edge.on_bead, edge.kind)));

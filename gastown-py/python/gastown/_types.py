@@ -805,12 +805,25 @@ class ImportFlaw:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportRepair:
+    """Something read otherwise than it is written, or kept beside the bead; `key` is empty where it is about the whole line."""
+
+    file: str
+    line: int
+    column: int
+    key: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImportConflict:
-    """A record that contradicts what is here; `taken` where it took its place."""
+    """A record that contradicts what is here; `taken` where it took its place, `kept_as` the bead it became beside it."""
 
     bead: str
     why: str
     taken: bool
+    kept_as: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -829,6 +842,7 @@ class ImportReport:
     circles: int
     circle_paths: list[list[str]]
     repairs: dict[str, int]
+    repaired: list[ImportRepair]
     flaws: int
     flawed_lines: list[ImportFlaw]
     conflicts: int

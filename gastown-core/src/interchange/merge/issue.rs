@@ -17,6 +17,7 @@ use super::{Choice, list};
 const STANDING: u128 = bit(Field::Status)
     | bit(Field::ClosedAt)
     | bit(Field::CloseReason)
+    | bit(Field::Resolution)
     | bit(Field::ClosedBySession)
     | bit(Field::DeletedAt)
     | bit(Field::DeletedBy)
@@ -170,8 +171,15 @@ fn standing(base: &Issue, weak: &Issue, strong: &Issue, is_tie: bool, merged: &m
     let same = |a: &Issue, b: &Issue| {
         let times = |issue: &Issue| [&issue.closed_at, &issue.deleted_at].map(|time| time.as_ref().map(|time| time.at));
         let words = |issue: &'_ Issue| {
-            [&issue.status, &issue.close_reason, &issue.closed_by_session, &issue.deleted_by, &issue.delete_reason]
-                .map(ToOwned::to_owned)
+            [
+                &issue.status,
+                &issue.close_reason,
+                &issue.resolution,
+                &issue.closed_by_session,
+                &issue.deleted_by,
+                &issue.delete_reason,
+            ]
+            .map(ToOwned::to_owned)
         };
         times(a) == times(b) && words(a) == words(b) && a.original_type == b.original_type
     };
@@ -237,6 +245,7 @@ fn state(issue: &Issue) -> Value {
         Field::Status,
         Field::ClosedAt,
         Field::CloseReason,
+        Field::Resolution,
         Field::ClosedBySession,
         Field::DeletedAt,
         Field::DeleteReason,

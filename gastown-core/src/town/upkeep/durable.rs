@@ -29,13 +29,26 @@ pub(super) fn new_path(path: &Path) -> Result<PathBuf> {
 }
 
 /// Writes a file that gets its name once it is whole and on disk; nothing may have that name.
-pub(super) fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+pub(super) fn write_file<T>(path: &Path, write: impl FnOnce(&mut Out<'_>) -> Result<T>) -> Result<T> {
     put_file(path, write, |draft| name(draft, path))
 }
 
+/// Refuses to write where something is that is no file: a link, a folder, a device, a pipe.
+fn refuse_irregular(path: &Path) -> Result<()> {
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => Err(paths::irregular(path)),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file that takes the place of one that may be there, once it is whole and on disk.
-pub(super) fn replace_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+///
+/// # Errors
+/// `not_a_file` where something else is there; no link is followed.
+pub(super) fn replace_file<T>(path: &Path, write: impl FnOnce(&mut Out<'_>) -> Result<T>) -> Result<T> {
+    refuse_irregular(path)?;
     put_file(path, write, |draft| {
+        refuse_irregular(path)?;
         std::fs::rename(draft.path(), path).map_err(|source| unwritable(path, source))?;
         path.parent().map_or(Ok(()), sync)
     })
@@ -45,6 +58,7 @@ pub(super) fn replace_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) ->
 /// whether it did. Whoever could read and write the file before can do so after.
 pub(super) fn replace_if(path: &Path, bytes: &[u8], is_still: impl FnOnce() -> Result<bool>) -> Result<bool> {
     let refused = |source| unwritable(path, source);
+    refuse_irregular(path)?;
     let draft = Draft::file(path).map_err(refused)?;
     let Some(mut file) = draft.held() else {
         return Err(Error::internal("draft_closed", "a file to write is not open").with("path", path.display()));
@@ -74,9 +88,12 @@ pub(super) fn replace_if(path: &Path, bytes: &[u8], is_still: impl FnOnce() -> R
     Ok(true)
 }
 
+/// What a file is written into, by this thread or another.
+pub(super) type Out<'f> = dyn Write + Send + 'f;
+
 fn put_file<T>(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<T>,
+    write: impl FnOnce(&mut Out<'_>) -> Result<T>,
     name: impl FnOnce(Draft) -> Result<()>,
 ) -> Result<T> {
     let draft = Draft::file(path).map_err(|source| unwritable(path, source))?;

@@ -48,6 +48,9 @@ pub fn merge_beads(input: &MergeBeads) -> Result<BeadsMerged> {
 
 /// Reads a whole file that must be there.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Err(paths::irregular(path));
+    }
     std::fs::read(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => Error::not_found("path_missing", format!("{} is not there", path.display()))
             .with("path", path.display())

@@ -6,7 +6,7 @@
 //! its parent's id and the next number; numbers of parts that were deleted or moved away do not come back.
 
 use super::NewBead;
-use crate::model::{BeadId, BeadRow, Error, Key, Result, TombstoneRow};
+use crate::model::{BeadId, BeadRow, Error, ID_BYTES_MAX, Key, Result, TombstoneRow};
 use crate::work::txn::ScopedTxn;
 
 /// The fewest digits.
@@ -53,7 +53,10 @@ pub(super) fn part(txn: &mut ScopedTxn<'_>, parent: &BeadId) -> Result<BeadId> {
     let mut row = txn.bead(parent)?;
     loop {
         row.last_part += 1;
-        let id = BeadId::new(format!("{parent}.{}", row.last_part))?;
+        let id = BeadId::new(format!("{parent}.{}", row.last_part)).map_err(|source| {
+            let said = format!("bead {parent} is nested too deep: a part of it would have an id that is too long");
+            Error::invalid("nested_too_deep", said).with("bead", parent).with("bytes_max", ID_BYTES_MAX).because(source)
+        })?;
         if is_free(txn, &id)? {
             txn.put(row)?;
             return Ok(id);
@@ -70,9 +73,15 @@ fn given(txn: &mut ScopedTxn<'_>, prefix: &str, id: &BeadId, input: &NewBead) ->
     let left = txn.as_town(|txn| txn.find::<TombstoneRow>(&Key::tombstone(id)))?;
     if let Some(left) = left {
         if !input.replaces_deleted {
-            return Err(Error::conflict("id_of_deleted", format!("bead {id} was deleted"))
+            let moved_to = super::rename::moved_to(&left);
+            let became = moved_to.as_ref().map_or_else(|| "was deleted".to_owned(), |to| format!("is {to} now"));
+            let error = Error::conflict("id_of_deleted", format!("bead {id} {became}"))
                 .with("bead", id)
-                .with("deleted_at", left.deleted_at));
+                .with("deleted_at", left.deleted_at);
+            return Err(match moved_to {
+                Some(to) => error.with("moved_to", to),
+                None => error,
+            });
         }
         txn.as_town(|txn| txn.delete(&Key::tombstone(id)))?;
     }

@@ -10,8 +10,8 @@ use crate::model::{
     Timestamp,
 };
 use crate::work::fields::{
-    check_external_ref, check_labels, check_metadata, check_priority, check_spec_id, check_text, check_title,
-    check_word,
+    check_external_ref, check_labels, check_metadata, check_priority, check_spec_id, check_text, check_time,
+    check_title, check_word,
 };
 use crate::work::graph;
 use crate::work::rigs;
@@ -142,6 +142,8 @@ impl NewBead {
         check_external_ref(self.external_ref.as_deref())?;
         check_spec_id(self.spec_id.as_deref())?;
         check_labels(&self.labels)?;
+        check_time("defer_until", self.defer_until)?;
+        check_time("due_at", self.due_at)?;
         for (name, word) in [("assignee", &self.assignee), ("owner", &self.owner)] {
             word.as_deref().map_or(Ok(()), |word| check_word(name, word))?;
         }

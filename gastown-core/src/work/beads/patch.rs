@@ -8,7 +8,7 @@ use super::check_version;
 use crate::model::{BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, Error, Key, LabelRow, Result, Timestamp};
 use crate::work::fields::{
     LABELS_MAX, check_external_ref, check_labels, check_metadata, check_priority, check_reason, check_size,
-    check_spec_id, check_text, check_title, check_word, too_many_labels,
+    check_spec_id, check_text, check_time, check_title, check_word, too_many_labels,
 };
 use crate::work::graph;
 use crate::work::hook;
@@ -196,6 +196,8 @@ pub(crate) fn update(txn: &mut ScopedTxn<'_>, input: &BeadPatch) -> Result<Bead>
     set_words(&mut row, input)?;
     set_assignee(txn, &mut row, &input.assignee)?;
     set_parked(&mut row, input)?;
+    check_time("defer_until", input.defer_until.as_set().copied())?;
+    check_time("due_at", input.due_at.as_set().copied())?;
     input.defer_until.apply(&mut row.defer_until);
     input.due_at.apply(&mut row.due_at);
     input.estimate_minutes.apply(&mut row.estimate_minutes);
@@ -266,6 +268,7 @@ fn set_assignee(txn: &ScopedTxn<'_>, row: &mut BeadRow, patch: &Patch<String>) -
 fn set_parked(row: &mut BeadRow, input: &BeadPatch) -> Result<()> {
     check_reason(input.parked_reason.as_set().map(String::as_str))?;
     input.parked_reason.apply(&mut row.parked_reason);
+    check_time("parked_until", input.parked_until.as_set().copied())?;
     input.parked_until.apply(&mut row.parked_until);
     if row.parked_reason.is_some() {
         return Ok(());

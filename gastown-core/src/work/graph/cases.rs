@@ -97,6 +97,37 @@ fn what_runs_only_if_another_fails_runs_then_and_is_skipped_otherwise() {
 }
 
 #[test]
+fn what_was_skipped_is_taken_up_when_the_other_did_not_go_well_after_all() {
+    let mut bench = Bench::new();
+    let (try_it, other) = (bench.titled("try"), bench.titled("other"));
+    let (plan_b, plan_c) = (bench.titled("b"), bench.titled("c"));
+    for on in [&try_it, &other] {
+        bench.link(&plan_b, on, ConditionalBlocks).unwrap();
+    }
+    bench.link(&plan_c, &plan_b, ConditionalBlocks).unwrap();
+    bench.close(&try_it, Resolution::Completed);
+    bench.close(&other, Resolution::Completed);
+    assert_eq!(statuses(&mut bench, &[&plan_b, &plan_c]), [BeadStatus::Closed; 2]);
+    bench.reopen(&try_it);
+    let b = bench.row(&plan_b);
+    assert_eq!(b.status, BeadStatus::Closed, "the other went well");
+    assert!(b.close_reason.unwrap().contains(other.as_str()));
+    bench.close(&try_it, Resolution::Cancelled);
+    bench.reopen(&other);
+    assert_eq!(statuses(&mut bench, &[&plan_b, &plan_c]), [BeadStatus::Open; 2]);
+    assert_eq!(blockers(&mut bench, &[&plan_b, &plan_c]), [1, 1]);
+    bench.check();
+    bench.close(&other, Resolution::Cancelled);
+    assert_eq!(statuses(&mut bench, &[&plan_b, &plan_c]), [BeadStatus::Open; 2]);
+    assert_eq!(blockers(&mut bench, &[&plan_b, &plan_c]), [0, 1], "both failed, so it runs");
+    // What somebody left out by himself stays so.
+    bench.close(&plan_b, Resolution::Skipped);
+    bench.reopen(&other);
+    assert_eq!(bench.row(&plan_b).status, BeadStatus::Closed);
+    bench.check();
+}
+
+#[test]
 fn what_somebody_has_begun_is_not_skipped_and_late_edges_are_decided_at_once() {
     let mut bench = Bench::new();
     let (done, begun, late) = (bench.titled("done"), bench.titled("begun"), bench.titled("late"));
@@ -143,6 +174,56 @@ fn a_circle_is_refused_on_every_path_and_shown() {
     assert!(error.fact("cycle").unwrap().contains(part.as_str()), "{}", error.chain());
     assert_eq!(bench.link(&a, &a, Blocks).unwrap_err().code(), "edge_to_itself");
     assert_eq!(bench.link(&part, &c, ParentChild).unwrap_err().code(), "parent_there");
+    bench.check();
+}
+
+#[test]
+fn nobody_waits_for_what_is_closed_after_him() {
+    let shown = |ids: &[&BeadId]| ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(" -> ");
+    let mut bench = Bench::new();
+    // A part for what it is a part of.
+    let ship = bench.titled("ship");
+    let deck = bench.part(&ship);
+    let plank = bench.part(&deck);
+    for kind in [Blocks, ConditionalBlocks, WaitsFor] {
+        let error = bench.link(&plank, &ship, kind).unwrap_err();
+        assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*shown(&[&plank, &ship, &deck, &plank]))));
+        let error = bench.link(&plank, &deck, kind).unwrap_err();
+        assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*shown(&[&plank, &deck, &plank]))));
+    }
+    // Parts of two for the other one each.
+    let fleet = bench.titled("fleet");
+    let sail = bench.part(&fleet);
+    bench.link(&plank, &fleet, Blocks).unwrap();
+    for kind in [Blocks, ConditionalBlocks, WaitsFor] {
+        let error = bench.link(&sail, &ship, kind).unwrap_err();
+        let circle = shown(&[&sail, &ship, &deck, &plank, &fleet, &sail]);
+        assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*circle)));
+    }
+    // What waits becomes a part of what it waits for, by a move and from the beginning.
+    let late = bench.titled("late");
+    bench.link(&late, &ship, Blocks).unwrap();
+    let error = bench.link(&late, &deck, ParentChild).unwrap_err();
+    assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*shown(&[&late, &ship, &deck, &late]))));
+    let crew = bench.titled("crew");
+    bench.link(&crew, &late, ParentChild).unwrap();
+    let error = bench.run(|txn| super::reparent(txn, &mut txn.bead(&late)?, Some(&deck))).unwrap_err();
+    assert_eq!(error.code(), "cycle");
+    bench.check();
+    let why = bench.import(&sail, &ship, Blocks);
+    let Some(Idle::Circle { circle }) = why else { panic!("{why:?}") };
+    assert_eq!(circle, [&sail, &ship, &deck, &plank, &fleet, &sail].map(Clone::clone));
+    bench.check();
+    // Whoever is no part may wait, also for parts that come later, and for one beside him.
+    let (after, keel) = (bench.titled("after"), bench.part(&ship));
+    bench.link(&after, &ship, Blocks).unwrap();
+    bench.link(&plank, &keel, Blocks).unwrap();
+    let rib = bench.part(&deck);
+    bench.link(&keel, &rib, Blocks).unwrap();
+    bench.check();
+    let error = bench.link(&rib, &after, Blocks).unwrap_err();
+    assert_eq!((error.code(), error.fact("cycle")), ("cycle", Some(&*shown(&[&rib, &after, &ship, &deck, &rib]))));
+    assert_eq!(blockers(&mut bench, &[&rib, &keel, &after]), [0, 1, 1]);
     bench.check();
 }
 

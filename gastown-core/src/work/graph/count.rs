@@ -70,6 +70,32 @@ pub(crate) const fn went_well(row: &BeadRow) -> bool {
         && !matches!(row.resolution, Some(Resolution::Cancelled | Resolution::Abandoned))
 }
 
+/// How a bead turned out, held against what others were to do because of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// As before.
+    Same,
+    /// It went well now, so what was for the other case is left out.
+    Well,
+    /// It did not go well after all, so what was left out is not.
+    NotWell,
+}
+
+impl Turn {
+    const fn of(was_well: bool, is_well: bool) -> Self {
+        match (was_well, is_well) {
+            (false, true) => Self::Well,
+            (true, false) => Self::NotWell,
+            _ => Self::Same,
+        }
+    }
+}
+
+/// Why a bead is left out that was to run only if another failed.
+fn skipped_because_of(on: &BeadId) -> String {
+    format!("it was to run only if {on} failed")
+}
+
 /// Whether nobody has begun with it, so that it may be left out.
 pub(crate) fn may_be_skipped(row: &BeadRow) -> bool {
     row.status == BeadStatus::Open
@@ -102,7 +128,8 @@ pub(crate) fn put_moved(txn: &mut ScopedTxn<'_>, before: Before, row: BeadRow) -
     spread.run(txn)
 }
 
-/// The same for a bead of imported data: nothing is skipped because of it, and it keeps its times and its version.
+/// The same for a bead of imported data, which keeps its times and its version. What is skipped because of it is for
+/// [`follow_ends`], once everything that comes with it is there.
 pub(crate) fn put_imported(txn: &mut ScopedTxn<'_>, before: Before, mut row: BeadRow) -> Result<()> {
     let mut spread = Spread::default();
     txn.as_town(|txn| {
@@ -110,7 +137,7 @@ pub(crate) fn put_imported(txn: &mut ScopedTxn<'_>, before: Before, mut row: Bea
         spread.own(txn, &mut row)?;
         spread.crossed(&row, was);
         txn.put(row.clone())?;
-        spread.dependents(&row.id, false);
+        spread.dependents(&row.id, Turn::Same);
         let (was_open, is_open) = (!before.is_closed, row.status != BeadStatus::Closed);
         match &row.parent {
             Some(parent) if was_open != is_open => spread.parts(txn, parent, 0, if is_open { 1 } else { -1 }),
@@ -118,6 +145,32 @@ pub(crate) fn put_imported(txn: &mut ScopedTxn<'_>, before: Before, mut row: Bea
         }
     })?;
     spread.run(txn).map(drop)
+}
+
+/// A bead whose end came by imported data, and how it stood before.
+pub(crate) struct Ended {
+    id: BeadId,
+    was_well: bool,
+}
+
+impl Ended {
+    /// Where that changed; of a bead before it is written.
+    pub(crate) fn of(was: &BeadRow, is: &BeadRow) -> Option<Self> {
+        let turned = Turn::of(went_well(was), went_well(is)) != Turn::Same;
+        turned.then(|| Self { id: was.id.clone(), was_well: went_well(was) })
+    }
+}
+
+/// Skips what was to run only if one of these beads failed, or takes it up again, as a close here does.
+pub(crate) fn follow_ends(txn: &mut ScopedTxn<'_>, ends: &[Ended]) -> Result<()> {
+    for Ended { id, was_well } in ends {
+        let mut spread = Spread::default();
+        let row = txn.as_town(|txn| txn.find::<BeadRow>(&Key::bead(id)))?;
+        let Some(row) = row else { continue };
+        spread.dependents(id, Turn::of(*was_well, went_well(&row)));
+        spread.run(txn)?;
+    }
+    Ok(())
 }
 
 /// Brings the counts of a bead's own edges up to date, whatever they were, and writes the bead where they were wrong.
@@ -149,8 +202,8 @@ pub(crate) fn count_parts(view: View<'_>, of: &BeadId) -> Result<(i64, i64)> {
 
 /// What is still to be brought up to date.
 enum Task {
-    /// Beads that wait for this one; `is_done` where it just went well.
-    Dependents { on: BeadId, is_done: bool },
+    /// Beads that wait for this one, and how it just turned out.
+    Dependents { on: BeadId, turn: Turn },
     /// Parts of this one, which wait with it.
     Parts(BeadId),
     /// Beads that wait for this one's parts.
@@ -171,12 +224,12 @@ impl Spread {
         txn.as_town(|txn| {
             while let Some(task) = self.queue.pop_front() {
                 match task {
-                    Task::Dependents { on, is_done } => {
-                        self.edges(txn, &on, DependencyKind::Blocks, false)?;
-                        self.edges(txn, &on, DependencyKind::ConditionalBlocks, is_done)?;
+                    Task::Dependents { on, turn } => {
+                        self.edges(txn, &on, DependencyKind::Blocks, Turn::Same)?;
+                        self.edges(txn, &on, DependencyKind::ConditionalBlocks, turn)?;
                     }
-                    Task::Parts(on) => self.edges(txn, &on, DependencyKind::ParentChild, false)?,
-                    Task::Gates(on) => self.edges(txn, &on, DependencyKind::WaitsFor, false)?,
+                    Task::Parts(on) => self.edges(txn, &on, DependencyKind::ParentChild, Turn::Same)?,
+                    Task::Gates(on) => self.edges(txn, &on, DependencyKind::WaitsFor, Turn::Same)?,
                 }
             }
             Ok(())
@@ -185,16 +238,17 @@ impl Spread {
     }
 
     /// Brings the edges of one kind on one bead up to date.
-    fn edges(&mut self, txn: &mut ScopedTxn<'_>, on: &BeadId, kind: DependencyKind, is_done: bool) -> Result<()> {
+    fn edges(&mut self, txn: &mut ScopedTxn<'_>, on: &BeadId, kind: DependencyKind, turn: Turn) -> Result<()> {
         let mut pages = Pages::dependents_by(on, kind);
         while let Some(page) = pages.next(txn.view())? {
             let Some(on) = txn.look::<BeadRow>(&Key::bead(on))? else { return Ok(()) };
             for edge in page {
                 let Some(waiter) = txn.find::<BeadRow>(&Key::bead(&edge.bead))? else { continue };
                 let counted = counts(txn.view(), &edge, &waiter, Some(&on))?;
-                let skipped = is_done && !is_idle(&edge) && may_be_skipped(&waiter);
-                if skipped {
+                if turn == Turn::Well && !is_idle(&edge) && may_be_skipped(&waiter) {
                     self.skip(txn, waiter, &on.id)?;
+                } else if turn == Turn::NotWell && !is_idle(&edge) && was_skipped(&waiter, &on.id) {
+                    self.take_up(txn, waiter, &on.id)?;
                 } else if counted != edge.counted {
                     self.count(txn, edge, waiter, counted)?;
                 }
@@ -243,7 +297,7 @@ impl Spread {
         let was = row.blockers;
         self.own(txn, &mut row)?;
         self.crossed(&row, was);
-        self.dependents(&row.id, went_well(&row) && !before.went_well);
+        self.dependents(&row.id, Turn::of(before.went_well, went_well(&row)));
         let (was_open, is_open) = (!before.is_closed, row.status != BeadStatus::Closed);
         let parent = row.parent.clone().filter(|_| was_open != is_open);
         txn.put_bead(row)?;
@@ -251,13 +305,13 @@ impl Spread {
     }
 
     /// Notes that whoever waits for a bead must be looked at.
-    pub(super) fn dependents(&mut self, on: &BeadId, is_done: bool) {
-        self.queue.push_back(Task::Dependents { on: on.clone(), is_done });
+    pub(super) fn dependents(&mut self, on: &BeadId, turn: Turn) {
+        self.queue.push_back(Task::Dependents { on: on.clone(), turn });
     }
 
     /// Notes that a bead came that others waited for.
     pub(super) fn arrived(&mut self, id: &BeadId) {
-        self.dependents(id, false);
+        self.dependents(id, Turn::Same);
         self.queue.push_back(Task::Parts(id.clone()));
         self.gates(id);
     }
@@ -309,7 +363,7 @@ impl Spread {
     pub(super) fn skip(&mut self, txn: &mut ScopedTxn<'_>, mut row: BeadRow, because: &BeadId) -> Result<()> {
         hook::let_go(txn, &mut row)?;
         let before = Before::of(&row);
-        let reason = format!("it was to run only if {because} failed");
+        let reason = skipped_because_of(because);
         row.move_to(BeadStatus::Closed, Some(Resolution::Skipped), txn.now())?;
         row.lease_until = None;
         row.slung = false;
@@ -323,6 +377,24 @@ impl Spread {
         convoy.map_or(Ok(()), |convoy| txn.mark_dirty(&convoy))
     }
 
+    /// Opens a bead again that was left out because of another, which did not go well after all; one that is to be left out
+    /// because of a third stays so.
+    fn take_up(&mut self, txn: &mut ScopedTxn<'_>, mut row: BeadRow, because: &BeadId) -> Result<()> {
+        let before = Before::of(&row);
+        if let Some(third) = done_well(txn, &row.id)? {
+            row.close_reason = Some(skipped_because_of(&third));
+            return txn.put_bead(row);
+        }
+        row.move_to(BeadStatus::Open, None, txn.now())?;
+        row.close_reason = None;
+        let (id, convoy) = (row.id.clone(), row.convoy.clone());
+        self.moved(txn, before, row)?;
+        let reason = format!("{because} did not go well after all");
+        txn.event_now("bead.reopened", &id, json!({ "because_of": because, "reason": reason }))?;
+        self.changes = 0;
+        convoy.map_or(Ok(()), |convoy| txn.mark_dirty(&convoy))
+    }
+
     /// Writes what changed to the journal where it became much.
     fn held(&mut self, txn: &mut ScopedTxn<'_>, on: &BeadId) -> Result<()> {
         self.changes += 1;
@@ -332,4 +404,24 @@ impl Spread {
         let count = std::mem::take(&mut self.changes);
         txn.event_now("dependents.recounted", on, json!({ "count": count }))
     }
+}
+
+/// Whether a bead is left out because of another one.
+fn was_skipped(row: &BeadRow, because: &BeadId) -> bool {
+    row.status == BeadStatus::Closed
+        && row.resolution == Some(Resolution::Skipped)
+        && row.close_reason.as_deref() == Some(&skipped_because_of(because))
+}
+
+/// A bead that went well, and that one was to fail for this bead to run.
+fn done_well(txn: &ScopedTxn<'_>, id: &BeadId) -> Result<Option<BeadId>> {
+    let mut pages = Pages::dependencies(id);
+    while let Some(page) = pages.next(txn.view())? {
+        for edge in page.into_iter().filter(|edge| edge.kind == DependencyKind::ConditionalBlocks && !is_idle(edge)) {
+            if txn.look::<BeadRow>(&Key::bead(&edge.on_bead))?.is_some_and(|on| went_well(&on)) {
+                return Ok(Some(edge.on_bead));
+            }
+        }
+    }
+    Ok(None)
 }

@@ -44,14 +44,20 @@ enum Fate {
 pub(crate) fn settle(view: View<'_>, fresh: &mut [Fresh]) -> Result<Left> {
     let places: HashMap<BeadId, usize> = (0..).zip(&*fresh).map(|(n, one)| (one.row.id.clone(), n)).collect();
     let mut left = Left::default();
-    let mut gated = HashSet::new();
+    let mut awaited = HashSet::new();
     for one in &mut *fresh {
-        let Some(is_gated) = expect(view, &mut one.row)? else { continue };
+        let Some(waiting) = expect(view, &mut one.row)? else { continue };
         left.awaited.push(one.row.id.clone());
-        if is_gated {
-            gated.insert(one.row.id.clone());
+        if !waiting.is_empty() {
+            awaited.insert(one.row.id.clone());
+        }
+        if one.row.parts > 0 {
+            left.later.extend(waiting);
         }
     }
+    let is_part = |edge: &&DependencyRow| edge.kind == DependencyKind::ParentChild;
+    let parents: HashSet<BeadId> =
+        fresh.iter().flat_map(|one| one.edges.iter().filter(is_part)).map(|edge| edge.on_bead.clone()).collect();
     let mut order: Vec<usize> = (0..fresh.len()).collect();
     order.sort_by(|a, b| (fresh[*a].row.rank, &fresh[*a].row.id).cmp(&(fresh[*b].row.rank, &fresh[*b].row.id)));
     for at in order {
@@ -65,8 +71,11 @@ pub(crate) fn settle(view: View<'_>, fresh: &mut [Fresh]) -> Result<Left> {
             if on.is_none() {
                 left.loose.push(edge.clone());
             }
-            let is_alone = place.is_some() && !gated.contains(&edge.on_bead) && !has_parent_later;
-            let fate = if is_part && !is_alone { Fate::Later } else { fate(view, &edge, &fresh[at].row, on)? };
+            let is_alone = place.is_some() && !awaited.contains(&edge.on_bead) && !has_parent_later;
+            // Who waits for a bead waits for its parts.
+            let has_parts = parents.contains(&edge.on_bead) || on.is_some_and(|on| on.parts > 0);
+            let is_far = if is_part { !is_alone } else { edge.kind.is_blocking() && has_parts };
+            let fate = if is_far { Fate::Later } else { fate(view, &edge, &fresh[at].row, on)? };
             let Fate::Written { counted } = fate else {
                 has_parent_later |= is_part;
                 left.later.push(edge);
@@ -101,23 +110,24 @@ fn fate(view: View<'_>, edge: &DependencyRow, waiter: &BeadRow, on: Option<&Bead
 }
 
 /// Gives a bead that is not stored yet what edges to it say that were there before it: its parts, and a rank below those
-/// that wait for it. None where there are no such edges; else whether any waits for its parts.
+/// that wait for it. None where there are no such edges; else those by which somebody waits for it or for its parts.
 ///
-/// It waits for nothing yet, so it may stand below everything.
-pub(super) fn expect(view: View<'_>, row: &mut BeadRow) -> Result<Option<bool>> {
-    let mut found = None;
+/// It waits for nothing yet, so it may stand below everything. Those that wait have not been held against its parts.
+pub(super) fn expect(view: View<'_>, row: &mut BeadRow) -> Result<Option<Vec<DependencyRow>>> {
+    let mut found: Option<Vec<DependencyRow>> = None;
     let mut pages = Pages::dependents(&row.id);
     while let Some(page) = pages.next(view)? {
         for edge in page.into_iter().filter(|edge| edge.kind.is_acyclic() && !is_idle(edge)) {
             let Some(waiter) = view.find::<BeadRow>(&Key::bead(&edge.bead))? else { continue };
-            let is_gate = edge.kind == DependencyKind::WaitsFor;
-            found = Some(found.unwrap_or(false) || is_gate);
+            let waiting = found.get_or_insert_default();
+            if edge.kind != DependencyKind::WaitsFor && row.rank >= waiter.rank {
+                row.rank = waiter.rank - 1;
+            }
             if edge.kind == DependencyKind::ParentChild {
                 row.parts += 1;
                 row.open_parts += i64::from(waiter.status != BeadStatus::Closed);
-            }
-            if !is_gate && row.rank >= waiter.rank {
-                row.rank = waiter.rank - 1;
+            } else {
+                waiting.push(edge);
             }
         }
     }
@@ -133,7 +143,10 @@ pub(crate) fn follow(txn: &mut ScopedTxn<'_>, left: Left) -> Result<Vec<Vec<Bead
     }
     spread.run(txn)?;
     let mut circles = Vec::new();
-    for edge in left.later {
+    // Of a circle rather another edge counts for nothing than one that says what is a part of what.
+    let (parts, others): (Vec<_>, Vec<_>) =
+        left.later.into_iter().partition(|edge| edge.kind == DependencyKind::ParentChild);
+    for edge in parts.into_iter().chain(others) {
         if let Some(Idle::Circle { circle }) = import_edge(txn, edge)? {
             circles.push(circle);
         }

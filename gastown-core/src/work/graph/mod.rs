@@ -2,7 +2,7 @@
 //!
 //! - [`link`]: edges are added and removed, by commands and by imports.
 //! - [`count`]: `blockers`, `parts` and `open_parts` follow every change.
-//! - [`order`]: the order of waiting, by which circles are refused.
+//! - [`order`], [`search`]: the order of waiting, by which circles are refused.
 //! - [`heal`]: rows that were away for a while, or went without a word.
 //! - [`part`]: beads come, go, and move between parents.
 //! - [`fresh`]: many beads come at once with their edges.
@@ -17,6 +17,7 @@ pub(crate) mod lists;
 pub(crate) mod order;
 pub(crate) mod part;
 pub(crate) mod plan;
+mod search;
 pub(crate) mod tree;
 
 #[cfg(test)]
@@ -29,7 +30,7 @@ use crate::model::value::Value;
 use crate::model::{BeadId, DependencyKind, DependencyRow, Result};
 use crate::store::{Position, Scan, index};
 
-pub(crate) use count::{Before, count_parts, counts, put_imported, put_moved, recount};
+pub(crate) use count::{Before, Ended, count_parts, counts, follow_ends, put_imported, put_moved, recount};
 pub(crate) use explain::explain;
 pub use explain::{Explanation, LooseEdge, LooseReason, Reason, ReasonKind, WaitReason};
 pub(crate) use fresh::{Fresh, follow, settle};

@@ -3,7 +3,7 @@
 use super::Pages;
 use super::count::Spread;
 use super::fresh::expect;
-use super::link::{add_edge, detach, remove_edge};
+use super::link::{add_edge, detach, import_edge, remove_edge};
 use crate::model::{BeadId, BeadRow, BeadStatus, DependencyKind, Key, Result};
 use crate::store::{Scan, index};
 use crate::work::txn::ScopedTxn;
@@ -14,17 +14,20 @@ use crate::work::view::{View, text};
 /// Asked once, before the bead has edges of its own.
 pub(crate) fn added(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
     let mut spread = Spread::default();
-    txn.as_town(|txn| {
+    let waiting = txn.as_town(|txn| {
         let any = Scan::new(&index::DEPENDENTS, vec![text(id)], 1);
         if txn.scan::<crate::model::DependencyRow>(any)?.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut row = txn.bead(id)?;
-        expect(txn.view(), &mut row)?;
+        let waiting = expect(txn.view(), &mut row)?.unwrap_or_default();
         spread.arrived(id);
-        txn.put(row)
+        let has_parts = row.parts > 0;
+        txn.put(row)?;
+        Ok(if has_parts { waiting } else { Vec::new() })
     })?;
-    spread.run(txn).map(drop)
+    spread.run(txn)?;
+    waiting.into_iter().try_for_each(|edge| import_edge(txn, edge).map(drop))
 }
 
 /// Makes a bead a part of another one, or of none.

@@ -176,6 +176,17 @@ impl Fresh {
         self.edges.iter().filter(part).filter_map(|edge| self.beads.get(&edge.bead)).collect()
     }
 
+    /// Its parts, and theirs.
+    fn all_parts<'a>(&'a self, of: &'a BeadId) -> Vec<&'a BeadRow> {
+        let mut all = self.parts(of);
+        let mut at = 0;
+        while let Some(part) = all.get(at) {
+            all.extend(self.parts(&part.id));
+            at += 1;
+        }
+        all
+    }
+
     fn counts(&self, view: View<'_>, edge: &DependencyRow) -> bool {
         let (Some(bead), Some(on)) = (self.beads.get(&edge.bead), self.beads.get(&edge.on_bead)) else { return false };
         if bead.status.is_terminal() || is_idle(edge) {
@@ -210,14 +221,13 @@ impl Fresh {
             assert_eq!((bead.blockers, bead.parts, bead.open_parts), (of(counted), of(parts.len()), of(open)), "{id}");
             let parents: Vec<&BeadId> = self.of(id).filter(|e| e.kind == ParentChild).map(|e| &e.on_bead).collect();
             assert_eq!(parents, bead.parent.iter().collect::<Vec<_>>(), "{id}");
-            for edge in self.of(id) {
-                let below: Vec<&BeadRow> = match edge.kind {
-                    Blocks | ConditionalBlocks | ParentChild => self.beads.get(&edge.on_bead).into_iter().collect(),
-                    WaitsFor => self.parts(&edge.on_bead),
-                    _ => vec![],
-                };
-                for below in below {
-                    assert!(bead.rank > below.rank, "{id} waits for {} and stands below it", below.id);
+            for edge in self.of(id).filter(|edge| edge.kind.is_acyclic()) {
+                let Some(on) = self.beads.get(&edge.on_bead) else { continue };
+                let is_direct = matches!(edge.kind, Blocks | ConditionalBlocks);
+                let far = if edge.kind == ParentChild { vec![on] } else { self.all_parts(&on.id) };
+                assert!(!is_direct || bead.rank > on.rank, "{id} waits for {} and stands below it", on.id);
+                for below in far {
+                    assert!(bead.rank >= below.rank, "{id} waits for {} and stands below it", below.id);
                 }
             }
         }
@@ -226,7 +236,7 @@ impl Fresh {
             matches!(bead.status, BeadStatus::InProgress | BeadStatus::InReview | BeadStatus::Failed)
                 || bead.resolution == Some(Resolution::Merged)
         });
-        let free = open.iter().any(|bead| bead.blockers == 0);
+        let free = open.iter().any(|bead| bead.blockers == 0 && bead.open_parts == 0);
         assert!(open.is_empty() || free || explained, "they wait for each other: {open:?}");
     }
 }

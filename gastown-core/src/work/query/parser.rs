@@ -159,7 +159,7 @@ impl Parser {
 
     fn one(&mut self, depth: usize) -> Result<Expr> {
         if depth > DEPTH_MAX {
-            return self.wrong(format_args!("a term: parentheses go at most {DEPTH_MAX} deep"));
+            return self.wrong(format_args!("a term: parentheses and nots go at most {DEPTH_MAX} deep"));
         }
         if self.take_word("not") {
             return Ok(Expr::Not(Box::new(self.one(depth + 1)?)));

@@ -1,7 +1,10 @@
 //! The town's beads as lines for other tools.
 
 use std::io::Write;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +75,7 @@ pub struct BeadsExported {
 
 /// Counts what passes.
 struct Counted<'a> {
-    out: &'a mut dyn Write,
+    out: &'a mut (dyn Write + Send),
     bytes: u64,
 }
 
@@ -93,26 +96,11 @@ pub(crate) fn export(
     view: View<'_>,
     reader: &dyn Reader,
     input: &ExportBeads,
-    out: &mut dyn Write,
+    out: &mut (dyn Write + Send),
 ) -> Result<BeadsExported> {
     let mut done = BeadsExported::default();
     let mut writer = Writer::new(Counted { out, bytes: 0 }, input.dialect);
-    each_bead(view, |stored| {
-        if stored.bead.ephemeral && !input.ephemeral {
-            return Ok(());
-        }
-        let mut issue = stored.issue();
-        if input.dialect == Dialect::Bd {
-            let count = |length: usize| i64::try_from(length).ok();
-            let dependents = Scan::new(&index::DEPENDENTS, vec![text(&stored.bead.id)], 0);
-            issue.dependency_count = count(issue.dependencies.len());
-            issue.comment_count = count(issue.comments.len());
-            issue.dependent_count = i64::try_from(reader.count(&dependents)?).ok();
-        }
-        writer.issue(&issue)?;
-        done.beads += 1;
-        Ok(())
-    })?;
+    done.beads = write_beads(view, reader, input, &mut writer)?;
     if input.tombstones {
         view.walk::<TombstoneRow>(Scan::new(&index::TOMBSTONES, vec![], 0), |left| {
             writer.record(&tombstone(&left)?)?;
@@ -157,11 +145,71 @@ pub(super) fn deleted(one: &Deletion) -> Issue {
     }
 }
 
+/// A bead on its way into a line.
+struct Outgoing {
+    stored: Stored,
+    /// How many edges end here, for a dialect that says it.
+    dependents: Option<i64>,
+}
+
+/// Writes a line for each bead, and answers how many.
+///
+/// Reading costs about as much as writing, so a thread of its own writes one page while the next is read.
+fn write_beads(
+    view: View<'_>,
+    reader: &dyn Reader,
+    input: &ExportBeads,
+    writer: &mut Writer<Counted<'_>>,
+) -> Result<u64> {
+    let (pages, taken) = mpsc::sync_channel::<Vec<Outgoing>>(PAGES_AHEAD);
+    let count_in = input.dialect == Dialect::Bd;
+    let write = move || -> Result<u64> {
+        let mut written = 0;
+        for Outgoing { stored, dependents } in taken.into_iter().flatten() {
+            let mut issue = stored.issue();
+            if count_in {
+                issue.dependency_count = i64::try_from(issue.dependencies.len()).ok();
+                issue.comment_count = i64::try_from(issue.comments.len()).ok();
+                issue.dependent_count = dependents;
+            }
+            writer.issue(&issue)?;
+            written += 1;
+        }
+        Ok(written)
+    };
+    thread::scope(|scope| {
+        let writing =
+            thread::Builder::new().name("gastown-lines".to_owned()).spawn_scoped(scope, write).map_err(|source| {
+                Error::unavailable("thread_refused", "a thread for the lines could not be started").because(source)
+            })?;
+        let read = each_page(view, |page| {
+            let mut outgoing = Vec::with_capacity(page.len());
+            for stored in page.into_iter().filter(|stored| input.ephemeral || !stored.bead.ephemeral) {
+                let dependents = if count_in {
+                    let ends_here = Scan::new(&index::DEPENDENTS, vec![text(&stored.bead.id)], 0);
+                    i64::try_from(reader.count(&ends_here)?).ok()
+                } else {
+                    None
+                };
+                outgoing.push(Outgoing { stored, dependents });
+            }
+            // Whoever writes no longer takes anything says why in the end.
+            Ok(pages.send(outgoing).is_ok())
+        });
+        drop(pages);
+        let written = writing.join().unwrap_or_else(|panic| resume_unwind(panic));
+        read.and(written)
+    })
+}
+
 /// How many beads are read at once.
 const PAGE: usize = 256;
+/// How many pages wait to be written.
+const PAGES_AHEAD: usize = 1;
 
-/// Shows every bead by its id with what belongs to it: the tables are read side by side, a page of beads at a time.
-fn each_bead(view: View<'_>, mut visit: impl FnMut(Stored) -> Result<()>) -> Result<()> {
+/// Shows every bead by its id with what belongs to it, a page at a time, until `visit` says stop: the tables are read side
+/// by side.
+fn each_page(view: View<'_>, mut visit: impl FnMut(Vec<Stored>) -> Result<bool>) -> Result<()> {
     let mut beads = Scan::new(&index::BEADS, vec![], PAGE);
     loop {
         let page = view.scan_once::<BeadRow>(&beads)?;
@@ -177,6 +225,7 @@ fn each_bead(view: View<'_>, mut visit: impl FnMut(Stored) -> Result<()>) -> Res
         };
         let mut texts = view.all::<BeadTextRow>(part(&index::BEAD_TEXTS))?.into_iter().peekable();
         let mut edges = view.all::<DependencyRow>(part(&index::DEPENDENCIES_ALL))?.into_iter().peekable();
+        let mut found = Vec::with_capacity(page.records.len());
         for bead in page.records {
             while texts.next_if(|texts| texts.id < bead.id).is_some() {}
             while edges.next_if(|edge| edge.bead < bead.id).is_some() {}
@@ -187,9 +236,9 @@ fn each_bead(view: View<'_>, mut visit: impl FnMut(Stored) -> Result<()>) -> Res
             };
             let edges = std::iter::from_fn(|| edges.next_if(|edge| edge.bead == bead.id)).collect();
             let comments = import::comments(view, &bead)?;
-            visit(Stored { bead, texts, edges, comments })?;
+            found.push(Stored { bead, texts, edges, comments });
         }
-        if page.after.is_none() {
+        if !visit(found)? || page.after.is_none() {
             return Ok(());
         }
         beads.after = page.after;
@@ -222,4 +271,57 @@ fn tombstone(left: &TombstoneRow) -> Result<Record> {
         delete_reason: left.reason.clone().unwrap_or_default(),
         ..Issue::default()
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Scope, Timestamp};
+    use crate::work::find::testing::town_of;
+
+    /// Takes so many bytes, and refuses the next.
+    struct Full {
+        room: usize,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.room = self.room.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn export_into(out: &mut (dyn Write + Send), beads: usize) -> Result<BeadsExported> {
+        let town = town_of(7, beads);
+        let input = ExportBeads { ephemeral: true, ..ExportBeads::from("unused") };
+        town.read_raw(|reader| export(View::new(reader, &Scope::Operator, Timestamp::default()), reader, &input, out))
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_end_the_export_though_pages_are_waiting() {
+        for room in [0, 100, 100_000] {
+            let error = export_into(&mut Full { room }, PAGE * (PAGES_AHEAD + 4)).unwrap_err();
+            assert_eq!(error.code(), "write_failed", "room for {room} bytes");
+        }
+    }
+
+    #[test]
+    fn every_bead_of_many_pages_has_its_line() {
+        for beads in [0, 1, PAGE, PAGE + 1, 3 * PAGE] {
+            let mut lines = Vec::new();
+            let done = export_into(&mut lines, beads).unwrap();
+            assert_eq!((done.beads, done.bytes), (beads as u64, lines.len() as u64));
+            let ids: Vec<_> = lines
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["id"].clone())
+                .collect();
+            assert_eq!(ids.len(), beads);
+            assert!(ids.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+        }
+    }
 }

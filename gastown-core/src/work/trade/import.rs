@@ -3,12 +3,14 @@
 //! A bead is never taken back in time, a deleted one does not come back unless that is asked for, and of two that contradict
 //! each other the same one wins in every town.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde_json::{Value as Json, json};
 
 use super::report::ImportReport;
 use super::rows::{self, Rows};
+use super::twins::told_apart;
 use super::{LINE, line};
 use crate::interchange::{Dialect, Record};
 use crate::model::{
@@ -17,7 +19,7 @@ use crate::model::{
 };
 use crate::store::{Scan, index};
 use crate::work::beads;
-use crate::work::graph::{self, Fresh, Idle, Link};
+use crate::work::graph::{self, Ended, Fresh, Idle, Link};
 use crate::work::txn::ScopedTxn;
 use crate::work::view::{View, text};
 
@@ -66,11 +68,13 @@ pub(crate) struct Manner {
 }
 
 /// What a batch did.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) report: ImportReport,
     /// Edges whose target was not there; it may come in a later batch.
     pub(crate) loose: Vec<Link>,
+    /// Beads whose end came with the batch.
+    pub(super) ended: Vec<Ended>,
 }
 
 /// The most edges whose targets are looked for again at the end. Where there are so many, those whose targets came
@@ -84,8 +88,8 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
     // Those that are new and not written yet.
     let mut fresh: Vec<&Rows> = Vec::new();
     let mut ids: HashSet<&BeadId> = HashSet::new();
-    let mut written: Vec<&Rows> = Vec::new();
-    let mut others: Vec<&Rows> = Vec::new();
+    let mut written: Vec<Cow<'_, Rows>> = Vec::new();
+    let mut others: Vec<Cow<'_, Rows>> = Vec::new();
     for record in &batch.records {
         let id = record.id();
         if id.is_some_and(|id| ids.contains(id)) {
@@ -99,14 +103,15 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
                 fresh.push(rows);
             }
             Incoming::Issue(rows) => {
-                others.push(rows);
-                if take_bead(txn, rows, manner, &rigs, &mut outcome.report)? {
+                let Some(rows) = told_apart(txn, rows, &mut outcome.report)? else { continue };
+                if take_bead(txn, &rows, manner, &rigs, &mut outcome)? {
                     written.retain(|earlier| earlier.bead.id != rows.bead.id);
-                    written.push(rows);
+                    written.push(rows.clone());
                 }
+                others.push(rows);
             }
             Incoming::Grave(grave) => {
-                if take_grave(txn, grave, &mut outcome.report)? {
+                if take_grave(txn, grave, &mut outcome)? {
                     written.retain(|earlier| earlier.bead.id != grave.id);
                 }
             }
@@ -116,11 +121,12 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
     create_all(txn, fresh, manner, &rigs, &mut outcome)?;
     // Edges after the beads, so that most of them find their target.
     for rows in written {
-        take_edges(txn, rows, &mut outcome.report)?;
+        take_edges(txn, &rows, &mut outcome.report)?;
     }
     for rows in others {
-        find_loose(txn, rows, &mut outcome)?;
+        find_loose(txn, &rows, &mut outcome)?;
     }
+    graph::follow_ends(txn, &outcome.ended)?;
     let report = &outcome.report;
     if report.created + report.updated + report.tombstones + report.foreign > 0 {
         let facts = json!({
@@ -137,7 +143,8 @@ pub(super) fn join(txn: &mut ScopedTxn<'_>, written: &[Rows], outcome: &mut Outc
     for rows in written {
         take_edges(txn, rows, &mut outcome.report)?;
     }
-    written.iter().try_for_each(|rows| find_loose(txn, rows, outcome))
+    written.iter().try_for_each(|rows| find_loose(txn, rows, outcome))?;
+    graph::follow_ends(txn, &outcome.ended)
 }
 
 fn find_loose(txn: &ScopedTxn<'_>, rows: &Rows, outcome: &mut Outcome) -> Result<()> {
@@ -245,7 +252,7 @@ pub(super) fn comments(view: View<'_>, bead: &BeadRow) -> Result<Vec<CommentRow>
 }
 
 impl Rows {
-    fn issue(&self) -> crate::interchange::Issue {
+    pub(super) fn issue(&self) -> crate::interchange::Issue {
         rows::issue(&self.bead, Some(&self.texts), &self.edges, &self.comments)
     }
 }
@@ -263,8 +270,9 @@ fn take_bead(
     rows: &Rows,
     manner: &Manner,
     rigs: &[RigRow],
-    report: &mut ImportReport,
+    outcome: &mut Outcome,
 ) -> Result<bool> {
+    let Outcome { report, ended, .. } = outcome;
     let id = &rows.bead.id;
     let Some(bead) = txn.find::<BeadRow>(&Key::bead(id))? else {
         if txn.find::<TombstoneRow>(&Key::tombstone(id))?.is_some() {
@@ -282,10 +290,6 @@ fn take_bead(
     };
     if rows.bead.updated_at < bead.updated_at {
         report.skipped += 1;
-        return Ok(false);
-    }
-    if is_another(&bead, &rows.bead) {
-        report.conflict(id, "id_shared", false);
         return Ok(false);
     }
     let stored = Stored::of(txn.view(), bead)?;
@@ -308,15 +312,9 @@ fn take_bead(
             return Ok(false);
         }
     }
-    update(txn, &stored, rows)?;
+    ended.extend(update(txn, &stored, rows)?);
     report.updated += 1;
     Ok(true)
-}
-
-/// Whether two beads only share an id: they were made at different times, and as different things.
-fn is_another(here: &BeadRow, there: &BeadRow) -> bool {
-    let is_known = |bead: &BeadRow| bead.created_at != Timestamp::default();
-    is_known(here) && is_known(there) && here.created_at != there.created_at && here.title != there.title
 }
 
 /// The rig whose prefix an id has.
@@ -400,8 +398,8 @@ pub(super) const fn is_simple(kind: BeadKind) -> bool {
     matches!(kind, BeadKind::Issue | BeadKind::Molecule | BeadKind::Step | BeadKind::Gate)
 }
 
-/// Has a bead say what a newer record says; what was said about it here stays.
-pub(super) fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<()> {
+/// Has a bead say what a newer record says; what was said about it here stays. Answers where its end came with it.
+pub(super) fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<Option<Ended>> {
     let (was, id) = (&stored.bead, &stored.bead.id);
     let known: HashSet<_> = rows.comments.iter().map(key).collect();
     let mut ids: HashSet<&str> = HashSet::new();
@@ -425,7 +423,8 @@ pub(super) fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> R
     }
     // What only this town knows of where it stands.
     let stands = was.status == rows.bead.status && was.source_status == rows.bead.source_status;
-    let is_closed_alike = stands && was.close_reason == rows.bead.close_reason;
+    let is_closed_alike = stands && was.close_reason == rows.bead.close_reason && !rows.says_resolution;
+    let is_parked_alike = stands && !rows.says_parked;
     let kind = if is_simple(was.kind) && is_simple(rows.bead.kind) { rows.bead.kind } else { was.kind };
     let bead = BeadRow {
         kind,
@@ -446,13 +445,14 @@ pub(super) fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> R
         last_part: was.last_part,
         comments: rows.bead.comments + own,
         resolution: if is_closed_alike { was.resolution } else { rows.bead.resolution },
-        parked_reason: if stands { was.parked_reason.clone() } else { rows.bead.parked_reason.clone() },
-        parked_until: if stands { was.parked_until } else { None },
+        parked_reason: if is_parked_alike { was.parked_reason.clone() } else { rows.bead.parked_reason.clone() },
+        parked_until: if is_parked_alike { was.parked_until } else { rows.bead.parked_until },
         ..rows.bead.clone()
     };
+    let ended = Ended::of(was, &bead);
     graph::put_imported(txn, graph::Before::of(was), bead)?;
     txn.event("bead.imported", id, json!({ "from": was.updated_at, "to": rows.bead.updated_at }));
-    Ok(())
+    Ok(ended)
 }
 
 /// Gives a bead the edges that its record has, and no others.
@@ -463,7 +463,9 @@ fn take_edges(txn: &mut ScopedTxn<'_>, rows: &Rows, report: &mut ImportReport) -
     for edge in stored.iter().filter(|edge| !wanted.contains(&(&edge.on_bead, edge.kind))) {
         graph::remove_edge(txn, id, &edge.on_bead, edge.kind)?;
     }
-    for edge in &rows.edges {
+    // Of a circle rather another edge counts for nothing than the one that says what it is a part of.
+    let is_part = |edge: &&DependencyRow| edge.kind == DependencyKind::ParentChild;
+    for edge in rows.edges.iter().filter(is_part).chain(rows.edges.iter().filter(|edge| !is_part(edge))) {
         if let Some(Idle::Circle { circle }) = graph::import_edge(txn, edge.clone())? {
             report.circle(circle);
         }
@@ -472,7 +474,8 @@ fn take_edges(txn: &mut ScopedTxn<'_>, rows: &Rows, report: &mut ImportReport) -
 }
 
 /// Takes a tombstone in, and the bead away that it is of; answers whether the bead is gone.
-fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, report: &mut ImportReport) -> Result<bool> {
+fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, outcome: &mut Outcome) -> Result<bool> {
+    let Outcome { report, loose, .. } = outcome;
     let id = &grave.id;
     if let Some(bead) = txn.find::<BeadRow>(&Key::bead(id))? {
         if grave.deleted_at < bead.updated_at {
@@ -483,7 +486,7 @@ fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, report: &mut ImportReport)
             report.conflict(id, "in_use", false);
             return Ok(false);
         }
-        bury(txn, &bead)?;
+        loose.extend(bury(txn, &bead)?);
     }
     let known = txn.find::<TombstoneRow>(&Key::tombstone(id))?;
     if let Some(known) = known {
@@ -508,17 +511,19 @@ fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, report: &mut ImportReport)
     Ok(true)
 }
 
-/// Takes a bead away; edges to it stay, as edges to what is not there.
-pub(super) fn bury(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<()> {
+/// Takes a bead away; edges to it stay, as edges to what is not there. Answers these.
+pub(super) fn bury(txn: &mut ScopedTxn<'_>, bead: &BeadRow) -> Result<Vec<Link>> {
     let edges: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENTS, vec![text(&bead.id)], 0))?;
     graph::remove_bead(txn, &bead.id)?;
     let bead = txn.bead(&bead.id)?;
     beads::remove_own(txn, &bead)?;
+    let mut loose = Vec::new();
     for edge in edges.into_iter().filter(|edge| edge.bead != bead.id) {
+        loose.push(link(&edge));
         graph::import_edge(txn, edge)?;
     }
     txn.event("bead.deleted", &bead.id, json!({ "imported": true }));
-    Ok(())
+    Ok(loose)
 }
 
 fn take_foreign(txn: &mut ScopedTxn<'_>, row: &ForeignRow, report: &mut ImportReport) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Trade with other tools: beads come in from their files and go out to them.
 //!
 //! - [`rows`]: one issue as rows, and back.
+//! - [`twins`]: two beads that came by one id.
+//! - [`unfit`]: what of an issue can be no row.
 //! - [`source`]: a file or a folder as batches of records.
 //! - [`import`]: a batch of records into the town.
 //! - [`export`]: the town's beads as lines.
@@ -15,11 +17,13 @@ pub(crate) mod report;
 mod rows;
 pub(crate) mod source;
 pub(crate) mod sync;
+mod twins;
+mod unfit;
 
 pub use choice::MergeChoice;
 pub use export::{BeadsExported, ExportBeads};
 pub use merge::{BeadsMerged, MergeBeads};
-pub use report::{ImportBeads, ImportConflict, ImportFlaw, ImportReport};
+pub use report::{ImportBeads, ImportConflict, ImportFlaw, ImportRepair, ImportReport};
 pub use sync::{HeldBead, SyncBeads, SyncReport};
 
 use crate::interchange::{Dialect, Record, Writer};

@@ -78,6 +78,8 @@ pub struct ImportReport {
     pub circle_paths: Vec<Vec<BeadId>>,
     /// How often each thing was read otherwise than it is written.
     pub repairs: BTreeMap<String, u64>,
+    /// The first 1,000 of those.
+    pub repaired: Vec<ImportRepair>,
     /// Lines that gave nothing.
     pub flaws: u64,
     /// The first 1,000 of those.
@@ -86,6 +88,23 @@ pub struct ImportReport {
     pub conflicts: u64,
     /// The first 1,000 of those.
     pub conflicting: Vec<ImportConflict>,
+}
+
+/// Something that was read otherwise than it is written, or has no place in a bead and is kept beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRepair {
+    /// The file's name.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// The byte in the line at which the value begins, from 1; 1 where it is about the whole line.
+    pub column: u64,
+    /// The key of the value; empty where it is about the whole line.
+    pub key: String,
+    /// What it is, for programs.
+    pub code: String,
+    /// What it is, for people.
+    pub message: String,
 }
 
 /// A line that gave nothing.
@@ -113,6 +132,8 @@ pub struct ImportConflict {
     pub why: String,
     /// Whether the record took the place of what was here.
     pub taken: bool,
+    /// The bead that it became beside the one that is here, where two have one id.
+    pub kept_as: Option<BeadId>,
 }
 
 pub(super) fn list<T>(to: &mut Vec<T>, from: Vec<T>) {
@@ -121,8 +142,19 @@ pub(super) fn list<T>(to: &mut Vec<T>, from: Vec<T>) {
 }
 
 impl ImportReport {
-    pub(super) fn repaired(&mut self, code: &str) {
+    pub(super) fn repaired(
+        &mut self,
+        place: impl FnOnce() -> (String, u64, u64),
+        key: &str,
+        code: &str,
+        message: &str,
+    ) {
         *self.repairs.entry(code.to_owned()).or_default() += 1;
+        if self.repaired.len() < LISTED_MAX {
+            let (file, line, column) = place();
+            let [key, code, message] = [key, code, message].map(str::to_owned);
+            self.repaired.push(ImportRepair { file, line, column, key, code, message });
+        }
     }
 
     pub(super) fn flaw(&mut self, flaw: ImportFlaw) {
@@ -137,7 +169,16 @@ impl ImportReport {
 
     pub(super) fn conflict(&mut self, bead: &BeadId, why: &str, taken: bool) {
         self.conflicts += 1;
-        list(&mut self.conflicting, vec![ImportConflict { bead: bead.clone(), why: why.to_owned(), taken }]);
+        list(
+            &mut self.conflicting,
+            vec![ImportConflict { bead: bead.clone(), why: why.to_owned(), taken, kept_as: None }],
+        );
+    }
+
+    pub(super) fn kept_both(&mut self, bead: &BeadId, kept_as: BeadId) {
+        self.conflicts += 1;
+        let (why, kept_as) = ("id_shared".to_owned(), Some(kept_as));
+        list(&mut self.conflicting, vec![ImportConflict { bead: bead.clone(), why, taken: false, kept_as }]);
     }
 
     pub(crate) fn dangles(&mut self, edge: Link) {
@@ -167,6 +208,7 @@ impl ImportReport {
         }
         list(&mut self.dangling_edges, batch.dangling_edges);
         list(&mut self.circle_paths, batch.circle_paths);
+        list(&mut self.repaired, batch.repaired);
         list(&mut self.flawed_lines, batch.flawed_lines);
         list(&mut self.conflicting, batch.conflicting);
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::unfit::{self, Refusal, Unfit, is_label, too_large, without_reserved};
 use crate::interchange::{
-    Comment, CommentId, Customs, Dialect, Edge, Field, Hold, Issue, Standing, Time, bead_kind, resolution,
+    Comment, CommentId, Customs, Dialect, Edge, Field, Hold, Issue, Standing, Time, bead_kind, implied,
 };
 use crate::model::{
     BeadId, BeadRow, BeadStatus, BeadTextRow, CommentRow, DependencyKind, DependencyRow, Resolution, Timestamp,
@@ -24,8 +25,6 @@ const LOOSE_AT: &str = "loose_at";
 const AT: &str = "at";
 /// The fields of an edge or comment that say nothing, though their column does.
 const ABSENT: &str = "absent";
-/// The longest residue of one record in bytes.
-const RESIDUE_BYTES_MAX: usize = TEXT_BYTES_MAX;
 
 /// What a bead's title is where the issue has none.
 const UNTITLED: &str = "(untitled)";
@@ -38,6 +37,12 @@ pub(super) struct Rows {
     pub(super) comments: Vec<CommentRow>,
     /// Edges, each of them one that can be a row, whether or not its target is there.
     pub(super) edges: Vec<DependencyRow>,
+    /// What has no place in the columns, and is kept beside them.
+    pub(super) unfit: Vec<Unfit>,
+    /// Whether the issue says by itself how it ended.
+    pub(super) says_resolution: bool,
+    /// Whether it says by itself why it is set aside.
+    pub(super) says_parked: bool,
 }
 
 impl Rows {
@@ -84,7 +89,7 @@ macro_rules! columns {
         /// The fields of an issue that have a column.
         const COLUMNS: &[Field] = &[$(Field::$name),*];
 
-        fn is_like(a: &Issue, b: &Issue, field: Field) -> bool {
+        pub(super) fn is_like(a: &Issue, b: &Issue, field: Field) -> bool {
             match field {
                 $(Field::$name => a.$field.is_like(&b.$field),)*
                 _ => false,
@@ -107,6 +112,7 @@ columns! {
     created_by = CreatedBy, updated_at = UpdatedAt, started_at = StartedAt, closed_at = ClosedAt,
     close_reason = CloseReason, due_at = DueAt, defer_until = DeferUntil, external_ref = ExternalRef,
     metadata = Metadata, labels = Labels, ephemeral = Ephemeral, pinned = Pinned, is_template = IsTemplate,
+    resolution = Resolution, parked_reason = ParkedReason, parked_until = ParkedUntil,
 }
 
 fn word(field: &'static str, text: &str) -> Option<String> {
@@ -131,18 +137,22 @@ fn title(given: &str) -> String {
 fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
     let standing = Standing::of(&issue.status, &Customs::default());
     let is_kept_back = standing.status == BeadStatus::Open && standing.hold.is_some_and(Hold::keeps_back);
-    let labels: BTreeSet<&String> = issue.labels.iter().filter(|label| check_word("label", label).is_ok()).collect();
-    let created_at = at(issue.created_at.as_ref()).unwrap_or_default();
-    let resolution = match standing.status {
-        BeadStatus::Closed => Some(resolution(&issue.close_reason).unwrap_or(Resolution::Completed)),
-        BeadStatus::Failed => Some(resolution(&issue.close_reason).unwrap_or(Resolution::Abandoned)),
-        _ => None,
+    let end = issue.resolution.parse::<Resolution>().ok();
+    let status = match standing.status {
+        // Other tools have no word for failed.
+        BeadStatus::Closed if end == Some(Resolution::AttemptsExhausted) => BeadStatus::Failed,
+        status => status,
     };
+    let labels: BTreeSet<&String> = issue.labels.iter().filter(|label| is_label(label)).collect();
+    let created_at = at(issue.created_at.as_ref()).unwrap_or_default();
     let said = |text: &String| (!text.is_empty() && text.len() <= REASON_BYTES_MAX).then(|| text.clone());
+    let parked_reason = said(&issue.parked_reason);
+    let parked_until = at(issue.parked_until.as_ref().filter(|_| parked_reason.is_some()));
     let metadata = issue
         .metadata
         .clone()
-        .filter(|metadata| metadata.is_object() && metadata.to_string().len() <= METADATA_BYTES_MAX);
+        .filter(|metadata| metadata.is_object() && metadata.to_string().len() <= METADATA_BYTES_MAX)
+        .map(without_reserved);
     let texts = BeadTextRow {
         id: id.clone(),
         description: issue.description.clone(),
@@ -154,8 +164,8 @@ fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
     let row = BeadRow {
         id: id.clone(),
         kind: bead_kind(&issue.issue_type),
-        status: standing.status,
-        resolution,
+        status,
+        resolution: implied(status, &issue.close_reason).map(|implied| end.unwrap_or(implied)),
         title: title(&issue.title),
         priority: u32::from(issue.priority.min(4)),
         issue_type: word("issue_type", &issue.issue_type).unwrap_or_else(|| "task".to_owned()),
@@ -169,8 +179,8 @@ fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
         defer_until: at(issue.defer_until.as_ref()),
         due_at: at(issue.due_at.as_ref()),
         estimate_minutes: issue.estimated_minutes.and_then(|minutes| u32::try_from(minutes).ok()),
-        parked_reason: is_kept_back.then(|| format!("it came as {}", issue.status)),
-        parked_until: None,
+        parked_reason: parked_reason.or_else(|| is_kept_back.then(|| came_as(&issue.status))),
+        parked_until,
         slung: false,
         slung_to: None,
         slung_role: None,
@@ -210,6 +220,11 @@ fn columns(id: &BeadId, issue: &Issue) -> (BeadRow, BeadTextRow) {
     (row, texts)
 }
 
+/// Why a bead is set aside whose foreign status keeps it back.
+fn came_as(word: &str) -> String {
+    format!("it came as {word}")
+}
+
 /// The issue that columns alone give.
 fn plain(row: &BeadRow, texts: Option<&BeadTextRow>) -> Issue {
     let customs = Customs::default();
@@ -220,6 +235,9 @@ fn plain(row: &BeadRow, texts: Option<&BeadTextRow>) -> Issue {
     if was_kept_back && row.parked_reason.is_none() {
         standing.source = None;
     }
+    let close_reason = row.close_reason.clone().unwrap_or_default();
+    let end = row.resolution.filter(|end| implied(row.status, &close_reason) != Some(*end));
+    let is_by_status = |reason: &&String| row.source_status.as_deref().is_some_and(|word| **reason == came_as(word));
     let mut issue = Issue {
         id: row.id.as_str().to_owned(),
         title: row.title.clone(),
@@ -232,7 +250,10 @@ fn plain(row: &BeadRow, texts: Option<&BeadTextRow>) -> Issue {
         spec_id: row.spec_id.clone().unwrap_or_default(),
         created_by: row.created_by.clone(),
         external_ref: row.external_ref.clone().unwrap_or_default(),
-        close_reason: row.close_reason.clone().unwrap_or_default(),
+        close_reason,
+        resolution: end.map_or(String::new(), |end| end.as_str().to_owned()),
+        parked_reason: row.parked_reason.as_ref().filter(|reason| !is_by_status(reason)).cloned().unwrap_or_default(),
+        parked_until: time(row.parked_until),
         estimated_minutes: row.estimate_minutes.map(i64::from),
         created_at: time(Some(row.created_at)),
         updated_at: time(Some(row.updated_at)),
@@ -255,12 +276,24 @@ fn plain(row: &BeadRow, texts: Option<&BeadTextRow>) -> Issue {
     issue
 }
 
-/// An issue as rows; where that cannot be, the code and the words of why.
-pub(super) fn rows(issue: &Issue) -> Result<Rows, (String, String)> {
-    let id = BeadId::new(issue.id.as_str()).map_err(|error| (error.code().to_owned(), error.to_string()))?;
-    let texts = [&issue.description, &issue.design, &issue.acceptance_criteria, &issue.notes];
-    if texts.iter().any(|text| text.len() > TEXT_BYTES_MAX) {
-        return Err(("text_too_long".to_owned(), format!("a text of {id} has more than {TEXT_BYTES_MAX} bytes")));
+/// An issue as rows; where that cannot be, why.
+pub(super) fn rows(issue: &Issue) -> Result<Rows, Refusal> {
+    let id = BeadId::new(issue.id.as_str()).map_err(|error| Refusal {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+        key: Field::Id.as_str(),
+    })?;
+    for (field, text) in [
+        (Field::Description, &issue.description),
+        (Field::Design, &issue.design),
+        (Field::AcceptanceCriteria, &issue.acceptance_criteria),
+        (Field::Notes, &issue.notes),
+    ] {
+        let (key, bytes) = (field.as_str(), text.len());
+        if bytes > TEXT_BYTES_MAX {
+            let message = format!("{key} of {id} has {bytes} bytes, more than {TEXT_BYTES_MAX}");
+            return Err(Refusal { code: "text_too_long".to_owned(), message, key });
+        }
     }
     let (mut bead, texts) = columns(&id, issue);
     let column = plain(&bead, Some(&texts));
@@ -283,16 +316,13 @@ pub(super) fn rows(issue: &Issue) -> Result<Rows, (String, String)> {
     if !extra.is_empty() {
         bead.extra = Some(Json::Object(extra));
     }
-    let rests = [bead.extra.as_ref()]
-        .into_iter()
-        .chain(edges.iter().map(|edge| edge.extra.as_ref()))
-        .chain(comments.iter().map(|comment| comment.extra.as_ref()));
-    let is_too_large = |rest: Option<&Json>| rest.is_some_and(|rest| rest.to_string().len() > RESIDUE_BYTES_MAX);
-    if rests.into_iter().any(is_too_large) || comments.iter().any(|comment| comment.text.len() > TEXT_BYTES_MAX) {
-        return Err(("record_too_large".to_owned(), format!("{id} has more than can be kept of it")));
+    if let Some(refusal) = too_large(&bead, &edges, &comments) {
+        return Err(refusal);
     }
     bead.comments = i64::try_from(comments.len()).unwrap_or(i64::MAX);
-    Ok(Rows { bead, texts, comments, edges })
+    let says_resolution = issue.resolution.parse::<Resolution>().is_ok();
+    let (unfit, says_parked) = (unfit::unfit(issue, &column), !issue.parked_reason.is_empty());
+    Ok(Rows { bead, texts, comments, edges, unfit, says_resolution, says_parked })
 }
 
 /// The kind of an edge; none for a word that cannot be one.
@@ -495,8 +525,27 @@ pub(super) fn issue(
         // A field whose column is not what it was imported as was changed here.
         let (then, then_texts) = columns(&row.id, &issue);
         let then = plain(&then, Some(&then_texts));
+        let said = (issue.labels.clone(), issue.metadata.clone());
         for &field in COLUMNS.iter().filter(|field| !is_like(&then, &now, **field)) {
             take(&mut issue, &now, field);
+        }
+        // What had no column is still said.
+        if !then.labels.is_like(&now.labels) {
+            issue.labels.extend(said.0.into_iter().filter(|label| !is_label(label)));
+        }
+        if !then.metadata.is_like(&now.metadata)
+            && let Some(Json::Object(said)) = said.1
+        {
+            let known = without_reserved(Json::Object(said.clone()));
+            let left: Vec<_> = said.into_iter().filter(|(key, _)| known.get(key).is_none()).collect();
+            if !left.is_empty() {
+                issue
+                    .metadata
+                    .get_or_insert_with(|| json!({}))
+                    .as_object_mut()
+                    .into_iter()
+                    .for_each(|map| map.extend(left.clone()));
+            }
         }
     }
     let loose_at = extra.and_then(|extra| extra.get(LOOSE_AT)?.as_array()).into_iter().flatten();

@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::import::{Batch, Grave, Incoming};
 use super::report::{ImportFlaw, ImportReport};
+use super::unfit::Refusal;
 use super::{LINE, line, rows, shorten};
-use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Rank, Reader, Record, SideLimits, Time};
+use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Reader, Record, SideLimits, Time};
 use crate::model::event::hex;
 use crate::model::{BeadId, Error, ForeignRow, Result, Timestamp};
 
@@ -44,9 +45,14 @@ impl Source {
     /// Opens a file, a `.beads` folder or one that has it, or the folder of a flat export.
     ///
     /// # Errors
-    /// `path_missing`, `issues_missing` for a folder without a file of issues, `source_unreadable`.
+    /// `path_missing`, `not_a_file`, `issues_missing` for a folder without a file of issues, `source_unreadable`.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let found = path.metadata().map_err(|source| unreadable(path, source))?;
+        if !found.is_dir() && !found.is_file() {
+            // A pipe would be waited for, a device might never end.
+            let said = format!("{} is no regular file", path.display());
+            return Err(Error::invalid("not_a_file", said).with("path", path.display()));
+        }
         if !found.is_dir() {
             return Ok(Self { open: None, waiting: [path.to_owned()].into(), ahead: Ahead::default() });
         }
@@ -77,13 +83,23 @@ impl Source {
             match entry {
                 Entry::Read(line) => {
                     report.read += 1;
-                    line.repairs.iter().for_each(|repair| report.repaired(repair.code));
                     let number = line.number;
+                    let place = |key: &str| (file.clone(), number, self.column_of(key).unwrap_or(1));
+                    for repair in &line.repairs {
+                        report.repaired(|| place(&repair.key), &repair.key, repair.code, &repair.message);
+                    }
                     match incoming(&line, &file) {
-                        Ok(Some((record, size))) => self.ahead.add(record, size),
-                        Ok(None) => report.skipped += 1,
-                        Err((code, message)) => {
-                            report.flaw(ImportFlaw { file, line: number, column: 1, code, message });
+                        Ok((record, size)) => {
+                            if let Incoming::Issue(rows) = &record {
+                                for unfit in &rows.unfit {
+                                    report.repaired(|| place(unfit.key), unfit.key, "value_set_aside", &unfit.message);
+                                }
+                            }
+                            self.ahead.add(record, size);
+                        }
+                        Err(Refusal { code, message, key }) => {
+                            let (file, line, column) = place(key);
+                            report.flaw(ImportFlaw { file, line, column, code, message });
                         }
                     }
                 }
@@ -98,6 +114,15 @@ impl Source {
         }
         let records = self.ahead.take();
         Ok((!records.is_empty()).then_some(Batch { records }))
+    }
+
+    /// Where the value of a key begins in the line that was read last.
+    fn column_of(&self, key: &str) -> Option<u64> {
+        match &self.open {
+            Some(Open::Flat(flat)) => flat.column_of(key),
+            Some(Open::File(_, reader)) => reader.column_of(key),
+            None => None,
+        }
     }
 
     fn next_entry(&mut self) -> Result<Option<(String, Entry)>> {
@@ -193,18 +218,12 @@ fn unreadable(path: &Path, source: std::io::Error) -> Error {
     error.with("path", shown).because(source)
 }
 
-/// The code and the words of why a line gives nothing.
-type Refused = (String, String);
-
-/// What a line brings, and about how many bytes it is; nothing where another line of the file takes its place.
-fn incoming(read: &Line, file: &str) -> std::result::Result<Option<(Incoming, usize)>, Refused> {
-    if matches!(read.rank, Rank::Yields(_)) {
-        return Ok(None);
-    }
+/// What a line brings, and about how many bytes it is.
+fn incoming(read: &Line, file: &str) -> std::result::Result<(Incoming, usize), Refusal> {
     if let Record::Issue(issue) = &read.record {
         let rows = rows::rows(issue)?;
         let size = rows.size();
-        return Ok(Some((Incoming::Issue(Box::new(rows)), size)));
+        return Ok((Incoming::Issue(Box::new(rows)), size));
     }
     let text = line(&read.record, Dialect::Native).map_err(|error| refused(&error))?;
     let size = text.len();
@@ -235,20 +254,20 @@ fn incoming(read: &Line, file: &str) -> std::result::Result<Option<(Incoming, us
         Record::Comment(_) => foreign("comment", "", &text),
         _ => foreign(if file.is_empty() { "other" } else { file }, "", &text),
     };
-    Ok(Some((incoming, size)))
+    Ok((incoming, size))
 }
 
 /// The record of a line that holds no issue, as it is kept; nothing where it cannot be read or only tells of a deletion.
 pub(super) fn foreign_of(text: &[u8]) -> Result<Option<ForeignRow>> {
     let Some(Entry::Read(line)) = Reader::new(text, Limits::default()).next_entry()? else { return Ok(None) };
     match incoming(&line, "") {
-        Ok(Some((Incoming::Foreign(row), _))) => Ok(Some(*row)),
+        Ok((Incoming::Foreign(row), _)) => Ok(Some(*row)),
         _ => Ok(None),
     }
 }
 
-fn refused(error: &Error) -> Refused {
-    (error.code().to_owned(), error.to_string())
+fn refused(error: &Error) -> Refusal {
+    Refusal { code: error.code().to_owned(), message: error.to_string(), key: "id" }
 }
 
 /// A record of another tool; one without a name of its own is named by what it says.

@@ -6,9 +6,10 @@ use super::super::export::{deleted, left_of};
 use super::super::import::{Stored, is_simple};
 use super::super::rows;
 use super::super::source::foreign_of;
+use super::super::unfit::Refusal;
 use super::basis::{Agreed, Basis};
 use crate::interchange::{
-    Choice, Deletion, Dialect, Document, Essence, Issue, Issues, Merged, dress, line_of, merge_among,
+    Choice, Deletion, Dialect, Document, Essence, Issue, Issues, Merged, dress, line_of, merge_among, recall,
 };
 use crate::model::{BeadId, BeadRow, ForeignRow, Key, Result, RigName, Stored as _, TombstoneRow};
 use crate::store::{Scan, index};
@@ -155,7 +156,10 @@ impl Look<'_> {
             if self.excluded.contains(&id) || !is_known && !self.goes_out(&bead) {
                 return Ok(true);
             }
-            let issue = Stored::of(view, bead)?.issue();
+            let mut issue = Stored::of(view, bead)?.issue();
+            // A town sets beads aside by itself, and for itself.
+            issue.parked_reason.clear();
+            issue.parked_until = None;
             let said = Essence::of(&issue);
             seen.insert(id.clone());
             match before {
@@ -211,11 +215,11 @@ impl Look<'_> {
 
     /// Puts an issue with what both sides and their agreement say of it to those that are looked at.
     fn differs(&self, id: &str, before: Option<&Known>, ours: Option<Issue>, found: &mut Differing) {
-        let base = before.and_then(|before| match &before.line {
+        let mut base = before.and_then(|before| match &before.line {
             Some(line) => read(line.as_bytes()),
             None => self.document.issue(id),
         });
-        let theirs = self.document.issue(id).or_else(|| {
+        let mut theirs = self.document.issue(id).or_else(|| {
             let mut left = deleted(self.deletions.get(id)?);
             if let Some(base) = &base {
                 dress(&mut left, base);
@@ -232,6 +236,12 @@ impl Look<'_> {
             // What went to an archive did not change.
             None => base.clone(),
         };
+        if let (Some(base), Some(ours)) = (&mut base, &ours) {
+            recall(base, ours);
+        }
+        if let (Some(theirs), Some(known)) = (&mut theirs, base.as_ref().or(ours.as_ref())) {
+            recall(theirs, known);
+        }
         for (set, issue) in [(&mut found.base, base), (&mut found.ours, ours), (&mut found.theirs, theirs)] {
             if let Some(issue) = issue {
                 set.insert(id.to_owned(), issue);
@@ -266,7 +276,7 @@ impl Look<'_> {
         if here != Some(said) {
             match rows::rows(merged) {
                 Ok(rows) => plan.steps.push(Step { id: rows.bead.id, here, becomes: Box::new(merged.clone()) }),
-                Err((code, message)) => {
+                Err(Refusal { code, message, .. }) => {
                     plan.refused.push((id.to_owned(), code, message));
                     return;
                 }

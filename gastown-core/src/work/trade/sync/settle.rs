@@ -8,11 +8,13 @@ use super::super::export::left_of;
 use super::super::import::{self, Outcome, Stored, is_in_use, is_simple};
 use super::super::report::ImportReport;
 use super::super::rows::{self, Rows};
+use super::super::unfit::Refusal;
 use super::super::{LINE, line};
 use super::look::Step;
-use crate::interchange::{Dialect, Essence, Issue, Record, Time, outward_status};
+use crate::interchange::{Dialect, Ending, Essence, Issue, Record, Time, outward_status};
 use crate::model::{BeadId, BeadRow, Error, ForeignRow, Key, Result, RigName, RigRow, TombstoneRow};
 use crate::store::{Scan, index};
+use crate::work::graph::Link;
 use crate::work::txn::ScopedTxn;
 
 /// What a batch did.
@@ -45,11 +47,12 @@ pub(crate) fn settle(
         } else if stored.as_ref().is_some_and(|stored| is_in_use(txn, &stored.bead)) {
             settled.held.push(step.id.clone());
         } else if !step.becomes.is_tombstone() {
-            written.push(bead(txn, stored, &step.becomes, rig, &rigs, &mut settled.outcome.report)?);
+            written.push(bead(txn, stored, &step.becomes, rig, &rigs, &mut settled.outcome)?);
         } else if stored.as_ref().is_some_and(|stored| !is_simple(stored.bead.kind)) {
             settled.held.push(step.id.clone());
         } else {
-            grave(txn, stored, &step.becomes)?;
+            let loose = grave(txn, stored, &step.becomes)?;
+            settled.outcome.loose.extend(loose);
             settled.outcome.report.tombstones += 1;
         }
     }
@@ -82,9 +85,9 @@ fn bead(
     issue: &Issue,
     rig: Option<&RigName>,
     rigs: &[RigRow],
-    report: &mut ImportReport,
+    outcome: &mut Outcome,
 ) -> Result<Rows> {
-    let refused = |(code, message): (String, String)| {
+    let refused = |Refusal { code, message, .. }: Refusal| {
         Error::internal("bead_refused", format!("what was taken for a bead is none: {message}")).with("flaw", code)
     };
     let Some(mut stored) = stored else {
@@ -92,13 +95,16 @@ fn bead(
         let id = &rows.bead.id;
         txn.delete(&Key::tombstone(id))?;
         import::create(txn, &rows, rig.cloned().or_else(|| import::rig_of(id, rigs)))?;
-        report.created += 1;
+        outcome.report.created += 1;
         return Ok(rows);
     };
     let own = stored.issue();
     let mut issue = issue.clone();
     if outward_status(&own.status) == issue.status {
         // The file has no word for it.
+        if Ending::outward(&own) == Ending::outward(&issue) {
+            Ending::of(&own).put(&mut issue);
+        }
         issue.status = own.status;
     }
     let rows = rows::rows(&issue).map_err(refused)?;
@@ -109,20 +115,18 @@ fn bead(
     for comment in gone {
         txn.delete(&Key::comment(&rows.bead.id, &comment.id))?;
     }
-    import::update(txn, &stored, &rows)?;
-    report.updated += 1;
+    outcome.ended.extend(import::update(txn, &stored, &rows)?);
+    outcome.report.updated += 1;
     Ok(rows)
 }
 
-fn grave(txn: &mut ScopedTxn<'_>, stored: Option<Stored>, issue: &Issue) -> Result<()> {
+fn grave(txn: &mut ScopedTxn<'_>, stored: Option<Stored>, issue: &Issue) -> Result<Vec<Link>> {
     let mut issue = issue.clone();
     if issue.deleted_at.is_none() && issue.updated_at.is_none() {
         (issue.deleted_at, issue.updated_at) = (Some(Time::new(txn.now())), Some(Time::new(txn.now())));
         txn.actor().clone_into(&mut issue.deleted_by);
     }
-    if let Some(stored) = stored {
-        import::bury(txn, &stored.bead)?;
-    }
+    let loose = stored.map_or_else(|| Ok(Vec::new()), |stored| import::bury(txn, &stored.bead))?;
     let at = issue.deleted_at.as_ref().or(issue.updated_at.as_ref()).map(|time| time.at);
     let (deleted_by, reason) = (issue.deleted_by.clone(), issue.delete_reason.clone());
     let id = BeadId::new(issue.id.as_str())?;
@@ -133,5 +137,6 @@ fn grave(txn: &mut ScopedTxn<'_>, stored: Option<Stored>, issue: &Issue) -> Resu
         deleted_by,
         reason: Some(reason).filter(|reason| !reason.is_empty()),
         record: Some(json!({ LINE: kept })),
-    })
+    })?;
+    Ok(loose)
 }
