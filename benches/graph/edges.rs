@@ -20,7 +20,8 @@ pub(super) fn compare(options: &Options, place: &Place<'_>, report: &mut Report)
     // A small town has not room for as many edges more.
     for tried in 0..(turns * count * 16) as u64 {
         let bead = seed::draw("linked", tried) % place.size as u64;
-        let on = seed::before(bead, &format!("edge {tried}")).filter(|on| *on < place.size as u64);
+        let on = seed::before(bead, &format!("edge {tried}"));
+        let on = on.filter(|on| *on < place.size as u64 && !seed::has_parts(*on));
         let Some((bead, on_bead)) = on.map(|on| (seed::bead_id(bead), seed::bead_id(on))) else { continue };
         let is_new = place.run(beads.edges(bead.clone())).depends_on.iter().all(|edge| edge.on_bead != on_bead);
         if is_new && !pairs.contains(&(bead.clone(), on_bead.clone())) {

@@ -3,8 +3,9 @@
 //! Each bead has two edges. A hidden order keeps them free of circles: the order of creation with each bead moved by up
 //! to 64 places. A bead's edges go to beads before it in that order, at a distance drawn evenly on the scale of its
 //! logarithm, so many of them go to near beads and some across the whole town; a few go forwards in the order of creation.
-//! Of twenty edges seventeen block, one is of a part to its parent, and two only relate. Of the older six tenths of the
-//! beads nine of ten are closed, of the newer ones one of ten.
+//! Of twenty edges about sixteen block, one is of a part to its parent, and three only relate. Every sixteenth bead may
+//! have parts, and nobody waits for it: its parts may come behind whoever did. Of the older six tenths of the beads nine of
+//! ten are closed, of the newer ones one of ten.
 
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use tokio::runtime::Runtime;
 const MOVED_MAX: u64 = 64;
 /// When the first bead was made, in seconds since 1970; the others follow by the second.
 const BEGUN: u64 = 1_700_000_000;
+/// Every such bead may have parts, and nobody waits for it.
+const PARENTS_EVERY: u64 = 16;
 /// Digits of an id.
 const DIGITS: u32 = 6;
 
@@ -69,6 +72,15 @@ fn place(n: u64) -> u64 {
     n + draw("moved", n) % MOVED_MAX
 }
 
+/// Whether a bead may have parts.
+pub(crate) const fn has_parts(n: u64) -> bool {
+    n.is_multiple_of(PARENTS_EVERY)
+}
+
+fn is_before(one: u64, other: u64) -> bool {
+    (place(one), one) < (place(other), other)
+}
+
 /// A bead before the `n`th in the hidden order, the one of this draw; none where there is hardly one.
 pub(crate) fn before(n: u64, what: &str) -> Option<u64> {
     if n < 2 {
@@ -81,7 +93,7 @@ pub(crate) fn before(n: u64, what: &str) -> Option<u64> {
         let distance = (1 << bits) + (random >> 16) % (1 << bits);
         // One of sixteen looks forward, where the hidden order may still have it before.
         let other = if (random >> 8).is_multiple_of(16) { n + distance % MOVED_MAX } else { n.wrapping_sub(distance) };
-        if other < n + MOVED_MAX && other != n && (place(other), other) < (place(n), n) {
+        if other < n + MOVED_MAX && is_before(other, n) {
             return Some(other);
         }
     }
@@ -129,13 +141,17 @@ fn edges(n: u64, size: u64, fields: &mut Map<String, Json>) {
     let mut edges: Vec<Json> = Vec::new();
     let mut on = Vec::new();
     for (nth, what) in ["first edge", "second edge"].into_iter().enumerate() {
-        let Some(other) = before(n, what).filter(|other| *other < size && !on.contains(other)) else { continue };
-        let kind = match draw("kind", n * 2 + nth as u64) % 10 {
-            0 if nth == 0 => "parent-child",
-            1 if nth == 0 => "blocks",
-            0 | 1 => "related",
-            _ => "blocks",
+        let Some(drawn) = before(n, what).filter(|other| *other < size) else { continue };
+        let parent = drawn - drawn % PARENTS_EVERY;
+        let (other, kind) = match draw("kind", n * 2 + nth as u64) % 10 {
+            0 if nth == 0 && is_before(parent, n) => (parent, "parent-child"),
+            0 | 1 if nth == 1 => (drawn, "related"),
+            _ if has_parts(drawn) => (drawn, "related"),
+            _ => (drawn, "blocks"),
         };
+        if on.contains(&other) {
+            continue;
+        }
         edges.push(json!({
             "issue_id": id(n), "depends_on_id": id(other), "type": kind, "created_at": time(BEGUN + n),
             "created_by": "tess",

@@ -119,7 +119,8 @@ async fn filters_hold_for_lists_ready_and_claims() {
         NewBead { issue_type: "bug".into(), priority: 4, ..NewBead::titled("bug") },
         NewBead { pinned: true, ..NewBead::titled("pinned") },
         NewBead { template: true, ..NewBead::titled("template") },
-        NewBead { defer_until: Some(Timestamp::from_micros(i64::MAX)), ..NewBead::titled("later") },
+        // The first moment of the year 9999.
+        NewBead { defer_until: Some(Timestamp::from_micros(253_370_764_800_000_000)), ..NewBead::titled("later") },
     ];
     for new in new {
         clock.advance(Duration::from_secs(1));

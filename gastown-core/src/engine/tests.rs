@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::tick;
 use crate::model::{
-    AgentName, BeadId, BeadRow, BeadStatus, ConvoyRow, ConvoyState, EffectId, EffectRow, EffectState, Event,
-    FailurePolicy, Key, MergeRequestRow, Oid, Order, Resolution, Result, ReviewState, RigName, Scope, SessionExit,
-    SessionId, SessionRow, SessionState, Timestamp, TownId, TownRow,
+    AgentName, BeadId, BeadRow, BeadStatus, ConvoyRow, ConvoyState, EffectId, EffectRow, EffectState, Error, Event,
+    FailurePolicy, Key, MergeRequestRow, Oid, Order, RUN_ID_BYTES_MAX, Resolution, Result, ReviewState, RigName, Scope,
+    SessionExit, SessionId, SessionRow, SessionState, Timestamp, TownId, TownRow,
 };
 use crate::store::{Access, Backend, Connection, MemoryBackend, Scan, index};
 use crate::work::effects::{Done, Issued, Report};
@@ -475,24 +475,32 @@ fn beads_for_a_busy_agent_do_not_hold_up_the_others() {
     assert_eq!(bench.bead(&other).status, BeadStatus::InProgress);
 }
 
-#[test]
-fn a_bead_with_the_longest_id_goes_all_the_way() {
-    let mut bench = Bench::new(1, quick());
+/// Parts of parts, until the id has as many bytes as it may have or none can be made; answers the last one and why.
+fn nested(bench: &mut Bench, bytes_max: usize) -> (BeadId, Option<Error>) {
     let mut id = bench.issue("a part of a part of a part");
-    loop {
+    while id.as_str().len() + ".1".len() <= bytes_max {
         let new = NewBead { parent: Some(id.clone()), ..NewBead::titled("a part").in_rig(rig()) };
         match bench.run(|txn| beads::create(txn, &new)) {
             Ok(part) => id = part.id,
-            Err(error) => {
-                assert_eq!(error.code(), "id_malformed");
-                break;
-            }
+            Err(error) => return (id, Some(error)),
         }
     }
-    let (session, epoch) = bench.running(&id);
+    (id, None)
+}
+
+#[test]
+fn a_bead_with_the_longest_id_that_runs_goes_all_the_way_and_a_longer_one_is_not_slung() {
+    let mut bench = Bench::new(1, quick());
+    let (longest, _) = nested(&mut bench, RUN_ID_BYTES_MAX);
+    let (session, epoch) = bench.running(&longest);
     let land = bench.landing(&session, epoch, oid(7));
     bench.done(&land, Done::Plainly);
-    assert_eq!(bench.bead(&id).resolution, Some(Resolution::Merged));
+    assert_eq!(bench.bead(&longest).resolution, Some(Resolution::Merged));
+
+    let (too_long, refused) = nested(&mut bench, usize::MAX);
+    assert_eq!(refused.unwrap().code(), "nested_too_deep");
+    let error = bench.run(|txn| sling::sling(txn, &Sling::from(too_long.clone()))).unwrap_err();
+    assert_eq!((error.code(), error.fact("bytes_max")), ("id_too_long_to_run", Some("100")));
 }
 
 #[test]
