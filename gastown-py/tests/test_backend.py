@@ -294,10 +294,10 @@ async def test_a_backend_that_does_not_connect_says_why(tmp_path: Path) -> None:
     with pytest.raises(gastown.ExhaustedError) as caught:
         await gastown.open(tmp_path, backend=Refuses())
     assert caught.value.code == "quota"
-    with pytest.raises(gastown.UnavailableError) as missing:
+    with pytest.raises(gastown.InvalidError) as missing:
         await gastown.open(tmp_path, backend=object())  # type: ignore[arg-type]
-    assert missing.value.code == "backend_failed"
-    assert "AttributeError" in missing.value.chain
+    assert missing.value.code == "value_type"
+    assert "connect" in str(missing.value)
 
 
 async def test_the_loop_goes_on_while_a_backend_blocks(tmp_path: Path) -> None:
