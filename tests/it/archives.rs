@@ -185,6 +185,35 @@ async fn an_archive_that_is_lost_or_changed_is_told_by_a_check_and_by_a_backup()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_a_pipe_in_the_place_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let town = plain(&dir.path().join("town"), &clock).await;
+    furnish(&town).await;
+    clock.advance(DAY);
+    let before = Some(Timestamp::from_micros(clock_now(&clock)));
+    let upkeep = town.operator().upkeep();
+    let archived = upkeep.archive(Archive { closed_before: before, events_before: before }).await.unwrap();
+    for file in &archived.files {
+        let kept = fs::read(file).unwrap();
+        fs::remove_file(file).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(file).status().unwrap().success());
+        let findings = upkeep.check(All {}).await.unwrap().findings;
+        assert!(findings.iter().any(|finding| finding.problem.contains("no regular file")), "{findings:?}");
+        if file.file_name().unwrap().to_str().unwrap().starts_with("beads-") {
+            assert_eq!(upkeep.archived(ArchivedFilter::default()).await.unwrap_err().code(), "not_a_file");
+        }
+        town.backup(dir.path().join("backup")).await.unwrap_err();
+        let restored = Town::builder(dir.path().join("again")).restore(file).await;
+        assert_eq!(restored.unwrap_err().code(), "not_a_file");
+        fs::remove_file(file).unwrap();
+        fs::write(file, kept).unwrap();
+    }
+    assert_sound(&town).await;
+    town.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_a_killed_archiving_left_is_in_nobodys_way() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();

@@ -81,6 +81,13 @@ async fn a_heartbeat_of_a_clock_that_went_back_or_for_less_time_shortens_no_leas
     assert_eq!(beads.heartbeat(brief).await.unwrap().lease_until, at(60 * SECOND));
     assert_eq!(beads.claim(Claim::of(id, "nux")).await.unwrap_err().code(), "bead_held");
     assert_eq!(beads.heartbeat(Heartbeat::of(&held)).await.unwrap().lease_until, at(91 * SECOND));
+
+    // One of a clock that was a day ahead would be waited out by nobody.
+    clock.set(at(24 * HOUR));
+    let ahead = beads.heartbeat(Heartbeat::of(&held)).await.unwrap().lease_until;
+    assert_eq!(ahead, at(24 * HOUR + 90 * SECOND));
+    clock.set(at(2 * SECOND));
+    assert_eq!(beads.heartbeat(Heartbeat::of(&held)).await.unwrap().lease_until, at(92 * SECOND));
     town.close().await.unwrap();
 }
 

@@ -51,7 +51,16 @@ impl Timestamp {
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
+
+    /// Until when a lease holds that held until `held` and is renewed until `self`: never shorter, but where it would hold
+    /// longer by more than [`LEAP_MAX`]; then the clock was ahead when it was taken, and nobody would ever wait it out.
+    pub(crate) fn renewing(self, held: Self) -> Self {
+        if held > self.after(LEAP_MAX) { self } else { self.max(held) }
+    }
 }
+
+/// The most by which a clock that goes back counts as wrong now, and not as wrong before.
+const LEAP_MAX: Duration = Duration::from_secs(2 * 3_600);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -43,10 +43,10 @@ fn first_epoch(txn: &ScopedTxn<'_>) -> Result<i64> {
     Ok(if was_led { i64::try_from(txn.head_seq()).unwrap_or(i64::MAX).saturating_add(1) } else { 1 })
 }
 
-/// Holds the lease for longer, never shorter, whatever the clock does; an error where another took it.
+/// Holds the lease for longer, never shorter where the clock went back a little; an error where another took it.
 pub(crate) fn renew(txn: &mut ScopedTxn<'_>, epoch: i64, lease: Duration) -> Result<()> {
     let mut row = check(txn, epoch)?;
-    row.lease_until = row.lease_until.max(txn.now().after(lease));
+    row.lease_until = txn.now().after(lease).renewing(row.lease_until);
     txn.put_volatile(row)
 }
 

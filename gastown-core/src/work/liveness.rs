@@ -169,7 +169,8 @@ pub(crate) fn seen(txn: &mut ScopedTxn<'_>, all: &[Seen]) -> Result<()> {
 
 fn alive(txn: &mut ScopedTxn<'_>, mut row: SessionRow, bytes: u64, limits: &Limits) -> Result<()> {
     let now = txn.now();
-    row.lease_until = row.lease_until.max(Some(now.after(limits.lease)));
+    let until = now.after(limits.lease);
+    row.lease_until = Some(row.lease_until.map_or(until, |held| until.renewing(held)));
     row.wake_at = Some(now.after(limits.heartbeat));
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     if bytes > row.progress {

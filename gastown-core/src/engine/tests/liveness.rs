@@ -95,6 +95,13 @@ fn a_clock_that_went_back_shortens_neither_a_sessions_lease_nor_the_leaders() {
     alive(&mut bench, &session, epoch, 0);
     assert_eq!(bench.session(&session).lease_until, lease.map(|until| until.after(hour)));
     assert_eq!(leader(&mut bench), led.after(hour));
+    // What a clock holds that was ahead for long is given up by the next sign of life.
+    bench.now = before.after(24 * hour);
+    alive(&mut bench, &session, epoch, 0);
+    leader(&mut bench);
+    bench.now = before;
+    alive(&mut bench, &session, epoch, 0);
+    assert_eq!((bench.session(&session).lease_until, leader(&mut bench)), (lease, led));
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use nix::fcntl::OFlag;
+
 use crate::model::Timestamp;
 use crate::runtime::OutputChunk;
 
@@ -185,7 +187,9 @@ pub(super) fn read(folder: &Path, segment_bytes: u64, offset: u64, bytes_max: us
         let starts_at = (number - 1) * segment_bytes;
         let is_first = chunk.bytes.is_empty();
         let place = chunk.next_offset().max(starts_at);
-        let found = match File::open(segment(folder, number)) {
+        // A pipe that an agent put in a segment's place would otherwise be waited for.
+        let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(segment(folder, number));
+        let found = match opened {
             Ok(file) => read_at(file, place - starts_at, bytes_max - chunk.bytes.len(), &mut chunk.bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),

@@ -33,6 +33,9 @@ pub(super) fn of_postgres(source: tokio_postgres::Error) -> Error {
         class if class.starts_with("54") => {
             Error::exhausted("row_too_big", "a row or a key is longer than the database can hold")
         }
+        "42P01" | "42703" => {
+            Error::corrupt("schema_altered", "the database lacks a table or a column that the town has in it")
+        }
         "XX001" | "XX002" => Error::corrupt("store_corrupt", "the database is damaged"),
         // Two sessions changed the server's own tables at once; its inner errors are in no other language.
         "XX000" if source.as_db_error().is_some_and(|said| said.message().starts_with("tuple concurrently ")) => {

@@ -355,6 +355,30 @@ async fn who_stands_still_in_a_transaction_makes_the_others_wait_and_refuses_the
     other.close().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_was_taken_away_is_not_made_again_under_an_open_store() {
+    let backend = PostgresBackend::new(&TestServer::shared().fresh_url()).unwrap();
+    let store = open(backend.clone()).await;
+    store.write(|txn| count_once(txn, 1)).await.unwrap();
+    let name = backend.schema().to_owned();
+    let dropping = backend.clone();
+    let drop = move || super::tests::alter(&dropping, &format!("DROP SCHEMA {} CASCADE", dropping.schema()));
+    tokio::task::spawn_blocking(move || std::thread::spawn(drop).join().unwrap()).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(store.write(|txn| count_once(txn, 2)).await.unwrap_err().code(), "schema_altered");
+        let looked = store.check().await;
+        assert!(looked.is_err() || looked.as_ref().is_ok_and(|damage| !damage.is_empty()), "{looked:?}");
+    }
+    let is_there = move || {
+        let line = PostgresBackend::new(TestServer::shared().url()).unwrap().open_bare().unwrap();
+        let asked = format!("SELECT 1 FROM pg_namespace WHERE nspname = '{name}'");
+        !line.ask(Step::new(asked, vec![])).unwrap().is_empty()
+    };
+    let is_there = tokio::task::spawn_blocking(move || std::thread::spawn(is_there).join().unwrap()).await.unwrap();
+    assert!(!is_there, "somebody made it again");
+    store.close().await.unwrap();
+}
+
 #[test]
 fn by_default_who_stands_still_is_not_waited_for_longer_than_a_writer_waits() {
     let idle = PostgresBackend::new("postgresql://somebody@localhost/town").unwrap().place.idle_timeout;

@@ -28,7 +28,7 @@ mod url;
 mod view;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
@@ -51,6 +51,8 @@ const VERSION_MIN: u32 = 13;
 #[derive(Clone)]
 pub struct PostgresBackend {
     place: Arc<Place>,
+    /// Once it had its schema: where that is gone later, somebody took it away, and no other is made in its place.
+    is_settled: Arc<OnceLock<()>>,
 }
 
 impl PostgresBackend {
@@ -77,7 +79,7 @@ impl PostgresBackend {
     /// # Errors
     /// `store_url` ([`Invalid`](crate::ErrorKind::Invalid)), with the parameter's name and never its value.
     pub fn new(url: &str) -> Result<Self> {
-        Ok(Self { place: Arc::new(Place::parse(url)?) })
+        Ok(Self { place: Arc::new(Place::parse(url)?), is_settled: Arc::default() })
     }
 
     /// The same database in another durability, whatever the URL says; `full` where `is_full`.
@@ -96,9 +98,14 @@ impl PostgresBackend {
     fn open(&self, access: Access) -> Result<Line> {
         let line = self.open_bare()?;
         check_server(&line, access)
-            .and_then(|()| schema::settle(&line, &self.place.schema, lock_key(&self.place.schema, "")))
+            .and_then(|()| match self.is_settled.get() {
+                None => schema::settle(&line, &self.place.schema, lock_key(&self.place.schema, "")),
+                Some(()) => schema::expect(&line, &self.place.schema),
+            })
             .and_then(|()| if access == Access::Write { shape::check_complete(&line) } else { Ok(()) })
             .map_err(|error| self.named(error))?;
+        // Whoever was first is right.
+        let _ = self.is_settled.set(());
         Ok(line)
     }
 

@@ -43,6 +43,15 @@ pub(super) fn settle(line: &Line, schema: &str, lock: i64) -> Result<()> {
     take_all(line, schema, lock, MIGRATIONS)
 }
 
+/// Refuses a schema that is not there any more, or not of the present version.
+pub(super) fn expect(line: &Line, schema: &str) -> Result<()> {
+    if identify(line, schema)? == VERSION {
+        return Ok(());
+    }
+    Err(Error::corrupt("schema_altered", format!("the schema {schema} was taken away while it was open"))
+        .with("schema", schema))
+}
+
 /// Takes those of these steps that the schema lacks, each in a transaction of its own.
 pub(super) fn take_all(line: &Line, schema: &str, lock: i64, steps: &[Migration]) -> Result<()> {
     for step in steps {

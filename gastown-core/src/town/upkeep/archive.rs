@@ -19,7 +19,6 @@ use crate::store::Txn;
 use crate::store::dump::{self, DumpWriter};
 use crate::town::handle::Handle;
 use crate::town::operation::Operation;
-use crate::town::paths;
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::town::town::Town;
 use crate::work::retention::{self, Leaving, RemoveBeads, RemoveEffects, RemoveEvents};
@@ -337,7 +336,7 @@ pub(super) fn damaged(dir: &Path, which: Which) -> Result<Vec<Finding>> {
             continue;
         }
         let path = dir.join(&name);
-        let checked = File::open(&path).map_err(|source| paths::unreadable(&path, source)).and_then(|file| {
+        let checked = durable::open_regular(&path).and_then(|file| {
             let mut input = BufReader::with_capacity(1 << 18, file);
             if is_journal { dump::each_event(&mut input, &mut |_| Ok(())) } else { dump::check(&mut input) }
         });
@@ -415,9 +414,7 @@ fn best(ranges: &[(u64, u64, String)], next: u64) -> Option<&(u64, u64, String)>
 }
 
 fn read_events(path: &Path, wanted: std::ops::Range<u64>, visit: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
-    let file = File::open(path).map_err(|source| {
-        Error::unavailable("file_unreadable", format!("{} cannot be read", path.display())).because(source)
-    })?;
+    let file = durable::open_regular(path)?;
     let mut input = BufReader::with_capacity(1 << 18, file);
     let mut within = |event: Event| if wanted.contains(&event.seq) { visit(event) } else { Ok(()) };
     dump::each_event(&mut input, &mut within).map(drop)

@@ -84,6 +84,7 @@ fn count_put_away(event: &Event, files: &mut BTreeMap<String, u64>) {
 /// Whether an error says what is wrong with the town, and not that it could not be looked at.
 fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unsupported)
+        || error.code() == "not_a_file"
 }
 
 /// Reads every row.

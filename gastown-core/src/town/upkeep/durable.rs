@@ -127,6 +127,18 @@ pub(super) fn copy_file(from: &Path, to: &Path) -> Result<()> {
     write_file(to, |out| io::copy(&mut source, out).map(drop).map_err(|source| unwritable(to, source)))
 }
 
+/// Opens a file to be read; a link is followed.
+///
+/// # Errors
+/// `not_a_file` for a pipe, a device or a folder, which nothing is read from.
+pub(super) fn open_regular(path: &Path) -> Result<File> {
+    let unreadable = |source| paths::unreadable(path, source);
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(paths::irregular(path));
+    }
+    File::open(path).map_err(unreadable)
+}
+
 /// Opens what must be a regular file.
 fn open_file(path: &Path) -> Result<File> {
     let unreadable = |source| paths::unreadable(path, source);

@@ -1,13 +1,12 @@
 //! What the archives of beads hold, and its way back.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::archive::{bead_files, name_of};
-use super::durable::unwritable;
+use super::durable;
 use super::{blocking, of_whole_town};
 use crate::model::{BeadId, BeadKind, BeadRow, DependencyRow, Key, Result, Row, Stored as _};
 use crate::store::dump;
@@ -112,7 +111,7 @@ fn listed(row: &Row) -> Option<&BeadRow> {
 }
 
 fn each_row(path: &Path, visit: &mut dyn FnMut(&Row) -> Result<()>) -> Result<()> {
-    let file = File::open(path).map_err(|source| unwritable(path, source))?;
+    let file = durable::open_regular(path)?;
     dump::each_row(&mut BufReader::with_capacity(1 << 18, file), visit)
         .map(drop)
         .map_err(|error| error.with("path", path.display()))

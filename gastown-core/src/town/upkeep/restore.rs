@@ -160,6 +160,9 @@ fn missing(path: &Path, source: io::Error) -> Error {
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
+    if !path.metadata().map_err(|source| missing(path, source))?.is_file() {
+        return Err(paths::irregular(path));
+    }
     File::open(path).map(|file| BufReader::with_capacity(1 << 18, file)).map_err(|source| missing(path, source))
 }
 

@@ -131,7 +131,7 @@ fn take(txn: &mut ScopedTxn<'_>, mut row: BeadRow, input: &Claim, until: Timesta
 }
 
 fn renew(txn: &mut ScopedTxn<'_>, mut row: BeadRow, until: Timestamp) -> Result<Bead> {
-    row.lease_until = row.lease_until.max(Some(until));
+    row.lease_until = Some(row.lease_until.map_or(until, |held| until.renewing(held)));
     txn.put_volatile(row.clone())?;
     assemble(txn.view(), row)
 }
@@ -232,7 +232,7 @@ pub(crate) fn heartbeat(txn: &mut ScopedTxn<'_>, input: &Heartbeat) -> Result<Le
     let mut row = txn.bead(&input.id)?;
     check_epoch(&row, Some(input.epoch))?;
     check_holder(txn, &row, Some(&input.by))?;
-    let lease_until = row.lease_until.map_or(until, |held| held.max(until));
+    let lease_until = row.lease_until.map_or(until, |held| until.renewing(held));
     row.lease_until = Some(lease_until);
     let epoch = row.epoch;
     txn.put_volatile(row)?;
