@@ -747,8 +747,8 @@ export interface WriteTo {
 
 /**
  * A backup that was made; `head` is where the journal ends in it. `unreadable` rows are not in it, and `isComplete` says
- * whether every archive of the journal is, as it was written. `findings` are the archives that were damaged before they
- * were copied.
+ * whether every archive of the journal is, as it was written. `findings` say what was damaged before it was copied: the
+ * database, archives, output.
  */
 export interface Backup {
   readonly path: string

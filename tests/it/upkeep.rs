@@ -365,6 +365,8 @@ async fn what_agents_printed_is_read_from_a_restored_town() {
     let [finding] = &*findings else { panic!("{findings:?}") };
     assert_eq!(finding.subject, format!("session {session}"));
     assert!(finding.problem.contains("has 3 bytes"), "{finding:?}");
+    let told = again.backup(dir.path().join("cut")).await.unwrap();
+    assert_eq!((told.is_complete, &*told.findings), (false, &*findings));
     fs::remove_file(&segment).unwrap();
     let findings = again.operator().upkeep().check(All {}).await.unwrap().findings;
     assert!(findings.len() == 1 && findings[0].problem.contains("has 0 bytes"), "{findings:?}");
@@ -400,6 +402,8 @@ async fn a_check_finds_an_index_that_is_gone() {
             ("index beads_ready", altered),
         ]
     );
+    let backup = town.backup(dir.path().join("backup")).await.unwrap();
+    assert!(!backup.is_complete && backup.findings[0].problem.contains("beads_ready"), "{backup:?}");
     town.close().await.unwrap();
     let error = Town::builder(dir.path().join("town")).open().await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Corrupt, "schema_altered"));

@@ -761,7 +761,7 @@ class Backup:
     """A backup that was made; `head` is where the journal ends in it.
 
     `unreadable` rows are not in it, and `is_complete` says whether every archive of the journal is, as it was written.
-    `findings` are the archives that were damaged before they were copied.
+    `findings` say what was damaged before it was copied: the database, archives, output.
     """
 
     path: str

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::durable::{self, unwritable};
-use super::{Backup, Exported, WriteTo, archive, blocking, of_whole_town};
+use super::{Backup, Exported, Finding, WriteTo, archive, blocking, of_whole_town};
 use crate::model::{Error, Event, Result, TownId};
 use crate::store::{Reader, Store, dump};
 use crate::town::handle::Handle;
@@ -60,12 +60,19 @@ pub(in crate::town) async fn backup(handle: &Handle, _: &'static Operation, inpu
     let copied = copy_records(&store, draft.path()).await?;
     // After the records: every session that is in them has its output in the copy.
     #[cfg(all(feature = "git", feature = "process"))]
-    handle.town().runtime().copy_output(&draft.path().join(OUTPUT)).await?;
+    let damaged: Vec<Finding> = {
+        let runtime = handle.town().runtime();
+        runtime.copy_output(&draft.path().join(OUTPUT)).await?;
+        runtime.check_output().await?.into_iter().map(Finding::from).collect()
+    };
+    #[cfg(not(all(feature = "git", feature = "process")))]
+    let damaged: Vec<Finding> = Vec::new();
     let town = store.town().clone();
     blocking(move || {
         archive::copy_all(&dir, draft.path())?;
-        let Copied { records, head, first, unreadable } = copied;
-        let findings = archive::damaged(draft.path(), archive::Which::All)?;
+        let Copied { records, head, first, unreadable, mut findings } = copied;
+        findings.extend(damaged);
+        findings.extend(archive::damaged(draft.path(), archive::Which::All)?);
         let is_complete = findings.is_empty() && archive::covers(draft.path(), first)?;
         if unreadable > 0 || !is_complete {
             let findings = findings.len();
@@ -93,6 +100,8 @@ struct Copied {
     /// The first entry of the journal that is not archived.
     first: u64,
     unreadable: u64,
+    /// What keeps the copy from being a town.
+    findings: Vec<Finding>,
 }
 
 /// The records into a draft: the database as it is where the backend can do that, else lines.
@@ -100,24 +109,33 @@ async fn copy_records(store: &Store, draft: &Path) -> Result<Copied> {
     let database = draft.join(DATABASE);
     if store.copy_to(database.clone()).await? {
         let town = store.town().clone();
-        let (first, head) = blocking(move || ends_of(&database, &town)).await?;
-        return Ok(Copied { records: DATABASE, head, first, unreadable: 0 });
+        let (first, head, altered) = blocking(move || look_at(&database, &town)).await?;
+        let finding = |error: Error| Finding { subject: "database".to_owned(), problem: error.chain() };
+        let findings = altered.into_iter().map(finding).collect();
+        return Ok(Copied { records: DATABASE, head, first, unreadable: 0, findings });
     }
     let (town, path) = (store.town().clone(), draft.join(LINES));
     store
         .read_aside(move |reader: &dyn Reader| {
             let first = reader.events(0, 1)?.first().map_or(1, |event| event.seq);
             let written = durable::write_file(&path, |out| dump::write(reader, &town, out))?;
-            Ok(Copied { records: LINES, head: written.head, first, unreadable: written.unreadable })
+            let (head, unreadable) = (written.head, written.unreadable);
+            Ok(Copied { records: LINES, head, first, unreadable, findings: Vec::new() })
         })
         .await
 }
 
-/// The first and last entry of the journal in a copied database.
+/// The first and last entry of the journal in a copied database, and why it would not be opened as a town.
 #[cfg(feature = "sqlite")]
-fn ends_of(database: &Path, town: &TownId) -> Result<(u64, u64)> {
+fn look_at(database: &Path, town: &TownId) -> Result<(u64, u64, Option<Error>)> {
     use crate::store::{Access, Backend as _, SqliteBackend, SqliteOptions};
-    let mut connection = SqliteBackend::new(database, SqliteOptions::default()).connect(Access::Read)?;
+    let backend = SqliteBackend::new(database, SqliteOptions::default());
+    // Who writes is refused what is not whole.
+    let (mut connection, altered) = match backend.connect(Access::Write) {
+        Ok(connection) => (connection, None),
+        Err(error) if error.code() == "schema_altered" => (backend.connect(Access::Read)?, Some(error)),
+        Err(error) => return Err(error),
+    };
     let reader = connection.read(town)?;
     let ends = (reader.events(0, 1)?.first().map_or(1, |event| event.seq), reader.head()?.seq);
     drop(reader);
@@ -133,13 +151,13 @@ fn ends_of(database: &Path, town: &TownId) -> Result<(u64, u64)> {
             _ => {}
         }
     }
-    Ok(ends)
+    Ok((ends.0, ends.1, altered))
 }
 
 #[cfg(not(feature = "sqlite"))]
 #[expect(clippy::unnecessary_wraps, reason = "with a database it can fail")]
-fn ends_of(_: &Path, _: &TownId) -> Result<(u64, u64)> {
-    Ok((1, 0))
+fn look_at(_: &Path, _: &TownId) -> Result<(u64, u64, Option<Error>)> {
+    Ok((1, 0, None))
 }
 
 /// Writes the town's records as lines of JSON into a new file while the town works on.

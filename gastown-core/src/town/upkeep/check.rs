@@ -60,10 +60,7 @@ pub(in crate::town) async fn check(handle: &Handle, _: &'static Operation, _: Al
         })
         .await?;
     #[cfg(all(feature = "git", feature = "process"))]
-    for damaged in handle.town().runtime().check_output().await? {
-        let subject = format!("session {}", damaged.session);
-        checked.findings.push(Finding { subject, problem: damaged.error.chain() });
-    }
+    checked.findings.extend(handle.town().runtime().check_output().await?.into_iter().map(Finding::from));
     let damage = damage.into_iter().map(|problem| Finding { subject: "database".to_owned(), problem });
     checked.findings.splice(..0, damage);
     Ok(checked)

@@ -75,10 +75,10 @@ pub struct Backup {
     pub bytes: u64,
     /// How many rows could not be read, and are not in it where the backend has no file to copy.
     pub unreadable: u64,
-    /// Whether every entry of the journal that was archived is in it, and every archive is as it was written; not where
-    /// other hosts hold the archives.
+    /// Whether it can be restored, with every entry of the journal that was archived, every archive as it was written, and
+    /// all of what sessions left; not where other hosts hold the archives.
     pub is_complete: bool,
-    /// Archives that were damaged before they were copied, and what is wrong with them.
+    /// What was damaged before it was copied: a database that lacks a part of its schema, archives, what sessions left.
     pub findings: Vec<Finding>,
 }
 
@@ -137,6 +137,13 @@ pub struct Finding {
     pub subject: String,
     /// What is wrong with it.
     pub problem: String,
+}
+
+#[cfg(all(feature = "git", feature = "process"))]
+impl From<crate::runtime::DamagedOutput> for Finding {
+    fn from(damaged: crate::runtime::DamagedOutput) -> Self {
+        Self { subject: format!("session {}", damaged.session), problem: damaged.error.chain() }
+    }
 }
 
 /// Gives back the space of what was deleted.
