@@ -1,5 +1,6 @@
 //! A copy of what sessions left on disk, made beside their writers.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,6 +12,8 @@ use crate::runtime::CopiedOutput;
 
 /// How many segments are open at once.
 const OPEN_MAX: usize = 128;
+/// How often a folder is listed until its newest segment is still there.
+const LISTS_MAX: usize = 100;
 
 /// Copies what every session in the runtime's folder `from` has left into the new folder `to`, beside those that run.
 ///
@@ -49,42 +52,11 @@ fn copy_session(from: &Path, to: &Path) -> io::Result<Option<u64>> {
     // Before the segments: where there is a record of the end, nothing is written behind it.
     let end = read(&from.join(COPIED_AT_END))?;
     let Some(plan) = read(&from.join(COPIED_ALWAYS))? else { return Ok(None) };
-    let mut segments = Vec::new();
-    for folder in COPIED_SEGMENTS {
-        let entries = match fs::read_dir(from.join(folder)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            match entry.metadata() {
-                Ok(found) if found.is_file() => segments.push((Path::new(folder).join(entry.file_name()), found.len())),
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-    }
     make_dir(to)?;
+    let mut bytes = 0;
     for folder in COPIED_SEGMENTS {
         make_dir(&to.join(folder))?;
-    }
-    // The newest first, and many opened at once: what is open stays readable when its writer drops it, and the end is
-    // never lost.
-    segments.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
-    let mut bytes = 0;
-    for part in segments.chunks(OPEN_MAX) {
-        let mut open = Vec::new();
-        for (name, length) in part {
-            match File::open(from.join(name)) {
-                Ok(segment) => open.push((to.join(name), segment.take(*length))),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        for (path, segment) in open {
-            bytes += write(&path, segment)?;
-        }
+        bytes += copy_segments(&from.join(folder), &to.join(folder))?;
     }
     for folder in COPIED_SEGMENTS {
         File::open(to.join(folder))?.sync_all()?;
@@ -102,6 +74,53 @@ fn copy_session(from: &Path, to: &Path) -> io::Result<Option<u64>> {
     }
     File::open(to)?.sync_all()?;
     Ok(Some(bytes))
+}
+
+/// Copies the segments of one folder, the newest first; answers how many bytes.
+fn copy_segments(from: &Path, to: &Path) -> io::Result<u64> {
+    let (mut segments, mut lists) = (newest_first(from)?, 1);
+    let (mut bytes, mut next) = (0, 0);
+    while next < segments.len() {
+        // Many opened at once: what is open stays readable when its writer drops it.
+        let part = &segments[next..segments.len().min(next + OPEN_MAX)];
+        let mut open = Vec::new();
+        for (name, length) in part {
+            match File::open(from.join(name)) {
+                Ok(segment) => open.push((name, segment.take(*length))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Where the newest one is dropped already, there is another end by now.
+        if next == 0 && open.first().is_none_or(|(name, _)| **name != part[0].0) && lists < LISTS_MAX {
+            (segments, lists) = (newest_first(from)?, lists + 1);
+            continue;
+        }
+        for (name, segment) in open {
+            bytes += write(&to.join(name), segment)?;
+        }
+        next += OPEN_MAX;
+    }
+    Ok(bytes)
+}
+
+/// The names of a folder's files and their lengths.
+fn newest_first(folder: &Path) -> io::Result<Vec<(OsString, u64)>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut segments = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(found) if found.is_file() => segments.push((entry.file_name(), found.len())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    segments.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+    Ok(segments)
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
