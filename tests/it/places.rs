@@ -209,7 +209,12 @@ async fn nothing_is_told_done_once_the_file_or_its_log_is_gone_or_another() {
     let remove: fn(&Path, &Path) = |folder, _| std::fs::remove_file(folder.join("town.db")).unwrap();
     let replace: fn(&Path, &Path) = |folder, other| std::fs::rename(other, folder.join("town.db")).unwrap();
     let unlog: fn(&Path, &Path) = |folder, _| std::fs::remove_file(folder.join("town.db-wal")).unwrap();
-    for (what, lose) in [("removed", remove), ("replaced", replace), ("its log is removed", unlog)] {
+    let link: fn(&Path, &Path) = |folder, _| {
+        std::fs::rename(folder.join("town.db"), folder.join("elsewhere.db")).unwrap();
+        std::os::unix::fs::symlink(folder.join("elsewhere.db"), folder.join("town.db")).unwrap();
+    };
+    let ways = [("removed", remove), ("replaced", replace), ("its log is removed", unlog), ("a link is there", link)];
+    for (what, lose) in ways {
         let folder = dir.path().join(what);
         let town = Town::builder(&folder).open().await.unwrap();
         let beads = town.operator().beads();
@@ -227,6 +232,21 @@ async fn nothing_is_told_done_once_the_file_or_its_log_is_gone_or_another() {
         town.close().await.unwrap();
     }
     assert!(std::fs::read(dir.path().join("replaced/town.db")).unwrap() == theirs, "the other's file was changed");
+}
+
+#[tokio::test]
+async fn a_file_behind_a_link_is_missed_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, real) = (dir.path().join("town"), dir.path().join("real.db"));
+    Town::builder(&folder).open().await.unwrap().close().await.unwrap();
+    std::fs::rename(folder.join("town.db"), &real).unwrap();
+    std::os::unix::fs::symlink(&real, folder.join("town.db")).unwrap();
+    let town = Town::builder(&folder).open().await.unwrap();
+    let beads = town.operator().beads();
+    beads.create(NewBead::titled("first")).await.unwrap();
+    std::fs::remove_file(dir.path().join("real.db-wal")).unwrap();
+    assert_eq!(beads.create(NewBead::titled("lost")).await.unwrap_err().code(), "store_gone");
+    town.close().await.unwrap();
 }
 
 #[tokio::test]

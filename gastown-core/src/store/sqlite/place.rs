@@ -18,8 +18,9 @@ struct FileId {
 }
 
 impl FileId {
+    /// What has that name itself: a link in the place of the file is another, since who opens it has another log.
     fn at(path: &Path) -> io::Result<Self> {
-        std::fs::metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
+        std::fs::symlink_metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
     }
 }
 
@@ -27,23 +28,39 @@ impl FileId {
 #[derive(Debug)]
 pub(super) struct Opened {
     path: Arc<Path>,
-    log_path: PathBuf,
     file: FileId,
+    /// What a link of that name leads to, which has the log beside it.
+    linked: Option<(PathBuf, FileId)>,
+    log_path: PathBuf,
     /// Once there is one: it stays as long as anybody has the database open.
     log: OnceLock<FileId>,
 }
 
 impl Opened {
     fn now(path: &Arc<Path>) -> Result<Self> {
-        let mut log_path = path.as_os_str().to_owned();
+        let look = || -> io::Result<_> {
+            let file = FileId::at(path)?;
+            let linked = if path.is_symlink() {
+                let real = path.canonicalize()?;
+                let file = FileId::at(&real)?;
+                Some((real, file))
+            } else {
+                None
+            };
+            Ok((file, linked))
+        };
+        let (file, linked) = look().map_err(|source| gone(path).because(source))?;
+        let mut log_path = linked.as_ref().map_or(&**path, |(real, _)| real).as_os_str().to_owned();
         log_path.push("-wal");
-        let file = FileId::at(path).map_err(|source| gone(path).because(source))?;
-        Ok(Self { path: Arc::clone(path), log_path: log_path.into(), file, log: OnceLock::new() })
+        Ok(Self { path: Arc::clone(path), file, linked, log_path: log_path.into(), log: OnceLock::new() })
     }
 
     /// Refuses to go on where the files of these names are others, or none.
     pub(super) fn check(&self) -> Result<()> {
         is(&self.path, self.file)?;
+        if let Some((real, file)) = &self.linked {
+            is(real, *file)?;
+        }
         if let Some(log) = self.log.get() {
             return is(&self.log_path, *log);
         }
