@@ -438,6 +438,7 @@ async fn a_copy_beside_a_writer_is_whole_and_leaves_the_original_alone() {
             check_counted(chunk.offset, &chunk.bytes);
             offset = chunk.next_offset();
         }
+        assert!(copy.check_output().await.unwrap().is_empty(), "what a copy lacks by its nature is no damage");
         assert_eq!(copy.wait(&done).await.unwrap(), runtime.wait(&done).await.unwrap());
         assert_eq!(copy.events(&done, 0, 10).await.unwrap().bytes, b"{}\n");
     }

@@ -143,8 +143,8 @@ pub trait ContainerRuntime: Send + Sync + Debug + 'static {
     ///
     /// # Contract
     ///
-    /// Changes nothing, and is harmless beside everything else. It tells what is missing or too short; a byte that is another
-    /// than was printed need not be noticed. The default finds nothing: a runtime that keeps output elsewhere has it looked at there.
+    /// Changes nothing, and is harmless beside everything else. It tells what is missing or too short of sessions whose end
+    /// was seen; a byte that is another than was printed need not be noticed. The default finds nothing: a runtime that keeps output elsewhere has it looked at there.
     async fn check_output(&self) -> Result<Vec<DamagedOutput>> {
         Ok(Vec::new())
     }

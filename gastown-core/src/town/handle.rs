@@ -189,9 +189,29 @@ pub(super) fn from_json<I: DeserializeOwned>(operation: &Operation, input: serde
     })
 }
 
+/// How large an input may be, in values and bytes of texts, for the place of a mistake to be looked for in it: each look
+/// reads it once more.
+const LOOKED_THROUGH_MAX: usize = 1 << 18;
+
+/// What is left of `room` beside a value with all its parts; none where it does not fit.
+fn room_beside(value: &serde_json::Value, room: usize) -> Option<usize> {
+    let room = room.checked_sub(1)?;
+    match value {
+        serde_json::Value::String(text) => room.checked_sub(text.len()),
+        serde_json::Value::Array(list) => list.iter().try_fold(room, |room, part| room_beside(part, room)),
+        serde_json::Value::Object(map) => {
+            map.iter().try_fold(room, |room, (key, part)| room_beside(part, room.checked_sub(key.len())?))
+        }
+        _ => Some(room),
+    }
+}
+
 /// Where in an input the value is that was refused with these words, such as `beads[3].priority`; empty where it is none of
-/// its parts. JSON does not say, so parts are left out until the words are others.
+/// its parts, or the input is too large to look. JSON does not say, so parts are left out until the words are others.
 fn culprit<I: DeserializeOwned>(mut input: serde_json::Value, said: &str) -> String {
+    if room_beside(&input, LOOKED_THROUGH_MAX).is_none() {
+        return String::new();
+    }
     let is_refused = |input: &serde_json::Value| I::deserialize(input).is_err_and(|source| source.to_string() == said);
     let (mut pointer, mut shown) = (String::new(), String::new());
     while let Some(value) = input.pointer(&pointer) {

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::folder::Folder;
 use super::output;
 use crate::model::{Error, Result, SessionId};
-use crate::runtime::DamagedOutput;
+use crate::runtime::{DamagedOutput, ExitOutcome};
 
 /// Looks at every session in the runtime's folder that has ended. Blocks.
 pub(super) fn check_output(dir: &Path) -> Result<Vec<DamagedOutput>> {
@@ -33,9 +33,13 @@ pub(super) fn check_output(dir: &Path) -> Result<Vec<DamagedOutput>> {
     Ok(damaged)
 }
 
-/// What is wrong with a session's segments; nothing can be said of one that still runs, or that nobody has settled.
+/// What is wrong with a session's segments; nothing can be said of one that still runs, or of which nobody saw the end.
 fn flaw(folder: &Folder) -> Result<Option<String>> {
     let Some(exit) = folder.exit()? else { return Ok(None) };
+    // Of a session that ran when it was copied, the copy has what its writer had not dropped by then.
+    if exit.outcome == ExitOutcome::Lost {
+        return Ok(None);
+    }
     let plan = folder.plan()?;
     let unread = |error: io::Error| {
         Error::unavailable("session_folder_failed", format!("cannot read the output in {}", folder.path().display()))
