@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use gastown_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use crate::arguments::Arguments;
 
 const PLAN: &str = "demo.json";
 const LOCK: &str = "demo.lock";
+/// How long a run waits for the lock of its folder.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
 const WORKER: &str = include_str!("worker.sh");
 const GATE: &str = include_str!("gate.sh");
 
@@ -154,17 +158,31 @@ fn require_empty(dir: &Path) -> Result<()> {
 }
 
 /// Held until this process ends, however it ends.
+///
+/// A process that is killed while it starts another leaves its lock to that one until it is the other program, so a lock
+/// that somebody has is waited for.
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK);
     let file = File::options().create(true).append(true).open(&path).map_err(io_fault(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => {
+        Ok(()) => return Ok(file),
+        Err(fs::TryLockError::WouldBlock) => eprintln!("        another process works in {}; waiting", dir.display()),
+        Err(fs::TryLockError::Error(source)) => return Err(io_fault(&path)(source)),
+    }
+    let (taken, answer) = mpsc::channel();
+    let waiting = move || {
+        let locked = file.lock().map(|()| file);
+        // Nobody listens where the time was over; the lock then ends with this process.
+        let _ = taken.send(locked);
+    };
+    std::thread::spawn(waiting);
+    answer.recv_timeout(LOCK_WAIT).map_or_else(
+        |_| {
             let sentence = format!("another process works in {}", dir.display());
             Err(Error::conflict("run_in_progress", sentence).with("path", dir.display()))
-        }
-        Err(fs::TryLockError::Error(source)) => Err(io_fault(&path)(source)),
-    }
+        },
+        |locked| locked.map_err(io_fault(&path)),
+    )
 }
 
 fn read_plan(file: &Path, text: &[u8]) -> Result<Plan> {

@@ -155,6 +155,28 @@ fn killed_and_resumed_it_ends_in_the_same_state() {
     }
 }
 
+/// A process that was killed in the middle of starting another holds its locks for a moment longer.
+#[test]
+fn a_run_waits_for_the_lock_of_its_folder_and_not_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = origin(dir.path());
+    let place = dir.path().join("run");
+    std::fs::create_dir(&place).unwrap();
+    let lock = std::fs::File::create(place.join("demo.lock")).unwrap();
+    let args = ["--repo", text(&origin), "--tasks", "1", "--dir", text(&place), "--quiet"];
+    lock.lock().unwrap();
+    let output = command(&args).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("(run_in_progress)"), "{}", shown(&output));
+
+    let mut child = command(&args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(stderr.any(|line| line.contains("waiting")), "it does not say that it waits");
+    lock.unlock().unwrap();
+    let rest: Vec<String> = stderr.collect();
+    assert!(child.wait().unwrap().success(), "{}", rest.join("\n"));
+}
+
 #[test]
 fn a_repository_that_cannot_be_worked_on_is_refused_with_the_facts() {
     let dir = tempfile::tempdir().unwrap();
