@@ -169,7 +169,7 @@ fn lock(dir: &Path) -> Result<File> {
         Err(fs::TryLockError::WouldBlock) => eprintln!("        another process works in {}; waiting", dir.display()),
         Err(fs::TryLockError::Error(source)) => return Err(io_fault(&path)(source)),
     }
-    let (taken, answer) = mpsc::channel();
+    let (taken, answer) = mpsc::sync_channel(1);
     let waiting = move || {
         let locked = file.lock().map(|()| file);
         // Nobody listens where the time was over; the lock then ends with this process.

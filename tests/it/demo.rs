@@ -163,7 +163,7 @@ fn a_run_waits_for_the_lock_of_its_folder_and_not_for_ever() {
     let place = dir.path().join("run");
     std::fs::create_dir(&place).unwrap();
     let lock = std::fs::File::create(place.join("demo.lock")).unwrap();
-    let args = ["--repo", text(&origin), "--tasks", "1", "--dir", text(&place), "--quiet"];
+    let args = ["--repo", text(&origin), "--tasks", "1", "--resume", text(&place)];
     lock.lock().unwrap();
     let output = command(&args).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
