@@ -6,7 +6,7 @@ use super::edge::{Comment, CommentId, Edge};
 use super::flaw::Repair;
 use super::record::{self, Fields};
 use super::scan::{self, Fault};
-use super::time::Time;
+use super::time::{Time, put_canonical};
 
 /// What reading has to say besides the value.
 pub(super) struct Said {
@@ -87,7 +87,7 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(&mut *out, text).expect("a text is written to memory");
 }
 
-fn put_json(value: &impl serde::Serialize, out: &mut Vec<u8>) {
+pub(super) fn put_json(value: &impl serde::Serialize, out: &mut Vec<u8>) {
     serde_json::to_writer(&mut *out, value).expect("JSON is written to memory");
 }
 
@@ -253,7 +253,7 @@ impl Slot for Option<Time> {
                 } else {
                     // Nothing in it wants to be escaped.
                     out.push(b'"');
-                    out.extend_from_slice(time.canonical().as_bytes());
+                    put_canonical(time.at, out);
                     out.push(b'"');
                 }
             }

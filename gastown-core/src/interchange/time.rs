@@ -50,13 +50,9 @@ impl Time {
 
     /// RFC 3339 in UTC with `Z` and exactly the digits needed.
     pub fn canonical(&self) -> String {
-        let mut text = self.at.to_string();
-        // The six digits of the fraction and its point stand before the Z.
-        let whole = text.len() - ".000000Z".len();
-        let fraction = text[whole..].trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').len();
-        text.truncate(whole + fraction);
-        text.push('Z');
-        text
+        let mut text = Vec::with_capacity("0000-00-00T00:00:00.000000Z".len());
+        put_canonical(self.at, &mut text);
+        String::from_utf8(text).expect("a time is ASCII")
     }
 
     /// The spelling, where it still means the moment: any, or only one that keeps to RFC 3339.
@@ -80,6 +76,24 @@ impl From<Timestamp> for Time {
     fn from(at: Timestamp) -> Self {
         Self::new(at)
     }
+}
+
+/// Appends what [`Time::canonical`] gives.
+pub(super) fn put_canonical(at: Timestamp, out: &mut Vec<u8>) {
+    match at.digits() {
+        Some(text) => out.extend_from_slice(&text),
+        None => out.extend_from_slice(at.to_string().as_bytes()),
+    }
+    // The six digits of the fraction and its point stand before the Z.
+    out.pop();
+    let whole = out.len() - ".000000".len();
+    while out.last() == Some(&b'0') && out.len() > whole {
+        out.pop();
+    }
+    if out.last() == Some(&b'.') {
+        out.pop();
+    }
+    out.push(b'Z');
 }
 
 /// Whether a text that means `at` is what [`Time::canonical`] gives.

@@ -56,6 +56,15 @@ impl<W: Write> Writer<W> {
         self.end_line()
     }
 
+    /// Writes a line that `fill` gives; answers false, and writes nothing, where it gives none.
+    pub(crate) fn line(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> bool) -> Result<bool> {
+        self.line.clear();
+        if !fill(&mut self.line) {
+            return Ok(false);
+        }
+        self.end_line().map(|()| true)
+    }
+
     /// Writes one record; what is no issue is written as it was read, in every dialect.
     pub fn record(&mut self, record: &Record) -> Result<()> {
         self.line.clear();

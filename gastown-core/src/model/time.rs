@@ -62,33 +62,47 @@ impl Timestamp {
 /// The most by which a clock that goes back counts as wrong now, and not as wrong before.
 const LEAP_MAX: Duration = Duration::from_secs(2 * 3_600);
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Timestamp {
+    /// As it is written; none for a year that has not four digits.
+    ///
+    /// Lists and exports write times by the million, and a format of seven numbers is most of what a line costs.
+    pub(crate) fn digits(self) -> Option<[u8; 27]> {
         let (days, micros) = (self.0.div_euclid(86_400_000_000), self.0.rem_euclid(86_400_000_000));
         let (year, month, day) = civil(days);
-        let seconds = micros / 1_000_000;
-        let (hour, minute, second, micros) = (seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000);
         if !(0..=9_999).contains(&year) {
-            return write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z");
+            return None;
         }
-        // Lists and exports write times by the million, and a format of seven numbers is most of what a line costs.
-        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let seconds = micros / 1_000_000;
         let numbers = [
             (0..4, year),
             (5..7, month),
             (8..10, day),
-            (11..13, hour),
-            (14..16, minute),
-            (17..19, second),
-            (20..26, micros),
+            (11..13, seconds / 3600),
+            (14..16, seconds / 60 % 60),
+            (17..19, seconds % 60),
+            (20..26, micros % 1_000_000),
         ];
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
         for (places, mut number) in numbers {
             for digit in text[places].iter_mut().rev() {
                 *digit += u8::try_from(number % 10).unwrap_or_default();
                 number /= 10;
             }
         }
-        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        Some(text)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = self.digits() {
+            return f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?);
+        }
+        let (days, micros) = (self.0.div_euclid(86_400_000_000), self.0.rem_euclid(86_400_000_000));
+        let (year, month, day) = civil(days);
+        let seconds = micros / 1_000_000;
+        let (hour, minute, second, micros) = (seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
     }
 }
 

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::packed::Packed;
 use super::scan::{Position, Scan, Tally};
 use super::search::{self, Search};
 use super::unreadable::Unreadable;
@@ -243,6 +244,17 @@ pub trait Reader {
     /// - A row that cannot be read as its kind stops nobody: it is left out, takes nothing of the limit, and is told by
     ///   [`Reader::unreadable`].
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>>;
+
+    /// The same rows as they are stored, for whoever reads many and keeps none.
+    ///
+    /// The default packs what [`Reader::scan`] gives; a backend may spare itself the reading of each value.
+    ///
+    /// # Contract
+    /// What holds for [`Reader::scan`] holds here, but that a row with a value which is none of its column may be among
+    /// them, and then takes its place in the limit: whoever meets it asks for it with [`Reader::get`], which tells of it.
+    fn scan_packed(&self, scan: &Scan) -> Result<Packed> {
+        Ok(Packed::of(scan.index.kind, &self.scan(scan)?))
+    }
 
     /// What is stored under this key, column by column in the order of the kind's, whether or not it makes a row.
     ///

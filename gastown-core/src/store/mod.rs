@@ -18,6 +18,7 @@ pub mod index;
 mod inline;
 mod listener;
 mod memory;
+mod packed;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod quarantine;
@@ -43,6 +44,7 @@ pub use contract::{
 #[cfg(feature = "testkit")]
 pub use inline::Interference;
 pub use memory::MemoryBackend;
+pub use packed::Packed;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;
 pub use scan::{Position, Scan, Tally};

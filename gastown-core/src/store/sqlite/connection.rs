@@ -17,7 +17,8 @@ use crate::model::value::{Cell, Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId};
 use crate::store::rows::{Known, Rows};
 use crate::store::{
-    Access, Connection, Description, Position, Reader, Scan, Search, Tally, Txn, Unreadable, UnreadableRows, search,
+    Access, Connection, Description, Packed, Position, Reader, Scan, Search, Tally, Txn, Unreadable, UnreadableRows,
+    search,
 };
 
 /// One connection to the file.
@@ -321,6 +322,11 @@ impl Reader for View<'_> {
             rows.borrow_mut().keep_list(scan, &found);
         }
         Ok(found)
+    }
+
+    fn scan_packed(&self, scan: &Scan) -> Result<Packed> {
+        scan.check()?;
+        self.packed(scan)
     }
 
     fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {

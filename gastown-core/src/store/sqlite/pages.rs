@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::connection::{View, sqlite_int};
-use super::read::{decode, plain};
+use super::read::{decode, pack, plain};
 use super::sql::{self, Select, Shape, Way};
 use super::statements::Which;
 use crate::model::value::{Cell, Value};
 use crate::model::{Key, Result, Row, RowKind};
 use crate::store::rows::{Known, Rows};
-use crate::store::{Scan, Search};
+use crate::store::{Packed, Scan, Search};
 
 /// The longest page of beads of which those at hand are not read again; who asks for more reads through the town.
 const PAGE_MAX: usize = 128;
@@ -39,6 +39,24 @@ impl View<'_> {
             }
         }
         Ok((found, is_whole))
+    }
+
+    /// The rows of a scan as they are stored.
+    pub(super) fn packed(&self, scan: &Scan) -> Result<Packed> {
+        let shape = Shape::of(scan, Select::Rows);
+        let text = || sql::scan(scan.index, shape);
+        let values = sql::scan_parameters(scan, Way::Forth);
+        let mut statement = self.bound_to(Which::Scan(scan.index, shape), text, values)?;
+        let mut rows = statement.raw_query();
+        let mut packed = Packed::new(scan.index.kind);
+        while packed.len() < scan.limit
+            && let Some(row) = rows.next().map_err(|source| self.refused(source))?
+        {
+            if let Err(row) = pack(scan.index.kind, row, &mut packed)? {
+                self.unreadable.note(row);
+            }
+        }
+        Ok(packed)
     }
 
     /// A short page of beads: which they are says the index, and those at hand are not read again. None for another scan,

@@ -5,7 +5,7 @@ use rusqlite::types::ValueRef;
 use super::error::of_sqlite;
 use crate::model::value::{Cell, Raw, Value};
 use crate::model::{Error, Event, Key, Result, Row, RowKind, SessionId, Timestamp};
-use crate::store::Unreadable;
+use crate::store::{Packed, Unreadable};
 
 #[cfg(test)]
 thread_local! {
@@ -36,6 +36,36 @@ pub(super) fn decode(kind: RowKind, row: &rusqlite::Row<'_>) -> Result<Result<Ro
         let values = cells.into_iter().take(kind.key_len()).map(Value::from).collect();
         Unreadable::new(Key { kind, values }, error)
     }))
+}
+
+/// Adds the values of a row; one of which a value is none at all is left out, and this says what is wrong with it. The
+/// outer error is SQLite's.
+pub(super) fn pack(kind: RowKind, row: &rusqlite::Row<'_>, packed: &mut Packed) -> Result<Result<(), Unreadable>> {
+    #[cfg(test)]
+    READ.set(READ.get() + 1);
+    for (place, column) in kind.columns().iter().enumerate() {
+        let error = match row.get_ref(place).map_err(of_sqlite)? {
+            ValueRef::Null => {
+                packed.push(&Cell::Null);
+                continue;
+            }
+            ValueRef::Integer(n) => {
+                packed.push(&Cell::Int(n));
+                continue;
+            }
+            ValueRef::Text(bytes) => match text(bytes, kind.table(), column.name) {
+                Ok(text) => {
+                    packed.push(&Cell::text(text));
+                    continue;
+                }
+                Err(error) => error,
+            },
+            ValueRef::Real(_) | ValueRef::Blob(_) => unreadable(kind.table(), column.name),
+        };
+        packed.leave_out();
+        return Ok(Err(unreadable_row(kind, row, error)));
+    }
+    Ok(Ok(()))
 }
 
 /// A column's value; one of another type than columns have is none.

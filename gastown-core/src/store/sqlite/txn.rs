@@ -11,7 +11,9 @@ use super::sql;
 use super::statements::Which;
 use crate::model::value::{Cell, Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, WrittenEvent};
-use crate::store::{Position, Reader, Scan, Search, Txn, Unreadable, check_order, check_truncation, check_values};
+use crate::store::{
+    Packed, Position, Reader, Scan, Search, Txn, Unreadable, check_order, check_truncation, check_values,
+};
 
 /// The write transaction.
 pub(super) struct SqliteTxn<'c> {
@@ -53,6 +55,9 @@ impl Reader for SqliteTxn<'_> {
     }
     fn scan(&self, scan: &Scan) -> Result<Vec<Row>> {
         self.view.scan(scan)
+    }
+    fn scan_packed(&self, scan: &Scan) -> Result<Packed> {
+        self.view.scan_packed(scan)
     }
     fn scan_back(&self, scan: &Scan, before: Option<&Position>) -> Result<Vec<Row>> {
         self.view.scan_back(scan, before)

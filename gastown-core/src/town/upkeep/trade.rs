@@ -179,7 +179,7 @@ pub(in crate::town) async fn export(
     let path = if input.replace { paths::absolute(&input.path)? } else { durable::new_path(&input.path)? };
     let (scope, now) = (handle.shared_scope(), handle.town().ctx().now);
     let job = move |reader: &dyn Reader| {
-        let write = |out: &mut durable::Out<'_>| put::export(View::new(reader, &scope, now), reader, &input, out);
+        let write = |out: &mut durable::Out<'_>| put::export(View::new(reader, &scope, now), &input, out);
         if input.replace { durable::replace_file(&path, write) } else { durable::write_file(&path, write) }
     };
     handle.town().shared.store.read_aside(job).await

@@ -8,12 +8,13 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use super::import::{self, Stored, kept_line};
+use super::import::kept_line;
+use super::lines::{self, Page, Written};
 use super::sync::basis;
 use crate::interchange::{Deletion, Dialect, Entry, Issue, Limits, Reader as Lines, Record, Time, Writer};
-use crate::model::{BeadRow, BeadTextRow, DependencyRow, Error, ForeignRow, Key, Result, TombstoneRow};
+use crate::model::{BeadRow, BeadTextRow, DependencyRow, Error, ForeignRow, Key, Result, RowKind, TombstoneRow};
 use crate::store::index::{self, Index};
-use crate::store::{Position, Reader, Scan};
+use crate::store::{Position, Scan};
 use crate::work::ready::LAST_ID;
 use crate::work::view::{View, text};
 
@@ -92,15 +93,10 @@ impl Write for Counted<'_> {
 }
 
 /// Writes the lines; the same town gives the same bytes.
-pub(crate) fn export(
-    view: View<'_>,
-    reader: &dyn Reader,
-    input: &ExportBeads,
-    out: &mut (dyn Write + Send),
-) -> Result<BeadsExported> {
+pub(crate) fn export(view: View<'_>, input: &ExportBeads, out: &mut (dyn Write + Send)) -> Result<BeadsExported> {
     let mut done = BeadsExported::default();
     let mut writer = Writer::new(Counted { out, bytes: 0 }, input.dialect);
-    done.beads = write_beads(view, reader, input, &mut writer)?;
+    done.beads = write_beads(view, input, &mut writer)?;
     if input.tombstones {
         view.walk::<TombstoneRow>(Scan::new(&index::TOMBSTONES, vec![], 0), |left| {
             writer.record(&tombstone(&left)?)?;
@@ -145,61 +141,42 @@ pub(super) fn deleted(one: &Deletion) -> Issue {
     }
 }
 
-/// A bead on its way into a line.
-struct Outgoing {
-    stored: Stored,
-    /// How many edges end here, for a dialect that says it.
-    dependents: Option<i64>,
-}
-
 /// Writes a line for each bead, and answers how many.
 ///
 /// Reading costs about as much as writing, so a thread of its own writes one page while the next is read.
-fn write_beads(
-    view: View<'_>,
-    reader: &dyn Reader,
-    input: &ExportBeads,
-    writer: &mut Writer<Counted<'_>>,
-) -> Result<u64> {
-    let (pages, taken) = mpsc::sync_channel::<Vec<Outgoing>>(PAGES_AHEAD);
-    let count_in = input.dialect == Dialect::Bd;
-    let write = move || -> Result<u64> {
-        let mut written = 0;
-        for Outgoing { stored, dependents } in taken.into_iter().flatten() {
-            let mut issue = stored.issue();
-            if count_in {
-                issue.dependency_count = i64::try_from(issue.dependencies.len()).ok();
-                issue.comment_count = i64::try_from(issue.comments.len()).ok();
-                issue.dependent_count = dependents;
+fn write_beads(view: View<'_>, input: &ExportBeads, writer: &mut Writer<Counted<'_>>) -> Result<u64> {
+    let (pages, taken) = mpsc::sync_channel::<Page>(PAGES_AHEAD);
+    let write = move || -> Result<Written> {
+        let mut written = Written::default();
+        for page in taken {
+            if !page.write(input.dialect, input.ephemeral, writer, &mut written)? {
+                break;
             }
-            writer.issue(&issue)?;
-            written += 1;
         }
         Ok(written)
     };
-    thread::scope(|scope| {
+    let (read, written) = thread::scope(|scope| {
         let writing =
             thread::Builder::new().name("gastown-lines".to_owned()).spawn_scoped(scope, write).map_err(|source| {
                 Error::unavailable("thread_refused", "a thread for the lines could not be started").because(source)
             })?;
-        let read = each_page(view, |page| {
-            let mut outgoing = Vec::with_capacity(page.len());
-            for stored in page.into_iter().filter(|stored| input.ephemeral || !stored.bead.ephemeral) {
-                let dependents = if count_in {
-                    let ends_here = Scan::new(&index::DEPENDENTS, vec![text(&stored.bead.id)], 0);
-                    i64::try_from(reader.count(&ends_here)?).ok()
-                } else {
-                    None
-                };
-                outgoing.push(Outgoing { stored, dependents });
-            }
-            // Whoever writes no longer takes anything says why in the end.
-            Ok(pages.send(outgoing).is_ok())
-        });
+        // Whoever writes no longer takes anything says why in the end.
+        let read = each_page(view, input, |page| pages.send(page).is_ok());
         drop(pages);
-        let written = writing.join().unwrap_or_else(|panic| resume_unwind(panic));
-        read.and(written)
-    })
+        Ok::<_, Error>((read, writing.join().unwrap_or_else(|panic| resume_unwind(panic))))
+    })?;
+    read?;
+    let written = written?;
+    for key in written.unreadable {
+        // Whoever reads it tells of it. A bead, or an edge, is left out, as a scan leaves it out; but no bead goes without
+        // its texts.
+        match key.kind {
+            RowKind::BeadText => drop(view.find::<BeadTextRow>(&key)?),
+            RowKind::Dependency => drop(view.find_readable::<DependencyRow>(&key)?),
+            _ => drop(view.find_readable::<BeadRow>(&key)?),
+        }
+    }
+    Ok(written.lines)
 }
 
 /// How many beads are read at once.
@@ -209,39 +186,42 @@ const PAGES_AHEAD: usize = 1;
 
 /// Shows every bead by its id with what belongs to it, a page at a time, until `visit` says stop: the tables are read side
 /// by side.
-fn each_page(view: View<'_>, mut visit: impl FnMut(Vec<Stored>) -> Result<bool>) -> Result<()> {
-    let mut beads = Scan::new(&index::BEADS, vec![], PAGE);
+fn each_page(view: View<'_>, input: &ExportBeads, mut visit: impl FnMut(Page) -> bool) -> Result<()> {
+    let reader = view.whole_town()?;
+    let mut scan = Scan::new(&index::BEADS, vec![], PAGE);
     loop {
-        let page = view.scan_once::<BeadRow>(&beads)?;
-        let Some(last) = page.records.last().map(|bead| text(&bead.id)) else { return Ok(()) };
+        let beads = reader.scan_packed(&scan)?;
+        let count = beads.len();
+        let Some(last) = count.checked_sub(1).map(|last| beads.key(last).values.remove(0)) else { return Ok(()) };
         // What belongs to the beads of the page: behind the last one of the page before, up to its own last one.
-        let before = beads.after.take().map(|Position(place)| place);
+        let before = scan.after.replace(Position(vec![last.clone()])).map(|Position(place)| place);
         let part = |index: &'static Index| {
             let after = before.clone().map(|mut place| {
                 place.resize(index.order.len(), text(LAST_ID));
                 Position(place)
             });
-            Scan::new(index, vec![], 0).after(after).upto(last.clone())
+            reader.scan_packed(&Scan::new(index, vec![], usize::MAX).after(after).upto(last.clone()))
         };
-        let mut texts = view.all::<BeadTextRow>(part(&index::BEAD_TEXTS))?.into_iter().peekable();
-        let mut edges = view.all::<DependencyRow>(part(&index::DEPENDENCIES_ALL))?.into_iter().peekable();
-        let mut found = Vec::with_capacity(page.records.len());
-        for bead in page.records {
-            while texts.next_if(|texts| texts.id < bead.id).is_some() {}
-            while edges.next_if(|edge| edge.bead < bead.id).is_some() {}
-            let texts = match texts.next_if(|texts| texts.id == bead.id) {
+        let (texts, edges) = (part(&index::BEAD_TEXTS)?, part(&index::DEPENDENCIES_ALL)?);
+        let (mut comments, mut at) = (Vec::new(), 0);
+        let mut dependents = (input.dialect == Dialect::Bd).then(|| vec![None; count]);
+        for bead in (0..count).filter(|bead| input.ephemeral || !lines::is_ephemeral(&beads, *bead)) {
+            let id = lines::id_of(&beads, bead);
+            if !texts.is_whole() && lines::texts_of(&texts, id, &mut at).is_none() {
                 // A scan leaves out what cannot be read, and an export must not.
-                None => view.find(&Key::bead_text(&bead.id))?,
-                found => found,
-            };
-            let edges = std::iter::from_fn(|| edges.next_if(|edge| edge.bead == bead.id)).collect();
-            let comments = import::comments(view, &bead)?;
-            found.push(Stored { bead, texts, edges, comments });
+                view.find::<BeadTextRow>(&Key { kind: RowKind::BeadText, values: beads.key(bead).values })?;
+            }
+            let of = || vec![beads.key(bead).values.remove(0)];
+            if lines::has_comments(&beads, bead) {
+                comments.push(view.all(Scan::new(&index::COMMENTS, of(), 0))?);
+            }
+            if let Some(dependents) = &mut dependents {
+                dependents[bead] = i64::try_from(reader.count(&Scan::new(&index::DEPENDENTS, of(), 0))?).ok();
+            }
         }
-        if !visit(found)? || page.after.is_none() {
+        if !visit(Page { beads, texts, edges, comments, dependents }) || count < PAGE {
             return Ok(());
         }
-        beads.after = page.after;
     }
 }
 
@@ -298,7 +278,7 @@ mod tests {
     fn export_into(out: &mut (dyn Write + Send), beads: usize) -> Result<BeadsExported> {
         let town = town_of(7, beads);
         let input = ExportBeads { ephemeral: true, ..ExportBeads::from("unused") };
-        town.read_raw(|reader| export(View::new(reader, &Scope::Operator, Timestamp::default()), reader, &input, out))
+        town.read_raw(|reader| export(View::new(reader, &Scope::Operator, Timestamp::default()), &input, out))
     }
 
     #[test]

@@ -6,12 +6,14 @@
 //! - [`source`]: a file or a folder as batches of records.
 //! - [`import`]: a batch of records into the town.
 //! - [`export`]: the town's beads as lines.
+//! - [`lines`]: many beads as lines, without the rows between.
 //! - [`merge`]: files that grew apart, brought together.
 //! - [`sync`]: the town and a file, kept equal.
 
 mod choice;
 pub(crate) mod export;
 pub(crate) mod import;
+mod lines;
 pub(crate) mod merge;
 pub(crate) mod report;
 mod rows;
