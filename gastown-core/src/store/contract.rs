@@ -425,6 +425,16 @@ pub trait Txn: Reader {
         }
     }
 
+    /// Puts many rows that are new, in any order among those of different tables.
+    ///
+    /// The default puts one after the other; a backend may do better.
+    ///
+    /// # Contract
+    /// No row has the key of another one of them or of one that is there. Where it fails, the transaction may be lost.
+    fn put_new(&mut self, rows: &[Arc<Row>]) -> Result<()> {
+        rows.iter().try_for_each(|row| self.put_shared(None, row))
+    }
+
     /// Stores columns under their key as they are, also where they make no row of the kind.
     ///
     /// # Contract

@@ -102,9 +102,12 @@ where
     }
 
     fn succeed(self: Box<Self>) {
-        let value = self.value.ok_or_else(|| Error::internal("command_unrun", "a command was answered before it ran"));
+        let Self { run, value, answer } = *self;
+        let value = value.ok_or_else(|| Error::internal("command_unrun", "a command was answered before it ran"));
+        // Who is answered may be the last who has what the command shared with him.
+        drop(run);
         // A caller that went away needs no answer.
-        let _ = self.answer.send(value);
+        let _ = answer.send(value);
     }
 
     fn fail(self: Box<Self>, error: Error) {
@@ -509,6 +512,9 @@ impl Txn for Watched<'_> {
     }
     fn put_shared(&mut self, before: Option<&Row>, row: &Arc<Row>) -> Result<()> {
         self.writing().put_shared(before, row)
+    }
+    fn put_new(&mut self, rows: &[Arc<Row>]) -> Result<()> {
+        self.writing().put_new(rows)
     }
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
         self.writing().put_values(kind, values)

@@ -175,6 +175,26 @@ impl<'a> ScopedTxn<'a> {
         Ok(())
     }
 
+    /// Writes what arrived, each with its entry in the journal, in order. No key of theirs is taken, and none is there twice.
+    pub(crate) fn put_arrivals(&mut self, arrivals: Vec<Arrival>) -> Result<()> {
+        let mut new = Vec::with_capacity(arrivals.len() * 4);
+        for Arrival { rows, kind, subject, facts } in arrivals {
+            let mut changes = self.take_pending();
+            for mut row in rows {
+                settle_place(&mut row);
+                let key = row.key();
+                self.check(&key, &row)?;
+                if changes.len() > 1 {
+                    changes.push(',');
+                }
+                row.with_cells(|cells| write_change(&mut changes, &key, Some(cells)));
+                new.push(Arc::new(row));
+            }
+            self.entry(kind, subject.as_str(), facts, changes);
+        }
+        self.raw.put_arrived(&new)
+    }
+
     /// Removes what is stored under a key, whether or not it makes a row.
     pub(crate) fn remove(&mut self, key: &Key) -> Result<()> {
         self.view().whole_town()?;
@@ -228,21 +248,35 @@ impl<'a> ScopedTxn<'a> {
 
     /// Appends an event that carries every change since the one before.
     pub(crate) fn event(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) {
+        let changes = self.take_pending();
+        self.entry(kind, subject.as_ref(), data, changes);
+    }
+
+    /// What changed since the last event, as the beginning of a list.
+    fn take_pending(&mut self) -> String {
         let mut changes: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
         changes.sort_unstable_by_key(|(nth, _)| *nth);
         let more = changes.iter().skip(1).map(|(_, change)| change.len() + 1).sum::<usize>();
         let mut changes = changes.into_iter().map(|(_, change)| change);
         // Each text begins with the bracket of a list of its own.
-        let mut list = changes.next().unwrap_or_else(|| "[".to_owned());
+        let Some(mut list) = changes.next() else {
+            let mut list = String::with_capacity(LIST_BYTES);
+            list.push('[');
+            return list;
+        };
         list.reserve(more + 1);
         for change in changes {
             list.push(',');
             list.push_str(&change[1..]);
         }
-        list.push(']');
+        list
+    }
+
+    /// Appends an event with the beginning of a list of changes.
+    fn entry(&mut self, kind: &str, subject: &str, data: serde_json::Value, mut changes: String) {
+        changes.push(']');
         let session = self.session.clone();
-        let written =
-            WrittenEvent::next(&self.head, self.now, &self.actor, session, kind, subject.as_ref(), data, list);
+        let written = WrittenEvent::next(&self.head, self.now, &self.actor, session, kind, subject, data, changes);
         self.head = written.event.head();
         self.events.push(written);
     }
@@ -299,12 +333,27 @@ impl<'a> ScopedTxn<'a> {
 /// The row of a record; a bead's says what its place is among those that wait for an agent.
 fn row_of<T: Stored>(record: T) -> Row {
     let mut row = record.into_row();
-    if let Row::Bead(bead) = &mut row {
+    settle_place(&mut row);
+    row
+}
+
+fn settle_place(row: &mut Row) {
+    if let Row::Bead(bead) = row {
         bead.slung_at = if bead.slung { bead.slung_at.or(Some(bead.created_at)) } else { None };
         bead.lane = bead.lane();
     }
-    row
 }
+
+/// The rows of something new, and its entry in the journal.
+pub(crate) struct Arrival {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) kind: &'static str,
+    pub(crate) subject: BeadId,
+    pub(crate) facts: serde_json::Value,
+}
+
+/// About how long the changes of one new bead are.
+const LIST_BYTES: usize = 4_096;
 
 /// A change as the beginning of a list of changes, so that one that is alone need not be copied.
 fn change_text(key: &Key, cells: Option<&[Cell<'_>]>) -> String {
@@ -349,6 +398,13 @@ impl Remembering<'_> {
     fn put_new(&mut self, key: Key, row: Arc<Row>) -> Result<()> {
         self.raw.put_shared(None, &row)?;
         self.remember(key, Some(row));
+        Ok(())
+    }
+
+    fn put_arrived(&mut self, rows: &[Arc<Row>]) -> Result<()> {
+        self.raw.put_new(rows)?;
+        let most = self.rows_max;
+        rows.iter().take(most).for_each(|row| self.remember(row.key(), Some(Arc::clone(row))));
         Ok(())
     }
 

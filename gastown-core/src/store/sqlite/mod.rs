@@ -2,6 +2,9 @@
 //!
 //! Tables have real columns and indexes (see `migrations/`), so that the `sqlite3` program is useful to a person.
 
+mod bulk;
+#[cfg(test)]
+mod bulk_tests;
 mod changes;
 mod connection;
 mod error;

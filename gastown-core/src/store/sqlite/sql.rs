@@ -14,6 +14,8 @@ pub(super) struct Statements {
     pub(super) get: String,
     /// Town and the columns in.
     pub(super) put: String,
+    /// The same, of a row that is not there.
+    pub(super) insert: String,
     /// Town and key in.
     pub(super) delete: String,
 }
@@ -35,13 +37,12 @@ impl Statements {
         let matching =
             (2..).zip(key).fold("town_id = ?1".to_owned(), |text, (n, name)| format!("{text} AND {name} = ?{n}"));
         let updates = rest.iter().map(|name| format!("{name} = excluded.{name}")).collect::<Vec<_>>().join(", ");
+        let insert = format!("INSERT INTO {table} (town_id, {names}) VALUES (?1, {places})");
         let replace = if rest.is_empty() { "DO NOTHING".to_owned() } else { format!("DO UPDATE SET {updates}") };
         Self {
             get: format!("SELECT {names} FROM {table} WHERE {matching}"),
-            put: format!(
-                "INSERT INTO {table} (town_id, {names}) VALUES (?1, {places}) ON CONFLICT (town_id, {}) {replace}",
-                key.join(", ")
-            ),
+            put: format!("{insert} ON CONFLICT (town_id, {}) {replace}", key.join(", ")),
+            insert,
             delete: format!("DELETE FROM {table} WHERE {matching}"),
         }
     }
@@ -294,6 +295,17 @@ pub(super) const INDEX_WORDS: &str = "INSERT INTO word (word) VALUES ('delete-al
      INSERT INTO word (rowid, title, texts) SELECT doc, title, texts FROM word_source ORDER BY doc; \
      DELETE FROM word_later; \
      UPDATE word_mark SET doc = (SELECT coalesce(max(doc), 0) FROM bead)";
+
+/// Indexes the words of the beads that came since words were last indexed.
+pub(super) const INDEX_NEW_WORDS: &str = "INSERT INTO word (rowid, title, texts) \
+     SELECT doc, title, texts FROM word_source WHERE doc > (SELECT doc FROM word_mark) ORDER BY doc";
+
+/// Says that the words of every bead are indexed.
+pub(super) const MARK_WORDS: &str = "UPDATE word_mark SET doc = (SELECT coalesce(max(doc), 0) FROM bead)";
+
+/// Whether the next bead's number is behind those whose words are indexed, and nobody else has triggers.
+pub(super) const MAY_INDEX_LATER: &str = "SELECT (SELECT coalesce(max(doc), 0) FROM bead) >= (SELECT doc FROM word_mark) \
+     AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT LIKE 'word_of_%')";
 
 /// A key's values behind the town.
 pub(super) fn key_values(key: &Key) -> &[Value] {

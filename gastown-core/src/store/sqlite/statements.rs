@@ -23,6 +23,8 @@ pub(super) enum Which {
     /// Whether there is any.
     Any(RowKind),
     Put(RowKind),
+    /// Of a row that is not there.
+    Insert(RowKind),
     Delete(RowKind),
     /// One bit for each column that is set.
     Update(RowKind, u64),
@@ -42,6 +44,7 @@ impl PartialEq for Which {
             (Self::Get(a), Self::Get(b))
             | (Self::Any(a), Self::Any(b))
             | (Self::Put(a), Self::Put(b))
+            | (Self::Insert(a), Self::Insert(b))
             | (Self::Delete(a), Self::Delete(b)) => a == b,
             (Self::Update(a, of_a), Self::Update(b, of_b)) => a == b && of_a == of_b,
             (Self::Scan(a, of_a), Self::Scan(b, of_b)) => ptr::eq(*a, *b) && of_a == of_b,

@@ -127,6 +127,11 @@ impl Txn for SqliteTxn<'_> {
         })
     }
 
+    fn put_new(&mut self, rows: &[Arc<Row>]) -> Result<()> {
+        self.view.check_open()?;
+        self.view.insert_new(rows)
+    }
+
     fn put_values(&mut self, kind: RowKind, values: &[Value]) -> Result<()> {
         check_values(kind, values)?;
         self.view.check_open()?;

@@ -69,17 +69,19 @@ pub(in crate::town) async fn import(
     let store = &handle.town().shared.store;
     let mut progress = Progress::default();
     let source = blocking(move || Source::open(&path)).await?;
-    let mut next = next_batch(source).await?;
+    let (mut next, mut spent) = (next_batch(source, None).await?, None);
     loop {
         let (source, batch, read) = next;
         progress.report.absorb(read);
         let Some(batch) = batch else { break };
         let (ctx, scope, manner) = (handle.town().ctx(), handle.shared_scope(), manner.clone());
+        let batch = Arc::new(batch);
+        let taken = Arc::clone(&batch);
         let write = move |raw: &mut dyn Txn| {
-            command::batch(raw, &scope, &ctx, operation.name, |txn| take(txn, &batch, &manner))
+            command::batch(raw, &scope, &ctx, operation.name, |txn| take(txn, &taken, &manner))
         };
         // The next one is read while this one is written.
-        let (written, read) = tokio::join!(store.write(write), next_batch(source));
+        let (written, read) = tokio::join!(store.write(write), next_batch(source, spent.replace(batch)));
         progress.add(written?);
         next = read?;
         if progress.is_full() {
@@ -99,9 +101,11 @@ pub(in crate::town) async fn import(
     store.read(look).await
 }
 
-/// Reads a batch, and what there is to say of its lines.
-async fn next_batch(mut source: Source) -> Result<(Source, Option<Batch>, ImportReport)> {
+/// Reads a batch, and what there is to say of its lines. One that was taken in is dropped here, as the writer has more to
+/// do.
+async fn next_batch(mut source: Source, spent: Option<Arc<Batch>>) -> Result<(Source, Option<Batch>, ImportReport)> {
     blocking(move || {
+        drop(spent);
         let mut read = ImportReport::default();
         let batch = source.next_batch(&mut read)?;
         Ok((source, batch, read))

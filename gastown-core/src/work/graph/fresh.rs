@@ -66,8 +66,8 @@ pub(crate) fn settle(view: View<'_>, fresh: &mut [Fresh]) -> Result<Left> {
         for mut edge in edges {
             let is_part = edge.kind == DependencyKind::ParentChild;
             let place = places.get(&edge.on_bead).copied();
-            let stored = if place.is_none() { view.find::<BeadRow>(&Key::bead(&edge.on_bead))? } else { None };
-            let on = place.map(|place| &fresh[place].row).or(stored.as_ref());
+            let stored = if place.is_none() { view.look::<BeadRow>(&Key::bead(&edge.on_bead))? } else { None };
+            let on = place.map(|place| &fresh[place].row).or(stored.as_deref());
             if on.is_none() {
                 left.loose.push(edge.clone());
             }

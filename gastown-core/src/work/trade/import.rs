@@ -15,12 +15,12 @@ use super::{LINE, line};
 use crate::interchange::{Dialect, Record};
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadTextRow, CommentRow, DependencyKind, DependencyRow, ForeignRow, Key, LabelRow,
-    Result, RigName, RigRow, Timestamp, TombstoneRow,
+    Result, RigName, RigRow, Row, Stored as _, Timestamp, TombstoneRow,
 };
 use crate::store::{Scan, index};
 use crate::work::beads;
 use crate::work::graph::{self, Ended, Fresh, Idle, Link};
-use crate::work::txn::ScopedTxn;
+use crate::work::txn::{Arrival, ScopedTxn};
 use crate::work::view::{View, text};
 
 /// Records that come in together.
@@ -184,14 +184,25 @@ fn create_all(
     let left = graph::settle(txn.town_view(), &mut fresh)?;
     outcome.loose.extend(left.loose.iter().map(link));
     outcome.report.created += fresh.len() as u64;
-    for (one, rows) in fresh.into_iter().zip(new) {
-        one.edges.into_iter().try_for_each(|edge| txn.put(edge))?;
-        put_new(txn, one.row, rows)?;
-    }
+    txn.put_arrivals(fresh.into_iter().zip(new).map(|(one, rows)| arrival(one, rows)).collect())?;
     for circle in graph::follow(txn, left)? {
         outcome.report.circle(circle);
     }
     Ok(())
+}
+
+/// What a new bead brings.
+fn arrival(Fresh { row, edges }: Fresh, rows: &Rows) -> Arrival {
+    let (subject, facts) = (row.id.clone(), json!({ "kind": row.kind, "title": row.title }));
+    let label = |label: &String| LabelRow { bead: subject.clone(), label: label.clone() }.into_row();
+    let mut all: Vec<Row> = edges.into_iter().map(DependencyRow::into_row).collect();
+    all.extend(row.labels.iter().map(label));
+    all.push(row.into_row());
+    if has_text(&rows.texts) {
+        all.push(rows.texts.clone().into_row());
+    }
+    all.extend(rows.comments.iter().cloned().map(CommentRow::into_row));
+    Arrival { rows: all, kind: "bead.imported", subject, facts }
 }
 
 /// Those of the edges whose targets are still not there.

@@ -18,7 +18,7 @@ use crate::model::{BeadId, Error, ForeignRow, Result, Timestamp};
 
 /// The most records of one batch: many, so that most of what belongs together is, and few enough that the commands which
 /// wait meanwhile do not wait long.
-const RECORDS_MAX: usize = 1_000;
+const RECORDS_MAX: usize = 2_000;
 /// The most bytes of their lines together, so that a batch of long ones is short.
 const BYTES_MAX: usize = 16 << 20;
 /// The most records that are read ahead, and the most bytes of their lines together.
@@ -298,13 +298,14 @@ mod tests {
             ahead.add(issue(&format!("gt-{n}"), n), 10);
         }
         // Of a bead that is there already, whatever its time.
-        ahead.add(issue("gt-1500", 0), 10);
+        let twice_there = format!("gt-{}", count * 3 / 2);
+        ahead.add(issue(&twice_there, 0), 10);
         let ids = |records: Vec<Incoming>| -> Vec<String> {
             records.iter().map(|record| record.id().unwrap().to_string()).collect()
         };
         let named = |range: std::ops::Range<i64>| range.rev().map(|n| format!("gt-{n}")).collect::<Vec<_>>();
         assert_eq!(ids(ahead.take()), named(0..count), "in the order of the file");
-        let twice = [named(count..2 * count - 1), vec!["gt-1500".to_owned()]].concat();
+        let twice = [named(count..2 * count - 1), vec![twice_there]].concat();
         assert_eq!(ids(ahead.take()), twice);
         assert_eq!(ids(ahead.take()), named(2 * count - 1..2 * count));
         assert_eq!((ahead.bytes, ahead.times.len(), ahead.take().len()), (0, 0, 0));

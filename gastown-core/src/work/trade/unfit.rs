@@ -73,8 +73,11 @@ pub(super) fn unfit(issue: &Issue, column: &Issue) -> Vec<Unfit> {
         Field::CloseReason,
         Field::ParkedReason,
     ] {
+        if is_like(issue, column, field) {
+            continue;
+        }
         let value = issue.value(field);
-        if !is_like(issue, column, field) && !value.is_null() {
+        if !value.is_null() {
             let instead = column.value(field);
             let instead = if instead.is_null() { "none".to_owned() } else { excerpt(&instead.to_string()) };
             let value = excerpt(&value.to_string());
