@@ -2,7 +2,7 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { toCamel } = require('../convert.js')
+const { toCamel } = require('../names.js')
 const { operationsTable } = require('../native.js')
 const { town: opened } = require('./parts.js')
 const { members, words } = require('./shape.js')
