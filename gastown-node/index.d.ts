@@ -386,10 +386,12 @@ export interface Edge {
   readonly gate?: WaitGate
 }
 
-/** The edges of one bead, in both directions. */
+/** One page of the edges of one bead, in both directions; those to what it depends on come first. */
 export interface Edges {
   readonly dependsOn: Edge[]
   readonly dependents: Edge[]
+  /** Where the next page begins; none at the end. */
+  readonly cursor: string | null
 }
 
 /** What sort of fact keeps a bead from running. */
@@ -1556,6 +1558,13 @@ export interface Link {
   gate?: WaitGate | null
 }
 
+/** Which edges of a bead to read: at most `limit` of both directions together. */
+export interface EdgesOf {
+  id: string
+  limit?: number | null
+  cursor?: string | null
+}
+
 /** Which parts of a bead to list; `all` of them are to any depth. */
 export interface ChildrenOf {
   id: string
@@ -1873,7 +1882,7 @@ export interface Beads {
   /** Removes an edge between two beads. */
   unlink(link: Link, options?: ChangeOptions): Promise<Changed>
   /** Reads the edges of one bead, in both directions. */
-  edges(bead: string | BeadRef, options?: CallOptions): Promise<Edges>
+  edges(of: string | EdgesOf, options?: CallOptions): Promise<Edges>
   /** Lists the parts of a bead, a page at a time; also those of its parts where they are asked for. */
   children(of: string | ChildrenOf, options?: CallOptions): Promise<NodePage>
   /** Follows what a bead waits for, to a depth. */

@@ -19,6 +19,7 @@ const ALONE = {
   CloseBead: 'id',
   CommentsOf: 'bead',
   DeleteBead: 'id',
+  EdgesOf: 'id',
   EffectRef: 'id',
   ExportBeads: 'path',
   HistoryOf: 'id',

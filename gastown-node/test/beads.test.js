@@ -27,7 +27,12 @@ test('beads are made, linked, listed and closed, and the journal tells it', asyn
   assert.deepEqual(await town.beads.edges(mast.id), {
     dependsOn: [{ bead: mast.id, onBead: keel.id, kind: 'blocks' }],
     dependents: [{ bead: sails.id, onBead: mast.id, kind: 'blocks' }],
+    cursor: null,
   })
+  const first = await town.beads.edges({ id: mast.id, limit: 1 })
+  assert.deepEqual([first.dependsOn.length, first.dependents.length], [1, 0])
+  const rest = await town.beads.edges({ id: mast.id, cursor: first.cursor })
+  assert.deepEqual([rest.dependsOn.length, rest.dependents.length, rest.cursor], [0, 1, null])
   assert.deepEqual(await town.beads.unlink({ bead: sails.id, onBead: mast.id }), { changed: true })
 
   const kinds = []

@@ -14,7 +14,7 @@ use crate::work::{
     AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, All, Attempts, Bead,
     BeadCounts, BeadFilter, BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported,
     BlockedPage, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef,
-    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, Effect,
+    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, EdgesOf, Effect,
     EffectFilter, EffectPage, EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
     GraphFilter, HandOff, Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads,
     MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent, PauseRig, PauseTown,
@@ -196,8 +196,8 @@ operations! {
         change "beads.link" link(Link) -> Changed = graph::link, for [Mayor Polecat Crew];
         /// Removes an edge between two beads.
         change "beads.unlink" unlink(Link) -> Changed = graph::unlink, for [Mayor Polecat Crew];
-        /// Reads the edges of one bead, in both directions.
-        ask "beads.edges" edges(BeadRef) -> Edges = graph::edges, for [Mayor Polecat Refinery Witness Crew];
+        /// Reads the edges of one bead, in both directions, a page at a time.
+        ask "beads.edges" edges(EdgesOf) -> Edges = graph::edges, for [Mayor Polecat Refinery Witness Crew];
         /// Finds beads by a query in words, a page at a time.
         ask "beads.query" query(BeadQuery) -> BeadPage = query::query, for [Mayor Polecat Refinery Witness Crew];
         /// Finds beads by the words in their titles and texts, a page at a time.

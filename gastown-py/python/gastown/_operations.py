@@ -119,9 +119,9 @@ class Beads(Group):
         """Removes an edge between two beads."""
         return await self._call(t.Changed, "beads.unlink", link, key, bead=bead, on_bead=on_bead)
 
-    async def edges(self, id: str) -> t.Edges:
-        """Reads the edges of one bead, in both directions."""
-        return await self._call(t.Edges, "beads.edges", {}, id=id)
+    async def edges(self, id: str, **only: Unpack[t.EdgesOf]) -> t.Edges:
+        """Reads the edges of one bead, in both directions, a page at a time."""
+        return await self._call(t.Edges, "beads.edges", only, id=id)
 
     async def children(self, id: str, **only: Unpack[t.ChildrenOf]) -> t.NodePage:
         """Lists the parts of a bead, a page at a time; also those of its parts where they are asked for."""

@@ -434,10 +434,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """The edges of one bead, in both directions."""
+    """One page of the edges of one bead, in both directions; those to what it depends on come first."""
 
     depends_on: list[Link]
     dependents: list[Link]
+    cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -1672,6 +1673,13 @@ class LinkOptions(TypedDict, total=False):
 
     kind: DependencyKind | str
     gate: WaitGate | None
+
+
+class EdgesOf(TypedDict, total=False):
+    """Which edges of a bead to read: at most `limit` of both directions together."""
+
+    limit: int | None
+    cursor: str | None
 
 
 class ChildrenOf(TypedDict, total=False):
