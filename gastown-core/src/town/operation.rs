@@ -4,6 +4,7 @@ use super::handle::{Handle, from_json, to_json};
 use super::health::{self, Health};
 use super::output::{self, Follow, OutputPage, OutputQuery};
 use super::past::{self, BeadsAt, BeadsAtPage};
+use super::status::{self, TownStatus};
 use super::sweep::{self, OutputSweep};
 use super::upkeep::{
     self, Archive, Archived, ArchivedFilter, ArchivedPage, Backup, Checked, Exported, Quarantined, Vacuumed, WriteTo,
@@ -524,6 +525,8 @@ operations! {
     upkeep as Upkeep {
         /// Says how the town is: its engine, its queue, its database, what waits and what was given up.
         outside "upkeep.health" health(All) -> Health = health::health, for [];
+        /// Shows what goes on: agents, beads, sessions, convoys, merge requests, effects, what asks for somebody, and the last entries.
+        ask "upkeep.status" status(All) -> TownStatus = status::status, for [Mayor];
         /// Looks over the database, every row, the journal and its archives while the town works on.
         outside "upkeep.check" check(All) -> Checked = upkeep::check, for [];
         /// Takes the rows that cannot be read out of their tables, as they are.

@@ -433,6 +433,10 @@ class Upkeep(Group):
         """Says how the town is: its engine, its queue, its database, what waits and what was given up."""
         return await self._call(t.Health, "upkeep.health", {})
 
+    async def status(self) -> t.TownStatus:
+        """Shows what goes on: agents, beads, sessions, convoys, effects, what asks for somebody, and the last entries."""
+        return await self._call(t.TownStatus, "upkeep.status", {})
+
     async def pause(self, reason: str, *, key: Key = None, **pause: Unpack[t.Pause]) -> t.TownPause:
         """Hands out no bead of the whole town for a while; what runs goes on."""
         return await self._call(t.TownPause, "upkeep.pause", pause, key, reason=reason)
