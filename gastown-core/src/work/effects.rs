@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::txn::ScopedTxn;
-use super::view::text;
+use super::view::{View, text};
 use super::{breaker, convoys, outcome, reviews, sessions, settings};
 use crate::model::value::{ColumnValue as _, Value};
 use crate::model::{
@@ -339,6 +339,7 @@ const fn patience(setback: Setback) -> Option<(&'static str, &'static str)> {
 /// Tries an effect that did not happen again later, or gives it up.
 fn failed(txn: &mut ScopedTxn<'_>, mut row: EffectRow, order: &Order, why: &Failed) -> Result<()> {
     let Failed { setback, part, reason } = why;
+    let reason = &worded(reason, || format!("{setback}, and nobody said why"));
     row.setback = Some(*setback);
     let held = match order {
         Order::Start { session, rig, .. } => breaker::failed(txn, *part, rig, session, reason)?,
@@ -366,6 +367,11 @@ fn failed(txn: &mut ScopedTxn<'_>, mut row: EffectRow, order: &Order, why: &Fail
     txn.put(row)?;
     txn.event("effect.retry", &id, json!({ "setback": setback, "reason": reason, "next_at": next_at }));
     Ok(())
+}
+
+/// What somebody said, or other words where it was nothing: whatever fails has a reason that a person can read.
+pub(crate) fn worded(said: &str, otherwise: impl FnOnce() -> String) -> String {
+    if said.trim().is_empty() { otherwise() } else { said.to_owned() }
 }
 
 /// Gives up an effect whose outcome cannot be recorded, so that it shows and does not stay begun for ever.
@@ -465,9 +471,9 @@ fn doubt(txn: &mut ScopedTxn<'_>, leader_epoch: i64, is_unknown: impl Fn(&Effect
 /// When the next planned effect that is not due yet may be issued.
 ///
 /// Those that are due wait for room, and are looked at again when an effect in flight is done.
-pub(crate) fn next_at(txn: &ScopedTxn<'_>) -> Result<Option<Timestamp>> {
-    let behind_now = Position(vec![txn.now().to_value(), Value::Text(char::MAX.to_string())]);
+pub(crate) fn next_at(view: View<'_>) -> Result<Option<Timestamp>> {
+    let behind_now = Position(vec![view.now().to_value(), Value::Text(char::MAX.to_string())]);
     let scan = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Planned.as_str())], 1);
-    let first: Vec<EffectRow> = txn.scan(scan.after(Some(behind_now)))?;
+    let first: Vec<EffectRow> = view.scan(scan.after(Some(behind_now)))?;
     Ok(first.first().map(|row| row.next_at))
 }

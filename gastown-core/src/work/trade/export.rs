@@ -99,7 +99,11 @@ pub(crate) fn export(view: View<'_>, input: &ExportBeads, out: &mut (dyn Write +
     done.beads = write_beads(view, input, &mut writer)?;
     if input.tombstones {
         view.walk::<TombstoneRow>(Scan::new(&index::TOMBSTONES, vec![], 0), |left| {
-            writer.record(&tombstone(&left)?)?;
+            match input.dialect {
+                Dialect::Native => writer.record(&tombstone(&left)?)?,
+                // Among issues other tools want an issue; an entry of a file of deletions is none.
+                _ => writer.issue(&left_of(&left)?)?,
+            }
             done.tombstones += 1;
             Ok(true)
         })?;
