@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::model::{BeadId, BeadRow, BeadTextRow, Key, LabelRow, Row, Stored as _, TownId};
 use crate::store::conformance::sample::{self, Draw};
-use crate::store::{Reader as _, Scan, index};
+use crate::store::{Scan, index};
 
 /// More than are worth while.
 const MANY: usize = 300;
