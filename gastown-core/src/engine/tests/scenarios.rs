@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Bench, oid, quick, rig};
 use crate::model::{
     AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, Key, Order, SessionExit, SessionId, SessionState,
-    Setback,
+    Setback, SettingRow,
 };
 use crate::store::{Scan, index};
 use crate::work::effects::{Done, Failed, Report};
@@ -217,6 +217,28 @@ fn a_stop_an_end_and_a_close_in_one_moment_leave_no_contradiction() {
             }
         }
     }
+}
+
+#[test]
+fn a_setting_that_makes_no_sense_is_as_if_it_were_not_set() {
+    let mut bench = Bench::new(2, quick());
+    let updated_at = bench.now;
+    for (scope, name, value) in [
+        ("town", "sessions.max", json!("many")),
+        ("rig:harbour", "sessions.max", json!(-3)),
+        ("rig:harbour", "failures.max", json!({})),
+        ("town", "backoff.jitter_percent", json!(null)),
+        ("town", "no.such", json!(1)),
+    ] {
+        let row = SettingRow { scope: scope.to_owned(), name: name.to_owned(), value, updated_at };
+        bench.run(|txn| txn.put(row)).unwrap();
+    }
+    let bead = bench.issue("lay the keel");
+    let (session, epoch) = bench.running(&bead);
+    bench.end(&session, epoch, SessionExit::Failed, None);
+    assert_eq!(bench.bead(&bead).failures, 1);
+    let again = bench.one("start");
+    assert!(matches!(again.order, Order::Start { epoch, .. } if epoch == 2), "it is tried again as by the default");
 }
 
 #[test]
