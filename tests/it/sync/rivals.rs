@@ -154,3 +154,41 @@ async fn syncs_at_once_lose_nothing() {
         side.ends().await;
     }
 }
+
+/// However the syncs of several towns fall, what one of them wrote is taken by no other for a deletion.
+#[tokio::test(flavor = "multi_thread", worker_threads = 6)]
+async fn many_towns_that_sync_at_once_delete_nothing_that_nobody_deleted() {
+    const TOWNS: usize = 6;
+    const BEADS: usize = 12;
+    let dir = tempfile::tempdir().unwrap();
+    let mut sides = Vec::new();
+    for n in 0..TOWNS {
+        sides.push(Side::new(dir.path(), &format!("town{n}")).await);
+    }
+    let works: Vec<_> = sides
+        .iter()
+        .enumerate()
+        .map(|(n, side)| {
+            let (beads, folder) = (side.town.operator().beads(), side.folder.clone());
+            tokio::spawn(async move {
+                for bead in 0..BEADS {
+                    let new = NewBead { id: Some(id(&format!("hq-{n}x{bead:02}"))), ..NewBead::titled("of many") };
+                    beads.create(new).await.unwrap();
+                    let report = beads.sync(folder.as_path()).await.unwrap();
+                    assert_eq!((report.deleted, report.lines_removed, report.choices), (0, 0, 0), "{report:?}");
+                }
+            })
+        })
+        .collect();
+    for work in works {
+        work.await.unwrap();
+    }
+    for side in sides.iter().chain(&sides) {
+        side.sync().await;
+    }
+    assert_eq!(sides[0].text().lines().count(), TOWNS * BEADS);
+    for side in sides {
+        side.is_at_rest().await;
+        side.ends().await;
+    }
+}

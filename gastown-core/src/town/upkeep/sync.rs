@@ -2,12 +2,14 @@
 //!
 //! One round: read the file, compare, change the town, replace the file, note what both agree on. Only the last of these takes
 //! an earlier agreement away, so a kill between any two leaves what the next sync brings together again: what is merged already
-//! merges into itself.
+//! merges into itself. Other syncs of the folder wait meanwhile; other programs do not, so right before it is replaced the file
+//! must still be the one that was read.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::turn::Turn;
 use super::{blocking, durable, merge, of_whole_town};
 use crate::failpoint;
 use crate::interchange::{Deletion, Document, Entry, Flat, Limits, Reader as Lines, Record};
@@ -70,6 +72,8 @@ pub(in crate::town) async fn sync(
     let report = SyncReport { path: path.clone(), ..SyncReport::default() };
     let (excluded, loose) = (BTreeSet::new(), HashSet::new());
     let mut rounds = Rounds { handle, operation, input, path, basis, excluded, loose, report };
+    // A rehearsal writes nothing, so it need not wait.
+    let _turn = if rounds.input.dry_run { None } else { Some(Turn::of(&rounds.path).await?) };
     for _ in 0..ROUNDS_MAX {
         if rounds.round().await? {
             return rounds.end().await;
