@@ -44,4 +44,5 @@ mod sync;
 mod tolerance;
 mod town;
 mod trade;
+mod twins;
 mod upkeep;

@@ -316,7 +316,7 @@ impl Rounds<'_> {
 
     /// Puts the changed lines into the file; answers whether it was still the one that was read.
     async fn replace_file(&mut self, found: Found, plan: &Plan) -> Result<bool> {
-        if plan.lines.is_empty() && found.document.told().markers == 0 {
+        if plan.lines.is_empty() && !found.document.is_unfinished() {
             return Ok(true);
         }
         let text = found.document.with(&plan.lines);

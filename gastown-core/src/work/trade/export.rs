@@ -9,8 +9,9 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use super::import::{self, Stored, kept_line};
+use super::read;
 use super::sync::basis;
-use crate::interchange::{Deletion, Dialect, Entry, Issue, Limits, Reader as Lines, Record, Time, Writer};
+use crate::interchange::{Deletion, Dialect, Issue, Record, Time, Writer};
 use crate::model::{BeadRow, BeadTextRow, DependencyRow, Error, ForeignRow, Key, Result, TombstoneRow};
 use crate::store::index::{self, Index};
 use crate::store::{Position, Reader, Scan};
@@ -248,13 +249,10 @@ fn each_page(view: View<'_>, mut visit: impl FnMut(Vec<Stored>) -> Result<bool>)
 /// What is left of a deleted bead, as a record: the one it came as, or one that says when it was deleted.
 fn tombstone(left: &TombstoneRow) -> Result<Record> {
     if let Some(line) = kept_line(left.record.as_ref()) {
-        return match Lines::new(line.as_bytes(), Limits::default()).next_entry()? {
-            Some(Entry::Read(line)) => Ok(line.record),
-            _ => {
-                Err(Error::corrupt("tombstone_unreadable", format!("what is left of bead {} cannot be read", left.id))
-                    .with("bead", &left.id))
-            }
-        };
+        return read(line)?.ok_or_else(|| {
+            Error::corrupt("tombstone_unreadable", format!("what is left of bead {} cannot be read", left.id))
+                .with("bead", &left.id)
+        });
     }
     let record = left.record.as_ref();
     let said = |key: &str| record.and_then(|record| record.get(key)?.as_str()).unwrap_or_default().to_owned();

@@ -10,9 +10,9 @@ use serde_json::{Value as Json, json};
 
 use super::report::ImportReport;
 use super::rows::{self, Rows};
-use super::twins::told_apart;
+use super::twins::{is_twin, left_apart, made_of, told_apart};
 use super::{LINE, line};
-use crate::interchange::{Dialect, Record};
+use crate::interchange::{Dialect, Made, Record};
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadTextRow, CommentRow, DependencyKind, DependencyRow, ForeignRow, Key, LabelRow,
     Result, RigName, RigRow, Timestamp, TombstoneRow,
@@ -46,12 +46,22 @@ impl Incoming {
             Self::Foreign(_) => None,
         }
     }
+
+    /// Whether its bead may be here under another id.
+    fn is_twin(&self) -> bool {
+        match self {
+            Self::Issue(rows) => is_twin(&rows.bead.id, &made_of(&rows.bead)),
+            Self::Grave(grave) => is_twin(&grave.id, &grave.made),
+            Self::Foreign(_) => false,
+        }
+    }
 }
 
 /// That a bead was deleted.
 #[derive(Clone, Debug)]
 pub(super) struct Grave {
     pub(super) id: BeadId,
+    pub(super) made: Made,
     pub(super) deleted_at: Timestamp,
     pub(super) deleted_by: String,
     pub(super) reason: Option<String>,
@@ -91,8 +101,8 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
     let mut written: Vec<Cow<'_, Rows>> = Vec::new();
     let mut others: Vec<Cow<'_, Rows>> = Vec::new();
     for record in &batch.records {
-        let id = record.id();
-        if id.is_some_and(|id| ids.contains(id)) {
+        let is_twin = record.is_twin();
+        if is_twin || record.id().is_some_and(|id| ids.contains(id)) {
             // What comes twice is held against what came first.
             create_all(txn, std::mem::take(&mut fresh), manner, &rigs, &mut outcome)?;
             ids.clear();
@@ -111,7 +121,8 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
                 others.push(rows);
             }
             Incoming::Grave(grave) => {
-                if take_grave(txn, grave, &mut outcome)? {
+                let Some(grave) = left_apart(txn, grave, &mut outcome.report)? else { continue };
+                if take_grave(txn, &grave, &mut outcome)? {
                     written.retain(|earlier| earlier.bead.id != grave.id);
                 }
             }
@@ -275,8 +286,11 @@ fn take_bead(
     let Outcome { report, ended, .. } = outcome;
     let id = &rows.bead.id;
     let Some(bead) = txn.find::<BeadRow>(&Key::bead(id))? else {
-        if txn.find::<TombstoneRow>(&Key::tombstone(id))?.is_some() {
-            if !manner.resurrect {
+        if let Some(left) = txn.find::<TombstoneRow>(&Key::tombstone(id))? {
+            // One that has another id here was not deleted.
+            let moved = beads::moved_to(&left).and_then(|to| BeadId::new(to).ok());
+            let is_elsewhere = moved.map_or(Ok(false), |to| txn.is_taken(&Key::bead(&to)))?;
+            if !manner.resurrect || is_elsewhere {
                 report.skipped += 1;
                 return Ok(false);
             }

@@ -9,7 +9,8 @@ use super::super::source::foreign_of;
 use super::super::unfit::Refusal;
 use super::basis::{Agreed, Basis};
 use crate::interchange::{
-    Choice, Deletion, Dialect, Document, Essence, Issue, Issues, Merged, dress, line_of, merge_among, recall,
+    Choice, Deletion, Dialect, Document, Essence, Issue, Issues, Made, Merged, dress, line_of, merge_among, recall,
+    shared_id,
 };
 use crate::model::{BeadId, BeadRow, ForeignRow, Key, Result, RigName, Stored as _, TombstoneRow};
 use crate::store::{Scan, index};
@@ -100,6 +101,7 @@ impl Look<'_> {
             merge_among(&found.base, &found.ours, &found.theirs, &mut |id| Ok(is_known(id) || is_in_town(view, id)?))?;
         plan.choices.extend(choices);
         plan.choices.extend(document.dropped());
+        plan.choices.extend(document.twins());
         for (from, to) in moved {
             plan.renames.extend(BeadId::new(from).ok().zip(BeadId::new(to).ok()));
         }
@@ -141,6 +143,11 @@ impl Look<'_> {
         !bead.ephemeral && is_simple(bead.kind) && self.rig.is_none_or(|rig| bead.rig.as_ref() == Some(rig))
     }
 
+    /// Whether the file has the id that a bead shares with another, so that it may be there under that one.
+    fn is_twin(&self, issue: &Issue) -> bool {
+        Made::of(issue).at.and_then(|at| shared_id(&issue.id, at)).is_some_and(|shared| self.document.contains(shared))
+    }
+
     fn walk_beads(
         &self,
         view: View<'_>,
@@ -168,7 +175,7 @@ impl Look<'_> {
                     plan.unchanged += 1;
                     plan.agree(&id, self.document.line(&id), said);
                 }
-                None if !is_in_file && !self.deletions.contains_key(&id) => {
+                None if !is_in_file && !self.deletions.contains_key(&id) && !self.is_twin(&issue) => {
                     let line = line_of(&issue, self.dialect);
                     plan.agree(&id, Some(&line), said);
                     plan.lines.insert(id, Some(line));
