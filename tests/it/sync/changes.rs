@@ -221,6 +221,28 @@ async fn what_cannot_be_taken_in_stays_in_the_file() {
 }
 
 #[tokio::test]
+async fn what_is_read_otherwise_than_it_is_written_is_told_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let side = Side::new(dir.path(), "town").await;
+    let file = issue("hq-1", &json!({ "labels": ["gt:own", "wood"] })) + &issue("hq-2", &json!({ "priority": 77 }));
+    fs::write(side.file(), &file).unwrap();
+    let report = side.sync().await;
+    let lines: Vec<&str> = file.lines().collect();
+    let place = |nth: usize, key: &str| (lines[nth].find(&format!("\"{key}\":")).unwrap() + key.len() + 4) as u64;
+    let told: Vec<_> =
+        report.repaired.iter().map(|one| (one.line, one.column, one.key.as_str(), one.code.as_str())).collect();
+    let wanted = [
+        (1, place(0, "labels"), "labels", "value_set_aside"),
+        (2, place(1, "priority"), "priority", "priority_out_of_range"),
+    ];
+    assert_eq!(told, wanted, "{report:?}");
+    assert_eq!((report.repaired[0].file.as_str(), report.repairs["value_set_aside"]), ("issues.jsonl", 1));
+    assert_eq!(side.sync().await.repairs.get("value_set_aside"), None, "told where it comes in");
+    assert_eq!(side.text(), file, "and it stays in the file");
+    side.ends().await;
+}
+
+#[tokio::test]
 async fn a_rig_gives_its_own_beads_and_takes_what_comes_in() {
     let dir = tempfile::tempdir().unwrap();
     let side = Side::new(dir.path(), "town").await;

@@ -48,6 +48,8 @@ pub(crate) struct Plan {
     /// Issues that cannot be taken in: the code and the words.
     pub(crate) refused: Vec<(String, String, String)>,
     pub(crate) unchanged: u64,
+    /// Values that a bead cannot have, of issues that are taken in: the key and the words.
+    pub(crate) set_aside: Vec<(String, &'static str, String)>,
     /// Beads of the town that both knew and whose lines are gone, and how many of them both knew.
     pub(crate) gone: u64,
     pub(crate) known: u64,
@@ -282,7 +284,11 @@ impl Look<'_> {
         let said = Essence::of(merged);
         if here != Some(said) {
             match rows::rows(merged) {
-                Ok(rows) => plan.steps.push(Step { id: rows.bead.id, here, becomes: Box::new(merged.clone()) }),
+                Ok(rows) => {
+                    plan.set_aside
+                        .extend(rows.unfit.into_iter().map(|unfit| (id.to_owned(), unfit.key, unfit.message)));
+                    plan.steps.push(Step { id: rows.bead.id, here, becomes: Box::new(merged.clone()) });
+                }
                 Err(Refusal { code, message, .. }) => {
                     plan.refused.push((id.to_owned(), code, message));
                     return;
