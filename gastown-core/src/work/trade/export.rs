@@ -15,6 +15,7 @@ use crate::interchange::{Deletion, Dialect, Issue, Record, Time, Writer};
 use crate::model::{BeadRow, BeadTextRow, DependencyRow, Error, ForeignRow, Key, Result, TombstoneRow};
 use crate::store::index::{self, Index};
 use crate::store::{Position, Reader, Scan};
+use crate::work::archived;
 use crate::work::ready::LAST_ID;
 use crate::work::view::{View, text};
 
@@ -111,7 +112,10 @@ pub(crate) fn export(
     }
     if input.memories {
         view.walk::<ForeignRow>(Scan::new(&index::FOREIGN_RECORDS, vec![], 0), |row| {
-            if !basis::is_own(&row) && (input.dialect == Dialect::Native || row.source == "memory") {
+            if !basis::is_own(&row)
+                && !archived::is_own(&row)
+                && (input.dialect == Dialect::Native || row.source == "memory")
+            {
                 let line = kept_line(Some(&row.data)).map_or_else(|| row.data.to_string(), str::to_owned);
                 writer.record(&Record::Other(line.into()))?;
                 done.foreign += 1;

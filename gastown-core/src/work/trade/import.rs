@@ -18,6 +18,7 @@ use crate::model::{
     Result, RigName, RigRow, Timestamp, TombstoneRow,
 };
 use crate::store::{Scan, index};
+use crate::work::archived;
 use crate::work::beads;
 use crate::work::graph::{self, Ended, Fresh, Idle, Link};
 use crate::work::txn::ScopedTxn;
@@ -95,6 +96,7 @@ pub(crate) const LOOSE_MAX: usize = 1_000_000;
 pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let rigs: Vec<RigRow> = txn.all(Scan::new(&index::RIGS, vec![], 0))?;
+    let has_away = archived::is_any(txn.view())?;
     // Those that are new and not written yet.
     let mut fresh: Vec<&Rows> = Vec::new();
     let mut ids: HashSet<&BeadId> = HashSet::new();
@@ -108,7 +110,7 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
             ids.clear();
         }
         match record {
-            Incoming::Issue(rows) if is_new(txn, &rows.bead.id)? => {
+            Incoming::Issue(rows) if !is_twin && is_new(txn, &rows.bead.id, has_away)? => {
                 ids.insert(&rows.bead.id);
                 fresh.push(rows);
             }
@@ -167,11 +169,12 @@ fn find_loose(txn: &ScopedTxn<'_>, rows: &Rows, outcome: &mut Outcome) -> Result
     Ok(())
 }
 
-/// Whether nothing is known of a bead: neither what it is, nor that it was deleted, nor an edge.
-fn is_new(txn: &ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
+/// Whether nothing is known of a bead: neither what it is, nor that it was deleted or is in an archive, nor an edge.
+fn is_new(txn: &ScopedTxn<'_>, id: &BeadId, has_away: bool) -> Result<bool> {
     let edges = Scan::new(&index::DEPENDENCIES, vec![text(id)], 1);
     Ok(!txn.is_taken(&Key::bead(id))?
         && !txn.is_taken(&Key::tombstone(id))?
+        && !(has_away && archived::find(txn.view(), id)?.is_some())
         && txn.scan::<DependencyRow>(edges)?.is_empty())
 }
 
@@ -295,6 +298,13 @@ fn take_bead(
                 return Ok(false);
             }
             txn.delete(&Key::tombstone(id))?;
+        }
+        if let Some(away) = archived::find(txn.view(), id)? {
+            if !manner.resurrect && rows.bead.updated_at <= away.updated_at {
+                report.skipped += 1;
+                return Ok(false);
+            }
+            archived::forget(txn, id)?;
         }
         let rig = manner.rig.clone().or_else(|| rig_of(id, rigs));
         put_new(txn, BeadRow { rig, ..rows.bead.clone() }, rows)?;

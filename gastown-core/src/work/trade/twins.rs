@@ -9,6 +9,7 @@ use super::rows::{self, Rows};
 use super::{line, read};
 use crate::interchange::{Dialect, Made, Record, TRIES, rename, shared_id, twin_id};
 use crate::model::{BeadId, BeadRow, Error, Key, Result, Timestamp, TombstoneRow};
+use crate::work::archived;
 use crate::work::txn::ScopedTxn;
 
 /// The rows of a record under the id that its bead has here: where its own is another bead's, the one that its twins are kept
@@ -64,7 +65,7 @@ pub(super) fn made_of(bead: &BeadRow) -> Made {
 #[derive(PartialEq)]
 enum Here {
     Nothing,
-    /// The bead that is asked for, or what is left of it.
+    /// The bead that is asked for, what is left of it, or that it is in an archive.
     It(Option<Timestamp>),
     Another,
 }
@@ -74,7 +75,10 @@ fn here(txn: &ScopedTxn<'_>, id: &BeadId, made: &Made) -> Result<Here> {
         Some(bead) => made_of(&bead),
         None => match txn.find::<TombstoneRow>(&Key::tombstone(id))? {
             Some(left) => Made::of(&left_of(&left)?),
-            None => return Ok(Here::Nothing),
+            None => match archived::find(txn.view(), id)? {
+                Some(away) => away.made(),
+                None => return Ok(Here::Nothing),
+            },
         },
     };
     Ok(if found.is_another(made) { Here::Another } else { Here::It(found.at) })

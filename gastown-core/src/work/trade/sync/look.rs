@@ -14,6 +14,7 @@ use crate::interchange::{
 };
 use crate::model::{BeadId, BeadRow, ForeignRow, Key, Result, RigName, Stored as _, TombstoneRow};
 use crate::store::{Scan, index};
+use crate::work::archived;
 use crate::work::view::View;
 
 /// The two sides, and what they agreed on.
@@ -47,9 +48,9 @@ pub(crate) struct Plan {
     pub(crate) choices: Vec<Choice>,
     /// Issues that cannot be taken in: the code and the words.
     pub(crate) refused: Vec<(String, String, String)>,
-    pub(crate) unchanged: u64,
     /// Values that a bead cannot have, of issues that are taken in: the key and the words.
     pub(crate) set_aside: Vec<(String, &'static str, String)>,
+    pub(crate) unchanged: u64,
     /// Beads of the town that both knew and whose lines are gone, and how many of them both knew.
     pub(crate) gone: u64,
     pub(crate) known: u64,
@@ -216,10 +217,23 @@ impl Look<'_> {
         } else if before.is_some_and(|before| before.line.is_none()) {
             // It went to an archive: that is no change.
             plan.unchanged += 1;
+        } else if before.is_none() && self.is_away(view, id)? {
+            plan.unchanged += 1;
+            if let Some(theirs) = self.document.issue(id) {
+                plan.agree(id, self.document.line(id), Essence::of(&theirs));
+            }
         } else {
             self.differs(id, before, None, found);
         }
         Ok(())
+    }
+
+    /// Whether an issue that both sides never agreed on is a bead in an archive, of which the file says nothing newer.
+    fn is_away(&self, view: View<'_>, id: &str) -> Result<bool> {
+        let (Ok(bead), Some(theirs)) = (BeadId::new(id), self.document.issue(id)) else { return Ok(false) };
+        let away = archived::find(view, &bead)?.filter(|away| !away.made().is_another(&Made::of(&theirs)));
+        let changed_at = theirs.updated_at.as_ref().or(theirs.created_at.as_ref()).map(|time| time.at);
+        Ok(away.is_some_and(|away| changed_at.is_some_and(|at| at <= away.updated_at)))
     }
 
     /// Puts an issue with what both sides and their agreement say of it to those that are looked at.
