@@ -1,27 +1,10 @@
 'use strict'
 
 const { GastownError } = require('./error.js')
+const { OPAQUE, toCamel, toSnake } = require('./names.js')
 
 /** How deep arrays and objects may be nested. */
 const DEPTH_MAX = 64
-
-/** Fields whose content is the caller's own: its keys are never re-cased. */
-const OPAQUE = new Set([
-  'after',
-  'before',
-  'checkpoint',
-  'columns',
-  'data',
-  'dropped',
-  'extra',
-  'facts',
-  'kept',
-  'metadata',
-  'problem',
-  'repairs',
-  'row',
-  'settings',
-])
 
 /** Fields that are bytes: base64 on their way out of the core. */
 const BYTES = new Set(['bytes'])
@@ -128,17 +111,9 @@ function isRecord(value) {
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-function toSnake(key) {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-}
-
-function toCamel(key) {
-  return key.replace(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase())
-}
-
 function refused(code, path, what) {
   const place = path.length === 0 ? 'argument' : path.slice(0, 8).join('.')
   return new GastownError({ kind: 'invalid', code, message: `${place} ${what}`, facts: { path: place } })
 }
 
-module.exports = { fromNative, refused, toCamel, toNative }
+module.exports = { fromNative, refused, toNative }

@@ -1,5 +1,7 @@
 'use strict'
 
+const { toCamelPath } = require('./names.js')
+
 /** Any failure of the library: what to do about it (`kind`), a stable `code`, and the `facts`. */
 class GastownError extends Error {
   constructor({ kind, code, message, chain = message, facts = {} }) {
@@ -36,13 +38,27 @@ function translated(error) {
     return error
   }
   try {
-    return new GastownError(JSON.parse(error.message))
+    return new GastownError(named(JSON.parse(error.message)))
   } catch {
     if (/Expected$|^InvalidArg$/.test(error.code)) {
       return new GastownError({ kind: 'invalid', code: 'value_type', message: `an argument is of the wrong type: ${error.message}` })
     }
     return error
   }
+}
+
+/** An error with the names that fields have here: `dueAt` where the core says `due_at`. */
+function named(error) {
+  const { field } = error.facts
+  if (field === undefined) {
+    return error
+  }
+  const here = toCamelPath(field)
+  let message = error.message.replace(`${field}: `, `${here}: `)
+  if (/(unknown|missing) field `/.test(message)) {
+    message = message.replace(/`([a-z_]+)`/g, (_, name) => `\`${toCamelPath(name)}\``)
+  }
+  return { ...error, message, facts: { ...error.facts, field: here } }
 }
 
 module.exports = { GastownError, settle, translating }

@@ -386,10 +386,12 @@ export interface Edge {
   readonly gate?: WaitGate
 }
 
-/** The edges of one bead, in both directions. */
+/** One page of the edges of one bead, in both directions; those to what it depends on come first. */
 export interface Edges {
   readonly dependsOn: Edge[]
   readonly dependents: Edge[]
+  /** Where the next page begins; none at the end. */
+  readonly cursor: string | null
 }
 
 /** What sort of fact keeps a bead from running. */
@@ -1035,6 +1037,90 @@ export interface Health {
   readonly effectsRefused: RefusedEffect[]
 }
 
+/** Who runs the engine: until `leaseUntil`, which is in the past where it has stopped or died. */
+export interface LeaderStatus {
+  readonly holder: string
+  readonly epoch: number
+  readonly leaseUntil: Timestamp
+}
+
+/** Whether a rig's beads are handed out, and how many of its agents have a session. */
+export interface RigStatus {
+  readonly name: string
+  readonly state: RigState
+  readonly pausedReason: string | null
+  readonly pausedUntil: Timestamp | null
+  readonly busy: number
+}
+
+/** How many agents of a rig and role do the same; `rig` is null for the town's own. */
+export interface AgentCount {
+  readonly rig: string | null
+  readonly role: Role
+  readonly state: AgentState
+  readonly count: number
+}
+
+/** How many beads of a kind stand alike. */
+export interface BeadsOfKind {
+  readonly kind: BeadKind
+  readonly status: BeadStatus
+  readonly count: number
+}
+
+/** How many sessions, convoys, merge requests or effects stand alike. */
+export interface StateCount {
+  readonly state: SessionState | ConvoyState | ReviewState | EffectState
+  readonly count: number
+}
+
+/** Something that a person should look at. */
+export interface OpenEscalation {
+  readonly bead: string
+  readonly title: string
+  readonly priority: number
+  readonly createdAt: Timestamp
+}
+
+/** An entry of the journal, without what it changed. */
+export interface RecentEvent {
+  readonly seq: number
+  readonly at: Timestamp
+  readonly actor: string
+  readonly kind: string
+  readonly subject: string
+}
+
+/** What goes on in a town, at one moment; what is over is not counted. */
+export interface TownStatus {
+  readonly at: Timestamp
+  readonly head: number
+  readonly leader: LeaderStatus | null
+  readonly pause: TownPause
+  /** The next deadline of anything; null where only changes are waited for. */
+  readonly nextWake: Timestamp | null
+  readonly rigs: RigStatus[]
+  readonly agents: AgentCount[]
+  readonly beads: BeadsOfKind[]
+  /** Slung beads that wait for an agent or for their turn. */
+  readonly slung: number
+  /** Agents that have a bead on their hook and no session yet. */
+  readonly hooksWaiting: number
+  readonly sessions: StateCount[]
+  /** Sessions that live and make no progress, at most 100. */
+  readonly stalled: Session[]
+  readonly convoys: StateCount[]
+  readonly reviews: StateCount[]
+  /** Those that are not confirmed; those given up too. */
+  readonly effects: StateCount[]
+  readonly breakers: Breaker[]
+  /** The open ones, most urgent first, at most 100. */
+  readonly escalations: OpenEscalation[]
+  readonly quarantined: number
+  /** The last 20 entries of the journal, newest last. */
+  readonly recent: RecentEvent[]
+}
+
 /** A breaker: it holds sessions back while the outside world of a rig, or the runtime, is out of order. */
 export interface Breaker {
   readonly subject: string
@@ -1557,6 +1643,13 @@ export interface Link {
   gate?: WaitGate | null
 }
 
+/** Which edges of a bead to read: at most `limit` of both directions together. */
+export interface EdgesOf {
+  id: string
+  limit?: number | null
+  cursor?: string | null
+}
+
 /** Which parts of a bead to list; `all` of them are to any depth. */
 export interface ChildrenOf {
   id: string
@@ -1874,7 +1967,7 @@ export interface Beads {
   /** Removes an edge between two beads. */
   unlink(link: Link, options?: ChangeOptions): Promise<Changed>
   /** Reads the edges of one bead, in both directions. */
-  edges(bead: string | BeadRef, options?: CallOptions): Promise<Edges>
+  edges(of: string | EdgesOf, options?: CallOptions): Promise<Edges>
   /** Lists the parts of a bead, a page at a time; also those of its parts where they are asked for. */
   children(of: string | ChildrenOf, options?: CallOptions): Promise<NodePage>
   /** Follows what a bead waits for, to a depth. */
@@ -2037,6 +2130,8 @@ export interface Reservations {
 export interface Upkeep {
   /** Says how the town is: its engine, its queue, its database, what waits and what was given up. */
   health(all?: All, options?: CallOptions): Promise<Health>
+  /** Shows what goes on: agents, beads, sessions, convoys, effects, what asks for somebody, and the last entries. */
+  status(all?: All, options?: CallOptions): Promise<TownStatus>
   /** Looks over the database, every row, the journal and its archives while the town works on. */
   check(all?: All, options?: CallOptions): Promise<Checked>
   /** Takes the rows that cannot be read out of their tables, as they are. */

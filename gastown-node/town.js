@@ -1,7 +1,8 @@
 'use strict'
 
-const { fromNative, toCamel, toNative } = require('./convert.js')
+const { fromNative, toNative } = require('./convert.js')
 const { settle, translating } = require('./error.js')
+const { toCamel } = require('./names.js')
 const native = require('./native.js')
 const { join } = require('node:path')
 
@@ -18,6 +19,7 @@ const ALONE = {
   CloseBead: 'id',
   CommentsOf: 'bead',
   DeleteBead: 'id',
+  EdgesOf: 'id',
   EffectRef: 'id',
   ExportBeads: 'path',
   HistoryOf: 'id',

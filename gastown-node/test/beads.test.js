@@ -27,7 +27,12 @@ test('beads are made, linked, listed and closed, and the journal tells it', asyn
   assert.deepEqual(await town.beads.edges(mast.id), {
     dependsOn: [{ bead: mast.id, onBead: keel.id, kind: 'blocks' }],
     dependents: [{ bead: sails.id, onBead: mast.id, kind: 'blocks' }],
+    cursor: null,
   })
+  const first = await town.beads.edges({ id: mast.id, limit: 1 })
+  assert.deepEqual([first.dependsOn.length, first.dependents.length], [1, 0])
+  const rest = await town.beads.edges({ id: mast.id, cursor: first.cursor })
+  assert.deepEqual([rest.dependsOn.length, rest.dependents.length, rest.cursor], [0, 1, null])
   assert.deepEqual(await town.beads.unlink({ bead: sails.id, onBead: mast.id }), { changed: true })
 
   const kinds = []
@@ -189,7 +194,7 @@ const refused = [
   [{ title: 'x', priority: 5 }, 'invalid', 'priority_out_of_range', { found: '5' }],
   [{ title: 'x', priority: NaN }, 'invalid', 'value_range', { path: 'priority' }],
   [{ title: 'x', dueAt: 2 ** 53 }, 'invalid', 'value_range', { path: 'dueAt' }],
-  [{ title: 'x', dueAt: 1.5 }, 'invalid', 'input_malformed'],
+  [{ title: 'x', dueAt: 1.5 }, 'invalid', 'input_malformed', { field: 'dueAt' }],
   [{ title: 'x', dueAt: new Date(0) }, 'invalid', 'value_type', { path: 'dueAt' }],
   [{ title: 'a\0b' }, 'invalid', 'title_malformed'],
   [{ title: '' }, 'invalid', 'title_malformed'],
@@ -218,6 +223,14 @@ test('a wrong input is a typed error', async (t) => {
 test('a missing field and an unknown operation are typed errors', async (t) => {
   const { town } = await opened(t)
   await assert.rejects(town.beads.get(), { code: 'input_malformed', message: /missing field `id`/ })
+  const unnamed = await town.beads.importFrom({ dryRun: true }).catch((error) => error)
+  assert.deepEqual([unnamed.code, unnamed.facts.field], ['input_malformed', 'path'])
+  const halved = await town.beads.createMany({ beads: [{ key: 'a', bead: { title: 'x', dueAt: 'soon' } }] }).catch((error) => error)
+  assert.deepEqual([halved.code, halved.facts.field], ['input_malformed', 'beads[0].bead.dueAt'])
+  assert.match(halved.message, /beads\[0\]\.bead\.dueAt: /)
+  const unknown = await town.beads.create({ title: 'x', dueBy: 7 }).catch((error) => error)
+  assert.equal(unknown.facts.field, 'dueBy')
+  assert.match(unknown.message, /unknown field `dueBy`, expected one of .*`dueAt`/)
   await assert.rejects(town.beads.get(7), { kind: 'invalid', code: 'value_type' })
   await assert.rejects(town.call('beads.paint', {}), { kind: 'not_found', code: 'operation_unknown' })
   await assert.rejects(town.call(7, {}), { kind: 'invalid', code: 'value_type' })

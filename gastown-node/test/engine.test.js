@@ -235,6 +235,13 @@ test('a breaker tells a person and what was given up is listed', async (t) => {
   const [breaker] = health.breakers
   assert.deepEqual([breaker.subject, breaker.state, breaker.failures], ['rig/harbour', 'open', 1])
   assert.equal((await town.beads.get(breaker.escalation)).kind, 'escalation')
+  const status = await town.upkeep.status()
+  check(status, 'TownStatus')
+  assert.deepEqual(status.breakers, health.breakers)
+  assert.deepEqual(status.escalations.map((told) => told.bead), [breaker.escalation])
+  assert.deepEqual(status.agents, [{ rig: 'harbour', role: 'polecat', state: 'idle', count: 1 }])
+  assert.deepEqual([status.slung, status.head, status.recent.at(-1).seq], [1, status.recent.at(-1).seq, status.head])
+  assert.ok(status.leader.leaseUntil > status.at)
   const held = (await town.beads.explain(bead.id)).reasons.find(({ reason }) => reason === 'breaker')
   assert.deepEqual([held.by, held.until], ['rig/harbour', breaker.until])
   const page = await town.effects.list({ kind: 'start' })

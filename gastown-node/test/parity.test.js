@@ -2,7 +2,7 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { toCamel } = require('../convert.js')
+const { toCamel } = require('../names.js')
 const { operationsTable } = require('../native.js')
 const { town: opened } = require('./parts.js')
 const { members, words } = require('./shape.js')
@@ -13,7 +13,7 @@ const GROUPS = ['agents', 'beads', 'convoys', 'effects', 'events', 'reservations
 async function fields(town, name, input) {
   const { code, message } = await town.call(name, input).catch((error) => error)
   assert.equal(code, 'input_malformed', message)
-  assert.match(message, /unknown field `no_such_field`/)
+  assert.match(message, /unknown field `noSuchField`/)
   return [...message.matchAll(/`(\w+)`/g)].map(([, field]) => toCamel(field)).slice(1).sort()
 }
 

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict')
 const { readFileSync } = require('node:fs')
 const { join } = require('node:path')
 const ts = require('typescript')
-const { toCamel } = require('../convert.js')
+const { toCamel } = require('../names.js')
 
 const file = join(__dirname, '..', 'index.d.ts')
 const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.ES2022, true)

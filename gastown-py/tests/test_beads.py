@@ -27,6 +27,11 @@ async def test_beads_are_made_linked_listed_and_closed_and_the_journal_tells_it(
     edges = await town.beads.edges(mast.id)
     assert edges.depends_on == [gastown.Link(mast.id, keel.id, "blocks")]
     assert edges.dependents == [gastown.Link(sails.id, mast.id, "blocks")]
+    assert edges.cursor is None
+    first = await town.beads.edges(mast.id, limit=1)
+    assert (len(first.depends_on), len(first.dependents)) == (1, 0)
+    rest = await town.beads.edges(mast.id, cursor=first.cursor)
+    assert (len(rest.depends_on), len(rest.dependents), rest.cursor) == (0, 1, None)
     assert (await town.beads.unlink(sails.id, mast.id)).changed
 
     kinds = []

@@ -132,6 +132,14 @@ async def test_a_breaker_tells_a_person_and_what_was_given_up_is_listed(town: ga
     await town.start()
     await until(town, "breaker.opened")
     (breaker,) = (await town.health()).breakers
+    status = await town.upkeep.status()
+    assert status.breakers == [breaker]
+    assert [told.bead for told in status.escalations] == [breaker.escalation]
+    assert status.agents == [gastown.AgentCount("harbour", "polecat", "idle", 1)]
+    assert (status.slung, status.pause) == (1, gastown.TownPause(None, None))
+    assert status.leader is not None
+    assert status.leader.lease_until > status.at
+    assert status.recent[-1].seq == status.head
     assert (breaker.subject, breaker.state, breaker.failures) == ("rig/harbour", "open", 1)
     assert breaker.escalation is not None and (await town.beads.get(breaker.escalation)).kind == "escalation"
     reasons = {reason.reason: reason for reason in (await town.beads.explain(bead.id)).reasons}

@@ -160,6 +160,25 @@ async fn names_that_are_none_are_refused_everywhere() {
     ] {
         assert_eq!(wrong(&operator, "beads.create", input).await.code(), code);
     }
+    for (name, input, field) in [
+        ("beads.create", json!({ "title": "t", "due_at": 1.5 }), Some("due_at")),
+        ("beads.get", json!({}), Some("id")),
+        ("beads.import_from", json!({ "dry_run": true }), Some("path")),
+        ("beads.create_many", json!({ "beads": [{ "key": "a" }] }), Some("beads[0].bead")),
+        (
+            "beads.create_many",
+            json!({ "beads": [{ "key": "a", "bead": { "title": "t" } }, { "bead": { "title": "t" } }, { "key": "c" }] }),
+            Some("beads[1].key"),
+        ),
+        (
+            "beads.create_many",
+            json!({ "beads": [{ "key": "a", "bead": { "title": "t", "labels": ["x", 7] } }] }),
+            Some("beads[0].bead.labels[1]"),
+        ),
+        ("beads.create", json!("t"), None),
+    ] {
+        assert_eq!(wrong(&operator, name, input.clone()).await.fact("field"), field, "{name} {input}");
+    }
     let role = wrong(&operator, "agents.register", json!({ "name": "nux", "rig": "harbour", "role": "cook" })).await;
     assert_eq!(role.code(), "word_unknown");
     assert!(role.fact("allowed").is_some_and(|allowed| allowed.contains("polecat")));

@@ -39,6 +39,7 @@ mod restores;
 mod runtime;
 mod sim;
 mod standing;
+mod status;
 mod support;
 mod sync;
 mod tolerance;

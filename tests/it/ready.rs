@@ -186,8 +186,14 @@ async fn filters_hold_for_lists_ready_and_claims() {
     ] {
         assert_eq!(refused(&operator, "beads.ready", filter.clone()).await.code(), code, "{filter}");
     }
-    let misplaced = Claim::next("x").only(ReadyFilter { limit: Some(1), ..ReadyFilter::default() });
-    assert_eq!(beads.claim(misplaced).await.unwrap_err().code(), "filter_misplaced");
+    let misplaced = [
+        ("limit", ReadyFilter { limit: Some(1), ..ReadyFilter::default() }),
+        ("cursor", ReadyFilter { cursor: Some("x".to_owned()), ..ReadyFilter::default() }),
+    ];
+    for (field, filter) in misplaced {
+        let error = beads.claim(Claim::next("x").only(filter)).await.unwrap_err();
+        assert_eq!((error.code(), error.fact("field")), ("filter_misplaced", Some(field)));
+    }
     ends(town).await;
 }
 

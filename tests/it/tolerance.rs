@@ -61,9 +61,10 @@ async fn a_value_that_a_bead_cannot_have_is_told_with_its_place_and_given_back()
         ("owner", json!(long)),
         ("resolution", json!("of some kind")),
         ("external_ref", json!("x".repeat(600))),
+        ("metadata", json!({ "k": "x".repeat(300_000) })),
     ];
     let lines: Vec<String> =
-        (0..).zip(&values).map(|(n, (key, value))| line(&format!("gt-{n}"), &json!({ *key: value }))).collect();
+        (0..).zip(&values).map(|(n, (key, value))| line(&format!("gt-{n:x}"), &json!({ *key: value }))).collect();
     let path = dir.path().join("in.jsonl");
     let report = take(&town, &path, &lines.concat()).await;
     assert_eq!((report.created, report.flaws), (values.len() as u64, 0));
@@ -73,6 +74,9 @@ async fn a_value_that_a_bead_cannot_have_is_told_with_its_place_and_given_back()
         let [told] = told[..] else { panic!("{told:?}") };
         let column = lines[n].find(&format!("\"{key}\":")).unwrap() + key.len() + 4;
         assert_eq!((told.key.as_str(), told.code.as_str(), told.column), (*key, "value_set_aside", column as u64));
+        let why = [("[1,2", "no object"), ("gt:rework", "the engine's"), ("xxxxxxxxxx\"}", "300008 bytes")];
+        let why = why.iter().filter(|(said, _)| *key == "metadata" && lines[n].contains(said));
+        assert!(why.into_iter().all(|(_, why)| told.message.contains(why)), "{told:?}");
         assert!(told.file == "in.jsonl" && !told.message.is_empty() && told.message.len() < 300, "{told:?}");
     }
     let beads = town.operator().beads();

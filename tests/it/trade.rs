@@ -106,6 +106,26 @@ async fn an_import_keeps_everything_says_what_is_odd_and_is_the_same_twice() {
 }
 
 #[tokio::test]
+async fn what_a_file_of_deletions_says_is_an_issue_for_other_tools() {
+    let dir = tempfile::tempdir().unwrap();
+    let town = memory(dir.path()).await;
+    let folder = dir.path().join(".beads");
+    fs::create_dir(&folder).unwrap();
+    let entry = r#"{"id":"gt-9","ts":"2025-10-02T00:00:00Z","by":"tess","reason":"twice"}"#;
+    written(&folder, "issues.jsonl", "");
+    written(&folder, "deletions.jsonl", &format!("{entry}\n"));
+    assert_eq!(take(&town, &folder).await.tombstones, 1);
+    let out = dir.path().join("out.jsonl");
+    assert_eq!(give(&town, &out, Dialect::Native).await, format!("{entry}\n"), "it is given back as it came");
+    for dialect in [Dialect::Bd, Dialect::Br] {
+        let line = lines(&give(&town, &out, dialect).await).remove(0);
+        let said = ["id", "status", "deleted_at", "deleted_by", "delete_reason"].map(|key| line[key].clone());
+        assert_eq!(said, ["gt-9", "tombstone", "2025-10-02T00:00:00Z", "tess", "twice"], "{dialect:?}: {line}");
+    }
+    ends(town).await;
+}
+
+#[tokio::test]
 async fn a_bead_is_never_taken_back_in_time_nor_brought_back_unasked() {
     let dir = tempfile::tempdir().unwrap();
     let town = memory(dir.path()).await;

@@ -52,12 +52,12 @@ pub(crate) fn tick(txn: &mut ScopedTxn<'_>) -> Result<Tick> {
     let wakes_at = next_bead.first().and_then(|bead| bead.wake_at);
     let times = [
         wakes_at,
-        effects::next_at(txn)?,
+        effects::next_at(txn.view())?,
         resumes_at,
         planned.next_wake,
         collects_at,
-        breaker::next_at(txn)?,
-        liveness::next_at(txn)?,
+        breaker::next_at(txn.view())?,
+        liveness::next_at(txn.view())?,
     ];
     Ok(Tick { next_wake: times.into_iter().flatten().min(), due, more })
 }

@@ -4,7 +4,9 @@ use super::query::{NOW, town};
 use super::{check_refusal, text_of};
 use crate::model::{BeadId, Scope};
 use crate::work::find::{BeadSearch, SearchSort, StaleBeads, search, stale};
-use crate::work::graph::{ChildrenOf, GraphFilter, PlanOf, blocked, children, epics, loose_edges, plan};
+use crate::work::graph::{
+    ChildrenOf, EdgesOf, GraphFilter, PlanOf, blocked, children, edges, epics, loose_edges, plan,
+};
 use crate::work::query::{BeadQuery, QuerySort, query};
 use crate::work::ready::{BeadFilter, ListSort, ReadyFilter, ReadySort, list, ready};
 
@@ -37,6 +39,7 @@ pub(super) fn run(bytes: &[u8]) {
         let all = ChildrenOf { all: true, limit, cursor: cursor.clone(), ..(&id()).into() };
         judge(children(view, &all));
         judge(children(view, &ChildrenOf { all: false, ..all }));
+        judge(edges(view, &EdgesOf { limit, cursor: cursor.clone(), ..id().into() }));
         let filter = GraphFilter { limit, cursor: cursor.clone(), ..GraphFilter::default() };
         judge(blocked(view, &filter));
         judge(epics(view, &filter));

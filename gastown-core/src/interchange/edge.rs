@@ -1,9 +1,11 @@
 //! What hangs on an issue: edges and comments.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::forms::{Field, bit};
 use super::record::keyed;
 use super::time::Time;
+use crate::model::WaitGate;
 
 keyed! {
     /// One edge: the issue depends on another.
@@ -54,6 +56,20 @@ pub enum CommentId {
 }
 
 impl Edge {
+    /// When a `waits-for` lets its issue go on, where the facts of the edge say it.
+    pub(crate) fn gate(&self) -> Option<WaitGate> {
+        self.metadata.as_ref()?.get("gate")?.as_str()?.parse().ok()
+    }
+
+    /// Has the facts of the edge say so, as a text, since other tools read nothing else there.
+    pub(crate) fn set_gate(&mut self, gate: WaitGate) {
+        let mut facts = self.metadata.take().filter(Value::is_object).unwrap_or_else(|| json!({}));
+        facts["gate"] = json!(gate);
+        self.metadata = Some(facts);
+        self.forms.forget(Field::Metadata.as_str(), bit(Field::Metadata));
+        self.forms.coded |= bit(Field::Metadata);
+    }
+
     /// What an edge is known by among the edges of its issue.
     pub(super) fn key(&self) -> (&str, &str) {
         (&self.depends_on_id, &self.kind)

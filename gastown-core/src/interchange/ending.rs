@@ -100,6 +100,7 @@ mod tests {
             (("closed", "Duplicate of gt-1", "completed"), ("closed", "Duplicate of gt-1", "completed")),
             (("closed", "", "merged"), ("closed", "", "merged")),
             (("failed", "", ""), ("closed", "abandoned", "")),
+            (("failed", "failed: it broke", ""), ("closed", "failed: it broke", "")),
             (("failed", "it broke", ""), ("closed", "it broke", "abandoned")),
             (("failed", "", "attempts_exhausted"), ("closed", "", "attempts_exhausted")),
             (("in_review", "", ""), ("in_progress", "", "")),

@@ -135,7 +135,7 @@ impl Sides {
         }
         let mut said = Said::new(usize::MAX);
         repair::edges(issue, &mut said);
-        repairs.append(&mut said.repairs);
+        repairs.append(&mut said.into_repairs());
     }
 
     /// What was held for issues that did not come: the file it is from, and the line.

@@ -150,14 +150,25 @@ pub(super) fn read(line: &[u8], values_max: usize, mends: bool) -> Result<(Recor
         }
         other => other,
     };
-    Ok((record, said.repairs))
+    Ok((record, said.into_repairs()))
 }
 
 /// Where the value of a key begins, as a byte of the line from 1; of one that is there twice, the last.
+///
+/// A key of an entry of a list is written `list[0].key`; where the entry lacks it, the entry's begin counts.
 pub(super) fn column_of(text: &str, key: &str) -> Option<usize> {
-    let pairs = serde_json::from_str::<Pairs<'_>>(text).ok()?.0;
-    let (_, raw) = pairs.iter().rev().find(|(name, _)| name == key)?;
-    Some(raw.get().as_ptr().addr() - text.as_ptr().addr() + 1)
+    let begin = |raw: &str| raw.as_ptr().addr() - text.as_ptr().addr() + 1;
+    let value = |text, key| {
+        let pairs = scan::object(text)?;
+        pairs.into_iter().rev().find(|(name, _)| name == key).map(|(_, raw)| raw.get())
+    };
+    if let Some(raw) = value(text, key) {
+        return Some(begin(raw));
+    }
+    let (list, rest) = key.split_once('[')?;
+    let (entry, key) = rest.split_once("].")?;
+    let entry = scan::array(value(text, list)?)?.get(entry.parse::<usize>().ok()?)?.get();
+    Some(begin(value(entry, key).unwrap_or(entry)))
 }
 
 /// Where the value begins that is nested too deep or has too many parts.

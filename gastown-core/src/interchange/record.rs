@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::flaw::{Repair, excerpt};
+use super::flaw::excerpt;
 use super::forms::{Field, Forms, Kept, Keys, bit};
 use super::scan::{self, Fault};
 use super::slot::{Said, Slot, Spelling, Style, put_text};
@@ -167,7 +167,7 @@ pub(super) fn respell<S: Slot>(slot: &S, forms: &mut Forms, field: Field, raw: &
 
 fn say_duplicate(key: &str, lost: &str, said: &mut Said) {
     let message = format!("the key is there twice; the last one counts, {} does not", excerpt(lost));
-    said.repairs.push(Repair::new("duplicate_key", key.to_owned(), message));
+    said.repair("duplicate_key", key.to_owned(), message);
 }
 
 fn text_of<S: Slot>(slot: &S, key: &str, forms: &Forms) -> String {
@@ -216,7 +216,7 @@ fn unknown(key: &str, raw: &str, said: &mut Said) -> Result<(Value, bool), Fault
         return Ok((value, exact));
     }
     let message = "a number is beyond every number; the text is kept";
-    said.repairs.push(Repair::new("number_out_of_range", key.to_owned(), message));
+    said.repair("number_out_of_range", key.to_owned(), message);
     Ok((Value::Null, false))
 }
 
@@ -324,7 +324,7 @@ fn put_value<S: Slot>(slot: &S, forms: &Forms, field: Field, always: bool, style
     let bits = bit(field);
     if !style.native {
         if always || !slot.is_blank() {
-            slot.put(Style { coded: style.edges_coded && field == Field::Metadata, ..style }, out);
+            slot.put(Style { coded: style.of_edge && field == Field::Metadata, ..style }, out);
         }
         return;
     }

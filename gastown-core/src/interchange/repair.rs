@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::flaw::{Repair, excerpt};
+use super::flaw::excerpt;
 use super::forms::{Field, Kept};
 use super::issue::Issue;
 use super::record::{amend, canonical};
-use super::slot::Said;
+use super::slot::{EDGES, Said};
 use super::status;
 use super::time::Time;
 
@@ -150,32 +150,35 @@ pub(super) fn edges(issue: &mut Issue, said: &mut Said) {
     if issue.dependencies.is_empty() {
         return;
     }
-    for one in &mut issue.dependencies {
-        edge(one, said);
-        if one.depends_on_id == issue.id {
-            said.repair("self_edge", "dependencies", format!("the issue depends on itself by {}", excerpt(&one.kind)));
-        }
-        if one.issue_id != issue.id && !one.issue_id.is_empty() {
-            said.repair(
-                "edge_elsewhere",
-                "dependencies",
-                format!("an edge of {} is written here", excerpt(&one.issue_id)),
-            );
-        }
+    // Where entries are no good the list is longer in the line than here.
+    let is_whole = issue.forms.kept(EDGES).is_none();
+    let mut within = |entry: usize, mend: &mut dyn FnMut(&mut Said)| {
+        if is_whole { said.within(EDGES, entry, mend) } else { mend(said) }
+    };
+    for (entry, one) in issue.dependencies.iter_mut().enumerate() {
+        within(entry, &mut |said| edge(one, said));
     }
     let mut seen = HashSet::with_capacity(issue.dependencies.len());
-    for one in &issue.dependencies {
-        if !seen.insert((&one.issue_id, one.key())) {
-            said.repairs.push(Repair::new(
-                "duplicate_edge",
-                "dependencies",
-                format!("{} by {} is there more than once", excerpt(&one.depends_on_id), excerpt(&one.kind)),
-            ));
-        }
+    for (entry, one) in issue.dependencies.iter().enumerate() {
+        within(entry, &mut |said| {
+            if one.depends_on_id == issue.id {
+                let message = format!("the issue depends on itself by {}", excerpt(&one.kind));
+                said.repair("self_edge", "depends_on_id", message);
+            }
+            if one.issue_id != issue.id && !one.issue_id.is_empty() {
+                let message = format!("an edge of {} is written here", excerpt(&one.issue_id));
+                said.repair("edge_elsewhere", "issue_id", message);
+            }
+            if !seen.insert((&one.issue_id, one.key())) {
+                let message =
+                    format!("{} by {} is there more than once", excerpt(&one.depends_on_id), excerpt(&one.kind));
+                said.repair("duplicate_edge", "depends_on_id", message);
+            }
+        });
     }
     // A list with entries that are no good is kept as a text, which would not be read as the edges put right.
-    if let Some(was) = issue.forms.kept("dependencies").map(|kept| kept.was.clone()) {
+    if let Some(was) = issue.forms.kept(EDGES).map(|kept| kept.was.clone()) {
         let now = Some(canonical(&issue.dependencies));
-        issue.forms.keep("dependencies", Kept { was, now });
+        issue.forms.keep(EDGES, Kept { was, now });
     }
 }

@@ -1,5 +1,7 @@
 //! The types of fields: each reads any JSON text and is written back.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::edge::{Comment, CommentId, Edge};
@@ -8,24 +10,50 @@ use super::record::{self, Fields};
 use super::scan::{self, Fault};
 use super::time::Time;
 
+/// The key of the list of edges.
+pub(super) const EDGES: &str = "dependencies";
+
 /// What reading has to say besides the value.
 pub(super) struct Said {
-    pub(super) repairs: Vec<Repair>,
+    repairs: Vec<Repair>,
     pub(super) values_max: usize,
+    /// The list and the entry that are being read.
+    within: Option<(&'static str, usize)>,
 }
 
 impl Said {
     pub(super) fn new(values_max: usize) -> Self {
-        Self { repairs: Vec::new(), values_max }
+        Self { repairs: Vec::new(), values_max, within: None }
     }
 
     pub(super) fn repair(
         &mut self,
         code: &'static str,
-        key: &'static str,
-        message: impl Into<std::borrow::Cow<'static, str>>,
+        key: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
     ) {
+        let key = match self.within {
+            Some((list, entry)) => format!("{list}[{entry}].{}", key.into()).into(),
+            None => key.into(),
+        };
         self.repairs.push(Repair::new(code, key, message));
+    }
+
+    /// Does something of which all that is said is about one entry of a list.
+    pub(super) fn within<T>(&mut self, list: &'static str, entry: usize, act: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.within.replace((list, entry));
+        let done = act(self);
+        self.within = outer;
+        done
+    }
+
+    /// Whether an edge is read, of which other tools write the metadata as text.
+    fn is_of_edge(&self) -> bool {
+        matches!(self.within, Some((EDGES, _)))
+    }
+
+    pub(super) fn into_repairs(self) -> Vec<Repair> {
+        self.repairs
     }
 }
 
@@ -49,12 +77,13 @@ pub(super) struct Style {
     pub(super) coded: bool,
     /// Original spellings are used.
     pub(super) native: bool,
-    /// Metadata of edges as text.
-    pub(super) edges_coded: bool,
+    /// For other tools, which write metadata of an edge as text.
+    pub(super) of_edge: bool,
 }
 
 impl Style {
-    pub(super) const NATIVE: Self = Self { coded: false, native: true, edges_coded: false };
+    pub(super) const NATIVE: Self = Self { coded: false, native: true, of_edge: false };
+    pub(super) const OUTWARD: Self = Self { coded: false, native: false, of_edge: false };
 }
 
 /// A type of a field.
@@ -292,7 +321,9 @@ impl Slot for Option<Value> {
             let Ok(value) = serde_json::from_str::<Value>(&text) else {
                 return Ok((Some(Value::String(text.into_owned())), Spelling::Exact));
             };
-            said.repair("json_as_text", key, "JSON stands inside a text");
+            if !said.is_of_edge() {
+                said.repair("json_as_text", key, "JSON stands inside a text");
+            }
             let again = value.to_string();
             let again = exact && again == *text;
             return Ok((Some(value), if again { Spelling::Coded } else { Spelling::Exact }));
@@ -391,9 +422,9 @@ fn list<T: Fields>(
         return Ok((Vec::new(), Spelling::Exact));
     };
     let mut read = Vec::with_capacity(values.len());
-    for value in &values {
+    for (entry, value) in values.iter().enumerate() {
         let Some(pairs) = scan::object(value.get()) else { continue };
-        let one = record::read::<T>(pairs, said)?;
+        let one = said.within(key, entry, |said| record::read::<T>(pairs, said))?;
         if is_good(&one) {
             read.push(one);
         }
@@ -428,7 +459,7 @@ impl Slot for Vec<Edge> {
         self.is_empty()
     }
     fn put(&self, style: Style, out: &mut Vec<u8>) {
-        put_list(self, style, out);
+        put_list(self, Style { of_edge: true, ..style }, out);
     }
     fn forget_spelling(&mut self) {
         self.iter_mut().for_each(record::forget_spelling);

@@ -221,12 +221,32 @@ pub fn dependency_kind(word: &str) -> Option<DependencyKind> {
     }
 }
 
+/// Words that say that an issue came to nothing, alone or before a remark: those that `bd` looks for anywhere in a
+/// `close_reason`, where `no errors left` would be one.
+const FAILURES: [(&str, Resolution); 14] = [
+    ("aborted", Resolution::Abandoned),
+    ("abandoned", Resolution::Abandoned),
+    ("blocked", Resolution::Abandoned),
+    ("canceled", Resolution::Cancelled),
+    ("cancelled", Resolution::Cancelled),
+    ("error", Resolution::Abandoned),
+    ("failed", Resolution::Abandoned),
+    ("not planned", Resolution::Cancelled),
+    ("rejected", Resolution::Abandoned),
+    ("timed out", Resolution::Abandoned),
+    ("timeout", Resolution::Abandoned),
+    ("won't fix", Resolution::Cancelled),
+    ("wont fix", Resolution::Cancelled),
+    ("wontfix", Resolution::Cancelled),
+];
+
 /// Why an issue was closed, where the words leave no doubt; the words themselves are kept in any case.
 ///
 /// ```
 /// use gastown_core::interchange::resolution;
 /// use gastown_core::model::Resolution;
 /// assert_eq!(resolution("Duplicate of bd-12"), Some(Resolution::Duplicate));
+/// assert_eq!(resolution("failed: the disk was full"), Some(Resolution::Abandoned));
 /// assert_eq!(resolution("done, but see the notes"), None);
 /// ```
 pub fn resolution(close_reason: &str) -> Option<Resolution> {
@@ -238,17 +258,25 @@ pub fn resolution(close_reason: &str) -> Option<Resolution> {
             rest.is_empty() || !rest.contains(' ') && rest.contains('-')
         })
     };
+    // A word that goes on is of a sentence, such as `error handling is better now`.
+    let is_before_remark = |start: &str| {
+        words.strip_prefix(start).is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with([':', ';', ',', '.', '!']) || rest.starts_with(" (") || is_dash(rest)
+        })
+    };
     match words.as_str() {
         "completed" | "complete" | "done" | "fixed" | "implemented" | "resolved" | "finished" => {
             Some(Resolution::Completed)
         }
-        "wontfix" | "won't fix" | "wont fix" | "cancelled" | "canceled" | "not planned" => Some(Resolution::Cancelled),
-        "abandoned" => Some(Resolution::Abandoned),
         "skipped" => Some(Resolution::Skipped),
         _ if is_of("duplicate") => Some(Resolution::Duplicate),
         _ if is_of("superseded") => Some(Resolution::Superseded),
-        _ => None,
+        _ => FAILURES.iter().find(|(word, _)| is_before_remark(word)).map(|(_, end)| *end),
     }
+}
+
+fn is_dash(rest: &str) -> bool {
+    [" - ", " \u{2013} ", " \u{2014} "].iter().any(|dash| rest.starts_with(dash))
 }
 
 /// How an issue of this status ended as far as the words say; nothing where it did not end.
@@ -293,11 +321,32 @@ mod tests {
 
     #[test]
     fn doubtful_reasons_decide_nothing() {
-        for reason in
-            ["", "merged", "failed", "duplicate work was avoided", "superseded by the new design of pumps", "fixed?"]
-        {
+        for reason in [
+            "",
+            "merged",
+            "duplicate work was avoided",
+            "superseded by the new design of pumps",
+            "fixed?",
+            "error handling is better now",
+            "timeout raised to 30 s",
+            "no errors left",
+            "failed-over to the other site",
+            "blocked users can log in again",
+        ] {
             assert_eq!(resolution(reason), None, "{reason}");
         }
         assert_eq!(resolution("Superseded by gt-12."), Some(Resolution::Superseded));
+    }
+
+    #[test]
+    fn the_words_for_failures_are_known_alone_and_before_a_remark() {
+        for (word, end) in FAILURES {
+            for rest in
+                ["", ".", ": no disk", " - out of scope", " \u{2014} see the notes", " (by the owner)", ", sadly"]
+            {
+                let reason = format!("{}{}{rest}", word[..1].to_uppercase(), &word[1..]);
+                assert_eq!(resolution(&reason), Some(end), "{reason}");
+            }
+        }
     }
 }

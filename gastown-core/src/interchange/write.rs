@@ -82,8 +82,8 @@ impl<W: Write> Writer<W> {
 pub(super) fn put_issue(issue: &Issue, dialect: Dialect, out: &mut Vec<u8>) {
     match dialect {
         Dialect::Native => record::put(issue, Style::NATIVE, out),
-        Dialect::Bd => record::put(&for_bd(issue), Style { coded: false, native: false, edges_coded: false }, out),
-        Dialect::Br => record::put(&for_br(issue), Style { coded: false, native: false, edges_coded: true }, out),
+        Dialect::Bd => record::put(&for_bd(issue), Style::OUTWARD, out),
+        Dialect::Br => record::put(&for_br(issue), Style::OUTWARD, out),
     }
 }
 

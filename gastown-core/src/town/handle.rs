@@ -214,7 +214,22 @@ fn culprit<I: DeserializeOwned>(mut input: serde_json::Value, said: &str) -> Str
     }
     let is_refused = |input: &serde_json::Value| I::deserialize(input).is_err_and(|source| source.to_string() == said);
     let (mut pointer, mut shown) = (String::new(), String::new());
+    let missing = said.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let join = |shown: &str, key: &str| if shown.is_empty() { key.to_owned() } else { format!("{shown}.{key}") };
     while let Some(value) = input.pointer(&pointer) {
+        // A part that lacks a key has another mistake with it. Without its other keys it has another one too.
+        if let Some(key) = missing
+            && value.as_object().is_some_and(|map| !map.contains_key(key))
+        {
+            let mut with = input.clone();
+            if let Some(map) = with.pointer_mut(&pointer).and_then(serde_json::Value::as_object_mut) {
+                map.insert(key.to_owned(), serde_json::Value::Null);
+            }
+            let unknown = format!("unknown field `{key}`");
+            if !is_refused(&with) && !I::deserialize(&with).is_err_and(|now| now.to_string().starts_with(&unknown)) {
+                return join(&shown, key);
+            }
+        }
         let step = match value {
             serde_json::Value::Object(map) => {
                 let keys: Vec<String> = map.keys().cloned().collect();
@@ -247,11 +262,7 @@ fn culprit<I: DeserializeOwned>(mut input: serde_json::Value, said: &str) -> Str
             list.truncate(nth + 1);
         }
         pointer = format!("{pointer}/{}", step.replace('~', "~0").replace('/', "~1"));
-        shown = match (is_place, shown.is_empty()) {
-            (true, _) => format!("{shown}[{step}]"),
-            (false, true) => step,
-            (false, false) => format!("{shown}.{step}"),
-        };
+        shown = if is_place { format!("{shown}[{step}]") } else { join(&shown, &step) };
     }
     shown
 }

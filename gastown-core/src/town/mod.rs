@@ -16,6 +16,7 @@ mod output;
 mod past;
 mod paths;
 mod replay;
+mod status;
 mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
@@ -36,6 +37,9 @@ pub use options::TownOptions;
 pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};
 pub use past::{BeadsAt, BeadsAtPage};
 pub use replay::Replay;
+pub use status::{
+    AgentCount, BeadsOfKind, LeaderStatus, OpenEscalation, RecentEvent, RigStatus, StateCount, TownStatus,
+};
 pub use sweep::OutputSweep;
 pub use town::Town;
 pub use upkeep::{

@@ -4,6 +4,7 @@ use super::handle::{Handle, from_json, to_json};
 use super::health::{self, Health};
 use super::output::{self, Follow, OutputPage, OutputQuery};
 use super::past::{self, BeadsAt, BeadsAtPage};
+use super::status::{self, TownStatus};
 use super::sweep::{self, OutputSweep};
 use super::upkeep::{
     self, Archive, Archived, ArchivedFilter, ArchivedPage, Backup, Checked, Exported, Quarantined, Vacuumed, WriteTo,
@@ -14,7 +15,7 @@ use crate::work::{
     AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, All, Attempts, Bead,
     BeadCounts, BeadFilter, BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported,
     BlockedPage, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef,
-    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, Effect,
+    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, EdgesOf, Effect,
     EffectFilter, EffectPage, EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
     GraphFilter, HandOff, Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads,
     MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent, PauseRig, PauseTown,
@@ -196,8 +197,8 @@ operations! {
         change "beads.link" link(Link) -> Changed = graph::link, for [Mayor Polecat Crew];
         /// Removes an edge between two beads.
         change "beads.unlink" unlink(Link) -> Changed = graph::unlink, for [Mayor Polecat Crew];
-        /// Reads the edges of one bead, in both directions.
-        ask "beads.edges" edges(BeadRef) -> Edges = graph::edges, for [Mayor Polecat Refinery Witness Crew];
+        /// Reads the edges of one bead, in both directions, a page at a time.
+        ask "beads.edges" edges(EdgesOf) -> Edges = graph::edges, for [Mayor Polecat Refinery Witness Crew];
         /// Finds beads by a query in words, a page at a time.
         ask "beads.query" query(BeadQuery) -> BeadPage = query::query, for [Mayor Polecat Refinery Witness Crew];
         /// Finds beads by the words in their titles and texts, a page at a time.
@@ -524,6 +525,8 @@ operations! {
     upkeep as Upkeep {
         /// Says how the town is: its engine, its queue, its database, what waits and what was given up.
         outside "upkeep.health" health(All) -> Health = health::health, for [];
+        /// Shows what goes on: agents, beads, sessions, convoys, merge requests, effects, what asks for somebody, and the last entries.
+        ask "upkeep.status" status(All) -> TownStatus = status::status, for [Mayor];
         /// Looks over the database, every row, the journal and its archives while the town works on.
         outside "upkeep.check" check(All) -> Checked = upkeep::check, for [];
         /// Takes the rows that cannot be read out of their tables, as they are.

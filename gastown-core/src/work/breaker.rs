@@ -213,8 +213,8 @@ pub(crate) fn wake(txn: &mut ScopedTxn<'_>) -> Result<()> {
 }
 
 /// When the next breaker wants to be looked at.
-pub(crate) fn next_at(txn: &ScopedTxn<'_>) -> Result<Option<Timestamp>> {
-    let first: Vec<BreakerRow> = txn.scan(Scan::new(&index::BREAKERS_DUE, vec![], 1))?;
+pub(crate) fn next_at(view: View<'_>) -> Result<Option<Timestamp>> {
+    let first: Vec<BreakerRow> = view.scan(Scan::new(&index::BREAKERS_DUE, vec![], 1))?;
     Ok(first.first().and_then(|row| row.wake_at))
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::txn::ScopedTxn;
-use super::view::text;
+use super::view::{View, text};
 use super::{breaker, convoys, outcome, reviews, sessions, settings};
 use crate::model::value::{ColumnValue as _, Value};
 use crate::model::{
@@ -465,9 +465,9 @@ fn doubt(txn: &mut ScopedTxn<'_>, leader_epoch: i64, is_unknown: impl Fn(&Effect
 /// When the next planned effect that is not due yet may be issued.
 ///
 /// Those that are due wait for room, and are looked at again when an effect in flight is done.
-pub(crate) fn next_at(txn: &ScopedTxn<'_>) -> Result<Option<Timestamp>> {
-    let behind_now = Position(vec![txn.now().to_value(), Value::Text(char::MAX.to_string())]);
+pub(crate) fn next_at(view: View<'_>) -> Result<Option<Timestamp>> {
+    let behind_now = Position(vec![view.now().to_value(), Value::Text(char::MAX.to_string())]);
     let scan = Scan::new(&index::EFFECTS_BY_STATE, vec![text(EffectState::Planned.as_str())], 1);
-    let first: Vec<EffectRow> = txn.scan(scan.after(Some(behind_now)))?;
+    let first: Vec<EffectRow> = view.scan(scan.after(Some(behind_now)))?;
     Ok(first.first().map(|row| row.next_at))
 }

@@ -115,8 +115,8 @@ fn is_forgotten(txn: &ScopedTxn<'_>, session: &SessionRow) -> Result<bool> {
 }
 
 /// When the next session wants to be looked at.
-pub(crate) fn next_at(txn: &ScopedTxn<'_>) -> Result<Option<Timestamp>> {
-    let first: Vec<SessionRow> = txn.scan(Scan::new(&index::SESSIONS_DUE, vec![], 1))?;
+pub(crate) fn next_at(view: View<'_>) -> Result<Option<Timestamp>> {
+    let first: Vec<SessionRow> = view.scan(Scan::new(&index::SESSIONS_DUE, vec![], 1))?;
     Ok(first.first().and_then(|session| session.wake_at))
 }
 

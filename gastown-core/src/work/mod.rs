@@ -59,9 +59,9 @@ pub use find::{
     StatusCount,
 };
 pub use graph::{
-    BeadNode, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Edges, Epic, EpicPage, Explanation, GraphFilter,
-    Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind, Tree, TreeNode,
-    TreeOf, Unblocks, WaitReason,
+    BeadNode, BlockedBead, BlockedPage, Blocker, Changed, ChildrenOf, Edges, EdgesOf, Epic, EpicPage, Explanation,
+    GraphFilter, Link, LooseEdge, LoosePage, LooseReason, NodePage, Plan, PlanOf, PlannedBead, Reason, ReasonKind,
+    Tree, TreeNode, TreeOf, Unblocks, WaitReason,
 };
 pub use handoff::{Checkpoint, HandOff};
 pub use hook::HookBead;

@@ -119,9 +119,9 @@ class Beads(Group):
         """Removes an edge between two beads."""
         return await self._call(t.Changed, "beads.unlink", link, key, bead=bead, on_bead=on_bead)
 
-    async def edges(self, id: str) -> t.Edges:
-        """Reads the edges of one bead, in both directions."""
-        return await self._call(t.Edges, "beads.edges", {}, id=id)
+    async def edges(self, id: str, **only: Unpack[t.EdgesOf]) -> t.Edges:
+        """Reads the edges of one bead, in both directions, a page at a time."""
+        return await self._call(t.Edges, "beads.edges", only, id=id)
 
     async def children(self, id: str, **only: Unpack[t.ChildrenOf]) -> t.NodePage:
         """Lists the parts of a bead, a page at a time; also those of its parts where they are asked for."""
@@ -432,6 +432,10 @@ class Upkeep(Group):
     async def health(self) -> t.Health:
         """Says how the town is: its engine, its queue, its database, what waits and what was given up."""
         return await self._call(t.Health, "upkeep.health", {})
+
+    async def status(self) -> t.TownStatus:
+        """Shows what goes on: agents, beads, sessions, convoys, effects, what asks for somebody, and the last entries."""
+        return await self._call(t.TownStatus, "upkeep.status", {})
 
     async def pause(self, reason: str, *, key: Key = None, **pause: Unpack[t.Pause]) -> t.TownPause:
         """Hands out no bead of the whole town for a while; what runs goes on."""

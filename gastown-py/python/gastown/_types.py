@@ -434,10 +434,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """The edges of one bead, in both directions."""
+    """One page of the edges of one bead, in both directions; those to what it depends on come first."""
 
     depends_on: list[Link]
     dependents: list[Link]
+    cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -1239,6 +1240,107 @@ class Session:
     output: SessionOutput | None
 
 
+
+@dataclass(frozen=True, slots=True)
+class LeaderStatus:
+    """Who runs the engine: until `lease_until`, which is in the past where it has stopped or died."""
+
+    holder: str
+    epoch: int
+    lease_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class RigStatus:
+    """Whether a rig's beads are handed out, and how many of its agents have a session."""
+
+    name: str
+    state: RigState
+    paused_reason: str | None
+    paused_until: int | None
+    busy: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCount:
+    """How many agents of a rig and role do the same; `rig` is none for the town's own."""
+
+    rig: str | None
+    role: Role
+    state: AgentState
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeadsOfKind:
+    """How many beads of a kind stand alike."""
+
+    kind: BeadKind
+    status: BeadStatus
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """How many sessions, convoys, merge requests or effects stand alike."""
+
+    state: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEscalation:
+    """Something that a person should look at."""
+
+    bead: str
+    title: str
+    priority: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecentEvent:
+    """An entry of the journal, without what it changed."""
+
+    seq: int
+    at: int
+    actor: str
+    kind: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class TownStatus:
+    """What goes on in a town, at one moment; what is over is not counted."""
+
+    at: int
+    head: int
+    leader: LeaderStatus | None
+    pause: TownPause
+    next_wake: int | None
+    """The next deadline of anything; none where only changes are waited for."""
+    rigs: list[RigStatus]
+    agents: list[AgentCount]
+    beads: list[BeadsOfKind]
+    slung: int
+    """Slung beads that wait for an agent or for their turn."""
+    hooks_waiting: int
+    """Agents that have a bead on their hook and no session yet."""
+    sessions: list[StateCount]
+    stalled: list[Session]
+    """Sessions that live and make no progress, at most 100."""
+    convoys: list[StateCount]
+    reviews: list[StateCount]
+    effects: list[StateCount]
+    """Those that are not confirmed; those given up too."""
+    breakers: list[Breaker]
+    escalations: list[OpenEscalation]
+    """The open ones, most urgent first, at most 100."""
+    quarantined: int
+    recent: list[RecentEvent]
+    """The last 20 entries of the journal, newest last."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionList:
     """Sessions, oldest first."""
@@ -1673,6 +1775,13 @@ class LinkOptions(TypedDict, total=False):
 
     kind: DependencyKind | str
     gate: WaitGate | None
+
+
+class EdgesOf(TypedDict, total=False):
+    """Which edges of a bead to read: at most `limit` of both directions together."""
+
+    limit: int | None
+    cursor: str | None
 
 
 class ChildrenOf(TypedDict, total=False):

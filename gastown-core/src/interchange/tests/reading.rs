@@ -240,3 +240,33 @@ fn contradictions_are_put_right_and_told() {
     ));
     assert_eq!(found, ["type_missing", "priority_missing", "closed_at_before_created"]);
 }
+
+#[test]
+fn what_is_said_of_an_edge_names_the_edge_and_its_column() {
+    let text = r#"{"id":"a","title":"t","status":"open","priority":1,"issue_type":"bug","created_at":"2025-01-02T00:00:00Z","updated_at":"2025-01-02T00:00:00Z","dependencies":[{"issue_id":"a","depends_on_id":"b","type":"blocks","metadata":"{\"gate\":1}"},{"issue_id":"a","depends_on_id":"c","type":"parent_child"},{"issue_id":"z","depends_on_id":"d","type":"odd"},{"issue_id":"a","depends_on_id":"a","type":"blocks","created_at":7},{"issue_id":"a","depends_on_id":"b","type":"blocks"}],"comments":[{"id":1,"author":"x","text":2}]}"#;
+    let mut reader = Reader::new(text.as_bytes(), Limits::default());
+    let Some(Entry::Read(line)) = reader.next_entry().unwrap() else { panic!() };
+    let mut told: Vec<_> = line.repairs.iter().map(|repair| (repair.key.as_ref(), repair.code)).collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            ("comments[0].text", "wrong_type"),
+            ("dependencies[1].type", "edge_spelling"),
+            ("dependencies[2].issue_id", "edge_elsewhere"),
+            ("dependencies[2].type", "edge_kind_unknown"),
+            ("dependencies[3].created_at", "wrong_type"),
+            ("dependencies[3].depends_on_id", "self_edge"),
+            ("dependencies[4].depends_on_id", "duplicate_edge"),
+        ]
+    );
+    let at = |key: &str| {
+        let column = usize::try_from(reader.column_of(key).unwrap()).unwrap();
+        text[column - 1..].split([',', '}']).next().unwrap()
+    };
+    assert_eq!(at("dependencies[1].type"), r#""parent_child""#);
+    assert_eq!(at("dependencies[3].created_at"), "7");
+    assert_eq!(at("comments[0].text"), "2");
+    assert_eq!(at("dependencies[1].thread_id"), r#"{"issue_id":"a""#, "a key that is absent is where its edge begins");
+    assert_eq!(reader.column_of("dependencies[9].type"), None);
+}

@@ -79,3 +79,21 @@ fn other_tools_get_plain_types() {
     assert_eq!(br["dependencies"][0]["metadata"], "{}");
     assert_eq!(br["dependencies"][0]["type"], "parent-child");
 }
+
+#[test]
+fn other_tools_get_the_facts_of_an_edge_as_a_text() {
+    let line = one(
+        r#"{"id":"a","title":"t","metadata":{"k":1},"dependencies":[{"depends_on_id":"b","type":"waits-for","metadata":{"gate":"any-children","x":2}}]}"#,
+    );
+    for dialect in [Dialect::Bd, Dialect::Br] {
+        let said: Value = serde_json::from_str(&written(&line.record, dialect)).unwrap();
+        assert_eq!(said["dependencies"][0]["metadata"], r#"{"gate":"any-children","x":2}"#, "{dialect:?}");
+        assert_eq!(said["metadata"], serde_json::json!({"k": 1}), "{dialect:?}");
+    }
+    let native = written(&line.record, Dialect::Native);
+    assert!(native.contains(r#""metadata":{"gate":"any-children","x":2}"#), "it is written as it came: {native}");
+    let Record::Issue(mut issue) = line.record else { panic!() };
+    issue.dependencies[0].set_gate(crate::model::WaitGate::AllChildren);
+    let changed = written(&Record::Issue(issue), Dialect::Native);
+    assert!(changed.contains(r#""metadata":"{\"gate\":\"all-children\",\"x\":2}""#), "{changed}");
+}

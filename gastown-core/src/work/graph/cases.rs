@@ -3,13 +3,13 @@
 use super::link::{Idle, idle};
 use super::tests::{Bench, is_soak};
 use super::{
-    ChildrenOf, GraphFilter, PlanOf, ReasonKind, TreeOf, WaitReason, blocked, children, dependencies, dependents,
-    epics, explain, loose_edges, plan,
+    ChildrenOf, EdgesOf, GraphFilter, PlanOf, ReasonKind, TreeOf, WaitReason, blocked, children, dependencies,
+    dependents, edges, epics, explain, loose_edges, plan,
 };
 use crate::model::{BeadId, BeadRow, BeadStatus, DependencyKind, DependencyRow, Key, Resolution, Timestamp, WaitGate};
 use crate::work::{Claim, NewBead, beads, ready};
 
-use DependencyKind::{Blocks, ConditionalBlocks, ParentChild, WaitsFor};
+use DependencyKind::{Blocks, ConditionalBlocks, ParentChild, Related, WaitsFor};
 
 fn blockers(bench: &mut Bench, beads: &[&BeadId]) -> Vec<i64> {
     beads.iter().map(|id| bench.row(id).blockers).collect()
@@ -385,6 +385,44 @@ fn a_plan_has_levels_the_critical_path_and_slack() {
     let found = bench.ask(|view| plan(view, &PlanOf::default())).unwrap();
     let of = |id: &BeadId| found.beads.iter().find(|bead| bead.id == *id).unwrap();
     assert_eq!((of(&rope).start, of(&rope).level, of(&feast).start, of(&feast).level), (10, 1, 70, 2));
+}
+
+#[test]
+fn the_edges_of_a_bead_are_read_a_page_at_a_time() {
+    let mut bench = Bench::new();
+    let hub = bench.titled("hub");
+    let (mut waiters, mut targets): (Vec<_>, Vec<_>) =
+        ((0..23).map(|_| bench.titled("waits")).collect(), (0..7).map(|_| bench.titled("first")).collect());
+    for target in &targets {
+        bench.link(&hub, target, Blocks).unwrap();
+    }
+    for (nth, waiter) in waiters.iter().enumerate() {
+        bench.link(waiter, &hub, if nth % 2 == 0 { Blocks } else { Related }).unwrap();
+    }
+    waiters.sort();
+    targets.sort();
+    for limit in [1, 5, 7, 29, 30, 31] {
+        let (mut on, mut of, mut cursor, mut pages) = (Vec::new(), Vec::new(), None, 0);
+        loop {
+            let page = bench.ask(|view| edges(view, &EdgesOf { limit: Some(limit), cursor, ..(&hub).into() })).unwrap();
+            pages += 1;
+            assert!(page.depends_on.len() + page.dependents.len() <= limit);
+            on.extend(page.depends_on.into_iter().map(|edge| edge.on_bead));
+            of.extend(page.dependents.into_iter().map(|edge| edge.bead));
+            cursor = page.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        of.sort();
+        assert_eq!((&on, &of, pages), (&targets, &waiters, 30_usize.div_ceil(limit)), "limit {limit}");
+    }
+    let whole = bench.ask(|view| edges(view, &(&hub).into())).unwrap();
+    assert_eq!((whole.depends_on.len(), whole.dependents.len(), whole.cursor), (7, 23, None));
+    for cursor in ["", "x", "on:", "of:[]", "on:[1]", "in:[\"hq-1\",\"blocks\"]"] {
+        let input = EdgesOf { cursor: Some(cursor.to_owned()), ..(&hub).into() };
+        assert_eq!(bench.ask(|view| edges(view, &input)).unwrap_err().code(), "cursor_malformed", "{cursor}");
+    }
 }
 
 #[test]

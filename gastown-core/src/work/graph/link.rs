@@ -9,7 +9,7 @@ use crate::model::{
 };
 use crate::store::{Scan, index};
 use crate::work::txn::ScopedTxn;
-use crate::work::view::{View, text};
+use crate::work::view::text;
 
 /// The key in an edge's `extra` that says why it is kept and not counted.
 pub(crate) const IDLE: &str = "gt:idle";
@@ -333,23 +333,4 @@ pub(crate) fn unlink(txn: &mut ScopedTxn<'_>, input: &Link) -> Result<Changed> {
         txn.event("dependency.removed", &input.bead, json!({ "on_bead": input.on_bead, "kind": input.kind }));
     }
     Ok(Changed { changed })
-}
-
-/// The edges of one bead, in both directions.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Edges {
-    /// What the bead depends on.
-    pub depends_on: Vec<Link>,
-    /// What depends on the bead.
-    pub dependents: Vec<Link>,
-}
-
-/// The edges of one bead.
-pub(crate) fn edges(view: View<'_>, input: &crate::work::beads::BeadRef) -> Result<Edges> {
-    view.bead(&input.id)?;
-    let link = |edge: DependencyRow| Link { bead: edge.bead, on_bead: edge.on_bead, kind: edge.kind, gate: edge.gate };
-    let side = |at: &'static index::Index| -> Result<Vec<Link>> {
-        Ok(view.all::<DependencyRow>(Scan::new(at, vec![text(&input.id)], 0))?.into_iter().map(link).collect())
-    };
-    Ok(Edges { depends_on: side(&index::DEPENDENCIES)?, dependents: side(&index::DEPENDENTS)? })
 }

@@ -5,12 +5,14 @@ use serde_json::Value as Json;
 
 use super::Pages;
 use super::explain::{LooseEdge, loose};
+use super::link::Link;
 use super::tree::{BeadNode, check_limit, stale_cursor};
 use crate::model::value::Value;
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, DependencyKind, DependencyRow, Key, Result, RigName, Row, Stored as _,
 };
-use crate::store::{Position, Scan, index};
+use crate::store::index::{self, Index};
+use crate::store::{Position, Scan};
 use crate::work::view::{View, text};
 
 /// How many blockers of one bead are named.
@@ -114,6 +116,81 @@ pub(crate) fn epics(view: View<'_>, input: &GraphFilter) -> Result<EpicPage> {
         bead: row.into(),
     };
     Ok(EpicPage { epics: rows.into_iter().map(epic).collect(), cursor })
+}
+
+/// Whose edges to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgesOf {
+    /// The bead.
+    pub id: BeadId,
+    /// At most so many, of both directions together, 1 to 1000; 50 where it is left out.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// Go on behind an earlier page.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+impl From<BeadId> for EdgesOf {
+    fn from(id: BeadId) -> Self {
+        Self { id, limit: None, cursor: None }
+    }
+}
+
+impl From<&BeadId> for EdgesOf {
+    fn from(id: &BeadId) -> Self {
+        id.clone().into()
+    }
+}
+
+/// One page of the edges of one bead, in both directions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edges {
+    /// What the bead depends on, by id; these come first.
+    pub depends_on: Vec<Link>,
+    /// What depends on the bead, by kind and id.
+    pub dependents: Vec<Link>,
+    /// Where the next page begins; none at the end.
+    pub cursor: Option<String>,
+}
+
+/// The directions in which edges are read, with their names in cursors.
+const SIDES: [(&str, &Index); 2] = [("on:", &index::DEPENDENCIES), ("of:", &index::DEPENDENTS)];
+
+/// Reads the edges of one bead.
+pub(crate) fn edges(view: View<'_>, input: &EdgesOf) -> Result<Edges> {
+    let limit = check_limit(input.limit)?;
+    view.bead(&input.id)?;
+    let (first, place) = match input.cursor.as_deref() {
+        None => (0, None),
+        Some(cursor) => {
+            let found = SIDES.iter().enumerate().find_map(|(nth, (name, _))| Some((nth, cursor.strip_prefix(name)?)));
+            let (nth, place) = found.ok_or_else(|| stale_cursor(cursor))?;
+            (nth, Some(place))
+        }
+    };
+    let mut sides = [Vec::new(), Vec::new()];
+    let (mut room, mut last, mut cursor) = (limit, None, None);
+    for (nth, (name, at)) in SIDES.into_iter().enumerate().skip(first) {
+        let scan = Scan::new(at, vec![text(&input.id)], 0);
+        let scan = behind(scan, place.filter(|_| nth == first))?;
+        view.walk::<DependencyRow>(scan, |edge| {
+            if room == 0 {
+                cursor = last.take();
+                return Ok(false);
+            }
+            room -= 1;
+            last = Some(format!("{name}{}", written(&Position::of(at, &edge.clone().into_row()))));
+            sides[nth].push(Link { bead: edge.bead, on_bead: edge.on_bead, kind: edge.kind, gate: edge.gate });
+            Ok(true)
+        })?;
+        if cursor.is_some() {
+            break;
+        }
+    }
+    let [depends_on, dependents] = sides;
+    Ok(Edges { depends_on, dependents, cursor })
 }
 
 /// One page of edges that count for nothing.

@@ -11,7 +11,7 @@
 //! | `priority` `estimate` `blockers` | a number; priorities also as `P1`, estimates also as `2h` | all six |
 //! | `created` `updated` `started` `closed` `due` `defer` | `7d` (ago), `+2w` (ahead), `2026-11-22`, RFC 3339 | all six |
 //! | `pinned` `ephemeral` `template` | `true` `false` | `=` `!=` |
-//! | `metadata.<key>` | a text, a number, `true`, `false` | all six |
+//! | `metadata.<key>`, `metadata."<any key>"` | a text, a number, `true`, `false` | all six |
 //! | `has-key` | the name of a key of metadata | `=` `!=` |
 //!
 //! The bare word `none` stands for an empty value where a field may be empty. `!=` is the opposite of `=`, so what is

@@ -18,7 +18,7 @@ const STARS_MAX: usize = 16;
 const FIELDS: &str = "a field: id, status, priority, type, kind, resolution, assignee, owner, creator, label, title, \
                       description, design, acceptance, notes, created, updated, started, closed, due, defer, spec, \
                       pinned, ephemeral, template, parent, rig, convoy, external_ref, estimate, blockers, \
-                      metadata.<key>, has-key";
+                      metadata.<key>, metadata.\"<key>\", has-key";
 
 /// Parses a query; `now` is what relative times are taken from.
 ///
@@ -185,6 +185,13 @@ impl Parser {
             return self.wrong(FIELDS);
         };
         let key = name.split_once('.').filter(|(field, _)| field.eq_ignore_ascii_case("metadata")).map(|(_, key)| key);
+        // A key that is no word stands in quotes behind the dot.
+        let quoted = match &self.tokens[(self.next + 1).min(self.tokens.len() - 1)].piece {
+            Piece::Word { text, is_quoted: true } if key == Some("") && !text.is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        self.next += usize::from(quoted.is_some());
+        let key = quoted.as_deref().or(key);
         let field = match key {
             Some("") => return Err(malformed(at, excerpt(&name), "metadata.<key>")),
             Some(_) => None,

@@ -38,7 +38,7 @@ fn bead() -> BeadRow {
     row.estimate_minutes = Some(120);
     row.blockers = 0;
     row.pinned = true;
-    row.metadata = serde_json::json!({ "points": 3, "team": "yard", "deep": { "x": 1 }, "off": null, "a.b": true });
+    row.metadata = serde_json::json!({ "points": 3, "team": "yard", "deep": { "x": 1 }, "off": null, "a.b": true, "the size": 4, "q\"": 1 });
     row
 }
 
@@ -82,6 +82,8 @@ fn every_field_is_asked_in_the_words_of_people() {
         "metadata.team = yard",
         "metadata.off = none and metadata.other = none",
         "metadata.a.b = true",
+        "metadata.\"the size\" = 4 and METADATA.\"team\" = yard",
+        "metadata.\"q\\\"\" < 2 and metadata.\"no such\" = none",
         "has-key = points and has_key = off and not has-metadata-key = other",
         "kind = issue",
         "resolution = none",
@@ -133,6 +135,9 @@ fn a_wrong_query_says_where_and_what_would_be_right() {
         ("title = \"ke\\el\"", "12"),
         ("title ! keel", "6"),
         ("metadata. = 1", "0"),
+        ("metadata.\"\" = 1", "0"),
+        ("metadata.\"the size", "18"),
+        ("status \"the size\" = 1", "7"),
         ("and", "0"),
         ("= open", "0"),
         ("\"status\" = open", "0"),

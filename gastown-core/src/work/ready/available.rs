@@ -35,8 +35,9 @@ pub(super) fn first_ready(
     input: &ReadyFilter,
     wanted: &dyn Fn(&BeadRow) -> bool,
 ) -> Result<Option<BeadRow>> {
-    if input.limit.is_some() || input.cursor.is_some() {
-        return Err(Error::invalid("filter_misplaced", "a claim takes one bead and no page").with("field", "limit"));
+    let misplaced = [("limit", input.limit.is_some()), ("cursor", input.cursor.is_some())];
+    if let Some((field, _)) = misplaced.into_iter().find(|(_, is_there)| *is_there) {
+        return Err(Error::invalid("filter_misplaced", "a claim takes one bead and no page").with("field", field));
     }
     Ok(find(view, input, 1, wanted)?.0.pop())
 }

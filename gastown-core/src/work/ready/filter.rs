@@ -284,10 +284,10 @@ fn regex(text: &str) -> Result<Regex> {
     let wrong = |error: &dyn Display| {
         Error::invalid("regex_malformed", format!("{} cannot be a regular expression: {error}", excerpt(text)))
             .with("bytes", text.len())
-            .with("rule", format!("1 to {LABEL_BYTES_MAX} bytes"))
+            .with("rule", format!("a regular expression of 1 to {LABEL_BYTES_MAX} bytes that takes at most {REGEX_BYTES_MAX} once it is built"))
     };
     if text.is_empty() || text.len() > LABEL_BYTES_MAX {
-        return Err(wrong(&"its length"));
+        return Err(wrong(&"it is empty or too long"));
     }
     RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build().map_err(|error| wrong(&error))
 }

@@ -105,7 +105,11 @@ pub(crate) fn export(
     done.beads = write_beads(view, reader, input, &mut writer)?;
     if input.tombstones {
         view.walk::<TombstoneRow>(Scan::new(&index::TOMBSTONES, vec![], 0), |left| {
-            writer.record(&tombstone(&left)?)?;
+            match input.dialect {
+                Dialect::Native => writer.record(&tombstone(&left)?)?,
+                // Among issues other tools want an issue; an entry of a file of deletions is none.
+                _ => writer.issue(&left_of(&left)?)?,
+            }
             done.tombstones += 1;
             Ok(true)
         })?;

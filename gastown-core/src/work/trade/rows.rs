@@ -10,7 +10,6 @@ use crate::interchange::{
 };
 use crate::model::{
     BeadId, BeadRow, BeadStatus, BeadTextRow, CommentRow, DependencyKind, DependencyRow, Resolution, Timestamp,
-    WaitGate,
 };
 use crate::work::fields::{
     LABELS_MAX, METADATA_BYTES_MAX, REASON_BYTES_MAX, TEXT_BYTES_MAX, TITLE_BYTES_MAX, check_external_ref,
@@ -357,7 +356,6 @@ fn edges(id: &BeadId, issue: &Issue, bead: &BeadRow) -> (Vec<DependencyRow>, Vec
 }
 
 fn edge_row(bead: &BeadRow, on_bead: BeadId, kind: DependencyKind, edge: &Edge) -> DependencyRow {
-    let gate = edge.metadata.as_ref().and_then(|facts| facts.get("gate")?.as_str()?.parse::<WaitGate>().ok());
     let mut row = DependencyRow {
         bead: bead.id.clone(),
         on_bead,
@@ -365,7 +363,7 @@ fn edge_row(bead: &BeadRow, on_bead: BeadId, kind: DependencyKind, edge: &Edge) 
         counted: false,
         created_by: word("created_by", &edge.created_by).unwrap_or_default(),
         created_at: at(edge.created_at.as_ref()).unwrap_or(bead.created_at),
-        gate: gate.filter(|_| kind == DependencyKind::WaitsFor),
+        gate: edge.gate().filter(|_| kind == DependencyKind::WaitsFor),
         extra: None,
     };
     let column = plain_edge(&row);
@@ -403,10 +401,11 @@ fn edge(row: &DependencyRow) -> Edge {
         }
         edge.restore(extra);
     }
-    let gate = row.gate.map(WaitGate::as_str);
-    let said = |edge: &Edge| edge.metadata.as_ref().and_then(|facts| facts.get("gate")?.as_str().map(str::to_owned));
-    if row.kind == DependencyKind::WaitsFor && gate.is_some() && said(&edge).as_deref() != gate {
-        edge.metadata = Some(json!({ "gate": gate }));
+    if row.kind == DependencyKind::WaitsFor
+        && let Some(gate) = row.gate
+        && edge.gate() != Some(gate)
+    {
+        edge.set_gate(gate);
     }
     edge
 }

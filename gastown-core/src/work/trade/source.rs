@@ -213,6 +213,8 @@ fn unreadable(path: &Path, source: std::io::Error) -> Error {
     let shown = path.display();
     let error = match source.kind() {
         ErrorKind::NotFound => Error::not_found("path_missing", format!("{shown} is not there")),
+        ErrorKind::InvalidFilename => Error::invalid("path_malformed", format!("{shown} is too long")),
+        ErrorKind::PermissionDenied => Error::forbidden("path_unreadable", format!("{shown} may not be read")),
         _ => Error::unavailable("source_unreadable", format!("{shown} cannot be read")),
     };
     error.with("path", shown).because(source)

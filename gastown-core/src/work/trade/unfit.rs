@@ -6,7 +6,7 @@ use super::rows::is_like;
 use crate::interchange::{Field, Issue};
 use crate::model::id::excerpt;
 use crate::model::{BeadRow, CommentRow, DependencyRow, Resolution};
-use crate::work::fields::{TEXT_BYTES_MAX, check_word};
+use crate::work::fields::{METADATA_BYTES_MAX, TEXT_BYTES_MAX, check_word};
 
 /// The prefix of labels and keys that are the engine's own.
 const RESERVED: &str = "gt:";
@@ -54,11 +54,8 @@ pub(super) fn unfit(issue: &Issue, column: &Issue) -> Vec<Unfit> {
         say(Field::Labels, format!("{count} labels cannot be labels here, such as {}; they are kept", excerpt(first)));
     }
     let said = issue.metadata.as_ref().filter(|said| said.as_object().is_none_or(|map| !map.is_empty()));
-    if said.is_some() && issue.metadata != column.metadata {
-        say(
-            Field::Metadata,
-            "the metadata is no object, too large, or has keys of the engine's; it is kept".to_owned(),
-        );
+    if let Some(said) = said.filter(|_| issue.metadata != column.metadata) {
+        say(Field::Metadata, unfit_metadata(said));
     }
     for field in [
         Field::Title,
@@ -85,6 +82,18 @@ pub(super) fn unfit(issue: &Issue, column: &Issue) -> Vec<Unfit> {
         say(Field::Resolution, format!("{} is no resolution; it is kept", excerpt(&issue.resolution)));
     }
     found
+}
+
+/// Why metadata is not metadata here.
+fn unfit_metadata(said: &Json) -> String {
+    let Some(map) = said.as_object() else {
+        return format!("{} is no object; the bead has no metadata, and it is kept", excerpt(&said.to_string()));
+    };
+    if let Some(key) = map.keys().find(|key| key.starts_with(RESERVED)) {
+        return format!("keys that begin with {RESERVED} are the engine's, such as {}; they are kept", excerpt(key));
+    }
+    let bytes = said.to_string().len();
+    format!("{bytes} bytes are more than the {METADATA_BYTES_MAX} of metadata; the bead has none, and it is kept")
 }
 
 /// Why more than can be kept lies beside the columns; none where it can.
