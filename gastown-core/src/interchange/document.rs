@@ -39,8 +39,8 @@ pub struct Document {
     /// That of two with one id the one that was made later has another.
     twins: Vec<Choice>,
     contested: Vec<(Side, String, Spot)>,
-    /// Whether a line has an id that is another issue's.
-    is_shared: bool,
+    /// How many lines have an id that is another issue's.
+    shared: u64,
     /// Whether every marker has its counterpart.
     is_balanced: bool,
     is_by_id: bool,
@@ -109,7 +109,7 @@ impl Document {
             older: BTreeMap::new(),
             twins: Vec::new(),
             contested: Vec::new(),
-            is_shared: false,
+            shared: 0,
             is_balanced: true,
             is_by_id: true,
             dialect: None,
@@ -213,7 +213,7 @@ impl Document {
 
     /// Puts the line of an issue, whose id is another's, under one of its own, and answers this.
     fn part(&mut self, text: &[u8], mut issue: Issue, spot: Spot) -> String {
-        self.is_shared = true;
+        self.shared += 1;
         let made = Made::of(&issue);
         let ids = made.at.into_iter().flat_map(|at| (0..TRIES).map(move |nth| (at, nth)));
         for (at, nth) in ids {
@@ -253,7 +253,7 @@ impl Document {
 
     /// Whether it is to be written otherwise than it was read though no issue changed.
     pub(crate) fn is_unfinished(&self) -> bool {
-        self.told.markers > 0 || self.is_shared
+        self.told.markers > 0 || self.shared > 0
     }
 
     /// The ids that an unfinished merge has lines of.

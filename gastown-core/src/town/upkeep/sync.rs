@@ -243,7 +243,7 @@ impl Rounds<'_> {
             let column = found.document.column_of(id, key).unwrap_or(1);
             repaired.push(repair(line, column, key, SET_ASIDE, message));
         }
-        repaired.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        repaired.sort_by_key(|one| (one.line, one.column));
         self.report.say_repairs(repairs, repaired);
     }
 

@@ -172,9 +172,10 @@ fn find_loose(txn: &ScopedTxn<'_>, rows: &Rows, outcome: &mut Outcome) -> Result
 /// Whether nothing is known of a bead: neither what it is, nor that it was deleted or is in an archive, nor an edge.
 fn is_new(txn: &ScopedTxn<'_>, id: &BeadId, has_away: bool) -> Result<bool> {
     let edges = Scan::new(&index::DEPENDENCIES, vec![text(id)], 1);
-    Ok(!txn.is_taken(&Key::bead(id))?
+    let is_away = has_away && archived::find(txn.view(), id)?.is_some();
+    Ok(!is_away
+        && !txn.is_taken(&Key::bead(id))?
         && !txn.is_taken(&Key::tombstone(id))?
-        && !(has_away && archived::find(txn.view(), id)?.is_some())
         && txn.scan::<DependencyRow>(edges)?.is_empty())
 }
 
