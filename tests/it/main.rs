@@ -13,6 +13,7 @@ mod damage;
 mod demo;
 mod dispatch;
 mod engine;
+mod failures;
 mod faults;
 mod files;
 mod find;

@@ -4,6 +4,7 @@ mod breaker;
 mod faults;
 mod liveness;
 mod outbox;
+mod scenarios;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

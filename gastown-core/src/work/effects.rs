@@ -339,6 +339,7 @@ const fn patience(setback: Setback) -> Option<(&'static str, &'static str)> {
 /// Tries an effect that did not happen again later, or gives it up.
 fn failed(txn: &mut ScopedTxn<'_>, mut row: EffectRow, order: &Order, why: &Failed) -> Result<()> {
     let Failed { setback, part, reason } = why;
+    let reason = &worded(reason, || format!("{setback}, and nobody said why"));
     row.setback = Some(*setback);
     let held = match order {
         Order::Start { session, rig, .. } => breaker::failed(txn, *part, rig, session, reason)?,
@@ -366,6 +367,11 @@ fn failed(txn: &mut ScopedTxn<'_>, mut row: EffectRow, order: &Order, why: &Fail
     txn.put(row)?;
     txn.event("effect.retry", &id, json!({ "setback": setback, "reason": reason, "next_at": next_at }));
     Ok(())
+}
+
+/// What somebody said, or other words where it was nothing: whatever fails has a reason that a person can read.
+pub(crate) fn worded(said: &str, otherwise: impl FnOnce() -> String) -> String {
+    if said.trim().is_empty() { otherwise() } else { said.to_owned() }
 }
 
 /// Gives up an effect whose outcome cannot be recorded, so that it shows and does not stay begun for ever.

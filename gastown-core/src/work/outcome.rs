@@ -159,7 +159,7 @@ fn judge(session: &SessionRow, ended: &Ended, has_head: bool, superseded: bool) 
         }
         (exit, None) => exit,
     };
-    (exit, ended.reason.clone())
+    (exit, effects::worded(&ended.reason, || format!("it ended as {exit}, and nobody said why")))
 }
 
 /// Takes the bead off the hook of the session's agent; answers the agent where it held it.
