@@ -893,6 +893,7 @@ export interface SyncReport {
   readonly circles: number
   readonly circlePaths: string[][]
   readonly repairs: Record<string, number>
+  readonly repaired: ImportRepair[]
   readonly flaws: number
   readonly flawedLines: ImportFlaw[]
 }

@@ -497,3 +497,53 @@ async fn what_was_put_away_is_listed_and_comes_back_with_its_edges() {
     assert_eq!(upkeep.recall(&BeadId::new("gt-never").unwrap()).await.unwrap_err().code(), "bead_not_archived");
     town.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_away_is_not_made_anew_by_a_file_that_still_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let town = plain(&dir.path().join("town"), &clock).await;
+    let (beads, upkeep) = (town.operator().beads(), town.operator().upkeep());
+    let keel = beads.create(NewBead::titled("keel")).await.unwrap().id;
+    beads.close(&keel).await.unwrap();
+    let file = dir.path().join("beads.jsonl");
+    beads.export_to(file.as_path()).await.unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    clock.advance(DAY);
+    let over = Archive { closed_before: Some(clock.now()), ..Archive::default() };
+    assert_eq!(upkeep.archive(over).await.unwrap().beads, 1);
+    let all = gastown_core::ExportBeads { memories: true, replace: true, ..file.as_path().into() };
+    assert_eq!(beads.export_to(all).await.unwrap().foreign, 0, "what is noted of it goes nowhere");
+    fs::write(&file, &text).unwrap();
+
+    let report = beads.import_from(file.as_path()).await.unwrap();
+    assert_eq!((report.created, report.skipped), (0, 1));
+    let folder = dir.path().join(".beads");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("issues.jsonl"), &text).unwrap();
+    for _ in 0..2 {
+        let report = beads.sync(folder.as_path()).await.unwrap();
+        assert_eq!((report.created, report.unchanged, report.lines_removed), (0, 1, 0));
+    }
+    assert_eq!(fs::read_to_string(folder.join("issues.jsonl")).unwrap(), text);
+    assert_eq!(beads.get(&keel).await.unwrap_err().code(), "bead_missing");
+    assert_eq!(upkeep.recall(&keel).await.unwrap().title, "keel");
+    assert_eq!(beads.import_from(file.as_path()).await.unwrap().unchanged, 1);
+
+    // What is newer than what was put away is news of it, and so is what is asked for.
+    clock.advance(DAY);
+    for (is_newer, resurrect) in [(true, false), (false, true)] {
+        let over = Archive { closed_before: Some(clock.now()), ..Archive::default() };
+        assert_eq!(upkeep.archive(over).await.unwrap().beads, 1);
+        let mut line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        if is_newer {
+            line["updated_at"] = json!(clock.now().to_string());
+            clock.advance(DAY);
+        }
+        fs::write(&file, format!("{line}\n")).unwrap();
+        let import = gastown_core::ImportBeads { resurrect, ..file.as_path().into() };
+        assert_eq!(beads.import_from(import).await.unwrap().created, 1, "{is_newer} {resurrect}");
+    }
+    assert_eq!(upkeep.check(All {}).await.unwrap().findings, []);
+    town.close().await.unwrap();
+}

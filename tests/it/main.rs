@@ -46,4 +46,5 @@ mod sync;
 mod tolerance;
 mod town;
 mod trade;
+mod twins;
 mod upkeep;

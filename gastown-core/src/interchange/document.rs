@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 
+use serde_json::Value;
+
 use crate::model::{Error, Result};
 
-use super::flaw::Flaw;
+use super::flaw::Repair;
 use super::issue::Issue;
 use super::line::{self, Record};
 use super::merge::{Choice, Issues, Merged, merge_among};
 use super::read::{Entry, Limits, Reader, Side};
+use super::told::{Repaired, Told};
+use super::twin::{Made, TRIES, rename, twin_id};
 use super::write::{Dialect, put_issue};
-
-/// The most flaws that are told; their number is whole.
-const FLAWS_MAX: usize = 1_000;
 
 /// A file of issues as it is, byte for byte, and what its lines hold.
 ///
@@ -33,31 +34,19 @@ pub struct Document {
     /// The winning line of each id.
     places: BTreeMap<String, Place>,
     others: Vec<Other>,
-    /// Lines that another of their id is newer than.
-    older: Vec<(String, Range<usize>)>,
+    /// Lines that another of their issue is newer than.
+    older: BTreeMap<String, Vec<Range<usize>>>,
+    /// That of two with one id the one that was made later has another.
+    twins: Vec<Choice>,
     contested: Vec<(Side, String, Spot)>,
+    /// How many lines have an id that is another issue's.
+    shared: u64,
     /// Whether every marker has its counterpart.
     is_balanced: bool,
     is_by_id: bool,
     dialect: Option<Dialect>,
     has_tombstones: bool,
     told: Told,
-}
-
-/// What there is to say of a file's lines.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Told {
-    /// Records that were read.
-    pub read: u64,
-    /// How often each thing was read otherwise than it is written.
-    pub repairs: BTreeMap<&'static str, u64>,
-    /// Lines that could not be read.
-    pub flaws: u64,
-    /// The first 1,000 of those.
-    pub flawed: Vec<Flaw>,
-    /// Markers of an unfinished merge.
-    pub markers: u64,
 }
 
 /// Where an issue's line is.
@@ -73,6 +62,17 @@ enum Place {
     At(Spot),
     /// What an unfinished merge was settled as.
     Settled(Vec<u8>),
+    /// The line of one that shares its id with another, under an id of its own.
+    Twin(Spot, Vec<u8>),
+}
+
+impl Place {
+    fn spot(&self) -> Option<&Spot> {
+        match self {
+            Self::At(spot) | Self::Twin(spot, _) => Some(spot),
+            Self::Settled(_) => None,
+        }
+    }
 }
 
 /// A line that is no issue.
@@ -106,8 +106,10 @@ impl Document {
             text: Vec::new(),
             places: BTreeMap::new(),
             others: Vec::new(),
-            older: Vec::new(),
+            older: BTreeMap::new(),
+            twins: Vec::new(),
             contested: Vec::new(),
+            shared: 0,
             is_balanced: true,
             is_by_id: true,
             dialect: None,
@@ -119,13 +121,15 @@ impl Document {
         let line_at = |number: u64| usize::try_from(number).ok().and_then(|at| lines.get(at.checked_sub(1)?)).cloned();
         let mut last: Option<String> = None;
         let mut counts = [0_u64; 3];
-        for entry in Reader::new(text.as_slice(), limits) {
-            match entry? {
+        let mut reader = Reader::new(text.as_slice(), limits);
+        while let Some(entry) = reader.next_entry()? {
+            match entry {
                 Entry::Read(line) => {
                     let at = line_at(line.number).ok_or_else(|| lost(line.number))?;
                     document.told.read += 1;
-                    for repair in &line.repairs {
-                        *document.told.repairs.entry(repair.code).or_default() += 1;
+                    for repair in line.repairs {
+                        let column = reader.column_of(&repair.key).unwrap_or(1);
+                        document.told.repaired(Repaired { line: line.number, column, repair });
                     }
                     let (Record::Issue(issue) | Record::Tombstone(issue)) = line.record else {
                         document.others.push(Other { at, after: last.clone() });
@@ -140,7 +144,7 @@ impl Document {
                     let spot = Spot { at, number: line.number, changed_at: issue.changed_at() };
                     match line.side {
                         Some(side) => document.contested.push((side, issue.id, spot)),
-                        None => document.take(issue.id, spot),
+                        None => document.take(&text, *issue, spot),
                     }
                 }
                 Entry::Flaw(flaw) if flaw.code == "conflict_marker" => {
@@ -154,10 +158,7 @@ impl Document {
                     } else if let Some(at) = line_at(flaw.line) {
                         document.others.push(Other { at, after: last.clone() });
                     }
-                    document.told.flaws += 1;
-                    if document.told.flawed.len() < FLAWS_MAX {
-                        document.told.flawed.push(flaw);
-                    }
+                    document.told.flawed(flaw);
                 }
             }
         }
@@ -171,27 +172,88 @@ impl Document {
         Ok(document)
     }
 
-    /// Puts a line in its place, unless another of the same id is newer.
-    fn take(&mut self, id: String, spot: Spot) {
-        let Some(Place::At(earlier)) = self.places.get(&id) else {
-            self.places.insert(id, Place::At(spot));
+    /// Puts a line in its place, unless another of the same issue is newer.
+    fn take(&mut self, text: &[u8], issue: Issue, spot: Spot) {
+        let Some(earlier) = self.places.get(&issue.id).and_then(Place::spot).cloned() else {
+            self.places.insert(issue.id, Place::At(spot));
             return;
         };
-        *self.told.repairs.entry("duplicate_id").or_default() += 1;
-        if spot.changed_at < earlier.changed_at {
-            self.older.push((id, spot.at));
-        } else if let Some(Place::At(earlier)) = self.places.insert(id.clone(), Place::At(spot)) {
-            self.older.push((id, earlier.at));
+        let column = std::str::from_utf8(&text[spot.at.clone()]).ok().and_then(|line| line::column_of(line, "id"));
+        let said = format!("line {} has the id as well", earlier.number);
+        let repair = Repair::new("duplicate_id", "id", said);
+        self.told.repaired(Repaired { line: spot.number, column: column.unwrap_or(1) as u64, repair });
+        let before = parse(&text[earlier.at.clone()]);
+        match before.filter(|before| Made::of(before).is_another(&Made::of(&issue))) {
+            // Whoever reads it gives the id to the same one of them.
+            Some(before)
+                if before.created_at.as_ref().map(|time| time.at) > issue.created_at.as_ref().map(|time| time.at) =>
+            {
+                let issue_id = issue.id.clone();
+                self.places.insert(issue.id, Place::At(spot));
+                let older = self.older.remove(&issue_id).unwrap_or_default();
+                let id = self.part(text, before, earlier);
+                self.older.entry(id).or_default().extend(older);
+            }
+            Some(_) => drop(self.part(text, issue, spot)),
+            None => self.replace(issue.id, Place::At(spot)),
         }
+    }
+
+    /// Puts a line in the place of an older one.
+    fn replace(&mut self, id: String, place: Place) {
+        let changed_at = |place: Option<&Place>| place.and_then(Place::spot).and_then(|spot| spot.changed_at);
+        let left = if changed_at(Some(&place)) < changed_at(self.places.get(&id)) {
+            Some(place)
+        } else {
+            self.places.insert(id.clone(), place)
+        };
+        let older = left.as_ref().and_then(Place::spot).map(|spot| spot.at.clone());
+        self.older.entry(id).or_default().extend(older);
+    }
+
+    /// Puts the line of an issue, whose id is another's, under one of its own, and answers this.
+    fn part(&mut self, text: &[u8], mut issue: Issue, spot: Spot) -> String {
+        self.shared += 1;
+        let made = Made::of(&issue);
+        let ids = made.at.into_iter().flat_map(|at| (0..TRIES).map(move |nth| (at, nth)));
+        for (at, nth) in ids {
+            let shared = issue.id.clone();
+            let id = twin_id(&shared, at, nth);
+            let there = self.places.get(&id).and_then(Place::spot).and_then(|there| parse(&text[there.at.clone()]));
+            if there.is_some_and(|there| Made::of(&there).is_another(&made)) {
+                continue;
+            }
+            rename(&mut issue, &id);
+            if !self.places.contains_key(&id) {
+                let title = Value::String(issue.title.clone());
+                self.twins.push(Choice::new(&shared, "id", "id_relocated", Value::String(id.clone()), title));
+            }
+            let line = line_of(&issue, Dialect::Native);
+            self.replace(id.clone(), Place::Twin(spot, line));
+            return id;
+        }
+        self.older.entry(issue.id.clone()).or_default().push(spot.at);
+        issue.id
     }
 
     /// The lines that are not written again because another of their id is newer and says something else.
     pub fn dropped(&self) -> impl Iterator<Item = Choice> {
-        self.older.iter().filter_map(|(id, at)| {
+        let lines = self.older.iter().flat_map(|(id, lines)| lines.iter().map(move |at| (id, at)));
+        lines.filter_map(|(id, at)| {
             let (kept, dropped) = (self.line(id)?, &self.text[at.clone()]);
-            let text = |line: &[u8]| serde_json::Value::String(String::from_utf8_lossy(line).into_owned());
+            let text = |line: &[u8]| Value::String(String::from_utf8_lossy(line).into_owned());
             (kept != dropped).then(|| Choice::new(id, "", "line_dropped", text(kept), text(dropped)))
         })
+    }
+
+    /// The lines whose issue has another id than they say, because an earlier one has it.
+    pub fn twins(&self) -> impl Iterator<Item = Choice> {
+        self.twins.iter().cloned()
+    }
+
+    /// Whether it is to be written otherwise than it was read though no issue changed.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.told.markers > 0 || self.shared > 0
     }
 
     /// The ids that an unfinished merge has lines of.
@@ -282,16 +344,20 @@ impl Document {
     pub fn line(&self, id: &str) -> Option<&[u8]> {
         Some(match self.places.get(id)? {
             Place::At(spot) => &self.text[spot.at.clone()],
-            Place::Settled(line) => line,
+            Place::Settled(line) | Place::Twin(_, line) => line,
         })
     }
 
     /// The number of an issue's line; nothing for one that an unfinished merge was settled as.
     pub fn number(&self, id: &str) -> Option<u64> {
-        match self.places.get(id)? {
-            Place::At(spot) => Some(spot.number),
-            Place::Settled(_) => None,
-        }
+        Some(self.places.get(id)?.spot()?.number)
+    }
+
+    /// Where the value of a key begins in an issue's line: the byte, from 1.
+    pub fn column_of(&self, id: &str, key: &str) -> Option<u64> {
+        let spot = self.places.get(id)?.spot()?;
+        let line = std::str::from_utf8(&self.text[spot.at.clone()]).ok()?;
+        line::column_of(line, key).map(|column| column as u64)
     }
 
     /// An issue.

@@ -7,8 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::flaw::Repair;
 use super::issue::Issue;
+use super::twin::Made;
 
-/// How a line stands to an earlier one with the same id: the later `updated_at` wins, and with equal ones the later line.
+/// How a line stands to an earlier one with the same id: of one issue the later `updated_at` wins, and with equal ones the
+/// later line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rank {
@@ -18,12 +20,21 @@ pub enum Rank {
     Replaces(u64),
     /// That earlier line stays.
     Yields(u64),
+    /// That earlier line is of another issue, made at another time and under another title: both stay.
+    Beside(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    line: u64,
+    changed: i64,
+    made: Made,
 }
 
 /// The ids seen so far, as hashes.
 #[derive(Debug)]
 pub(super) struct Duplicates {
-    seen: HashMap<[u8; 16], (u64, i64)>,
+    seen: HashMap<[u8; 16], Seen>,
     most: usize,
     told: bool,
 }
@@ -41,19 +52,21 @@ impl Duplicates {
         let mut key = [0; 16];
         key.copy_from_slice(&Sha256::digest(issue.id.as_bytes())[..16]);
         let is_full = self.seen.len() >= self.most;
+        let now = Seen { line, changed, made: Made::of(issue) };
         match self.seen.entry(key) {
             Entry::Occupied(mut earlier) => {
-                let (number, at) = *earlier.get();
-                let (rank, wins) = if changed >= at {
-                    earlier.insert((line, changed));
-                    (
-                        Rank::Replaces(number),
-                        if changed > at { "this line is newer and wins" } else { "this line is later and wins" },
-                    )
+                let before = *earlier.get();
+                let number = before.line;
+                let (rank, how) = if before.made.is_another(&now.made) {
+                    (Rank::Beside(number), "and is of another issue, made at another time under another title")
+                } else if changed < before.changed {
+                    (Rank::Yields(number), "and is newer")
                 } else {
-                    (Rank::Yields(number), "that line is newer and wins")
+                    earlier.insert(now);
+                    let how = if changed > before.changed { "and is older" } else { "and is as new" };
+                    (Rank::Replaces(number), how)
                 };
-                (rank, Some(Repair::new("duplicate_id", "id", format!("line {number} has the id as well; {wins}"))))
+                (rank, Some(Repair::new("duplicate_id", "id", format!("line {number} has the id as well, {how}"))))
             }
             Entry::Vacant(_) if is_full => {
                 let told = std::mem::replace(&mut self.told, true);
@@ -61,7 +74,7 @@ impl Duplicates {
                 (Rank::First, (!told).then(|| Repair::new("duplicates_unwatched", "id", message)))
             }
             Entry::Vacant(place) => {
-                place.insert((line, changed));
+                place.insert(now);
                 (Rank::First, None)
             }
         }

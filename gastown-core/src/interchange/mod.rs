@@ -29,13 +29,15 @@ mod scan;
 mod slot;
 mod status;
 mod time;
+mod told;
+mod twin;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use document::Document;
 pub(crate) use document::line_of;
-pub use document::{Document, Told};
 pub use edge::{Comment, CommentId, Edge};
 pub(crate) use ending::{Ending, outward_status, recall};
 pub(crate) use essence::{Essence, dress};
@@ -51,4 +53,6 @@ pub use read::{Conflicts, Entry, Limits, Line, Rank, Reader, Side};
 pub(crate) use status::implied;
 pub use status::{Customs, Hold, Standing, bead_kind, dependency_kind, resolution, type_alias};
 pub use time::Time;
+pub use told::{Repaired, Told};
+pub(crate) use twin::{Made, TRIES, rename, shared_id, twin_id};
 pub use write::{Dialect, Writer, write_issue};

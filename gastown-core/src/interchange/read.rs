@@ -7,6 +7,7 @@ use crate::model::{Error, Result};
 use super::conflict::{Marker, Sides};
 use super::duplicates::Duplicates;
 use super::flaw::{Flaw, Repair};
+use super::issue::Issue;
 use super::line::{self, Record};
 
 pub use super::conflict::Side;
@@ -20,7 +21,7 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// The most parts (keys, entries, nested ones as well) of one value. A million.
     pub values_max: usize,
-    /// How many ids are remembered to find those that come twice; 0 for none. About 50 bytes each. A million.
+    /// How many ids are remembered to find those that come twice; 0 for none. About 80 bytes each. A million.
     pub ids_max: usize,
     /// Whether the first flaw ends the reading with an error.
     pub strict: bool,
@@ -79,6 +80,16 @@ pub struct Line {
     pub side: Option<Side>,
     /// How it stands to an earlier line with the same id.
     pub rank: Rank,
+}
+
+impl Line {
+    /// The issue that it holds, or what is left of one.
+    pub(super) fn issue(&self) -> Option<&Issue> {
+        match &self.record {
+            Record::Issue(issue) | Record::Tombstone(issue) => Some(issue),
+            _ => None,
+        }
+    }
 }
 
 /// Reads records one at a time, in memory bounded by the longest line and the ids remembered.

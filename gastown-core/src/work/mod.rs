@@ -4,6 +4,7 @@
 //! scope only.
 
 pub(crate) mod agents;
+pub(crate) mod archived;
 pub(crate) mod attempts;
 pub(crate) mod beads;
 pub(crate) mod breaker;

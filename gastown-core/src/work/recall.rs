@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::beads::{self, Bead, BeadRef};
 use super::events::EVENTS_MAX;
-use super::graph;
 use super::txn::ScopedTxn;
+use super::{archived, graph};
 use crate::model::{BeadId, BeadRow, DependencyRow, Error, Event, Key, Result, Row, RowKind, Stored as _};
 
 /// A bead and what left with it, as an archive holds them.
@@ -71,6 +71,7 @@ pub(crate) fn recall(txn: &mut ScopedTxn<'_>, input: &Recall) -> Result<Bead> {
             Error::not_found("bead_not_archived", format!("no archive here holds the bead {id}")).with("bead", id)
         );
     };
+    archived::forget(txn, id)?;
     let mut edges = Vec::new();
     for row in rows {
         match row {

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::graph;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
+use super::{archived, graph};
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, CommentRow, ConvoyRow, DependencyRow, EffectId, EffectRow,
     EffectState, Error, Key, LabelRow, MergeRequestRow, ReservationRow, Result, Row, SessionRow, SessionState, Stored,
@@ -202,6 +202,7 @@ pub(crate) fn remove_beads(txn: &mut ScopedTxn<'_>, input: &RemoveBeads) -> Resu
             txn.delete(&gone.key())?;
         }
         graph::forget_part(txn, &row)?;
+        archived::note(txn, &row)?;
         txn.event("bead.archived", bead, serde_json::json!({ "file": input.file }));
         removed += 1;
     }

@@ -934,6 +934,7 @@ class SyncReport:
     circles: int
     circle_paths: list[list[str]]
     repairs: dict[str, int]
+    repaired: list[ImportRepair]
     flaws: int
     flawed_lines: list[ImportFlaw]
 

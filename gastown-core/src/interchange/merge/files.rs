@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::model::Result;
 
-use super::super::document::{Document, Told, line_of};
+use super::super::document::{Document, line_of};
 use super::super::line::{self, Record};
+use super::super::told::Told;
 use super::super::write::Dialect;
 use super::{Choice, Issues, merge_among};
 
@@ -41,6 +42,7 @@ pub fn merge_files(base: Vec<u8>, ours: Vec<u8>, theirs: Vec<u8>) -> Result<File
         let before = side.contested().iter().filter_map(|id| Some(((*id).to_owned(), base.issue(id)?))).collect();
         choices.extend(side.settle(&before, &mut nowhere)?);
         choices.extend(side.dropped());
+        choices.extend(side.twins());
     }
     let ids: BTreeSet<&str> = base.ids().chain(ours.ids()).chain(theirs.ids()).collect();
     let differs = |id: &&str| {
@@ -67,6 +69,8 @@ pub fn merge_files(base: Vec<u8>, ours: Vec<u8>, theirs: Vec<u8>) -> Result<File
     let records = records(&base, &ours, &theirs, &mut choices);
     let text = ours.rewritten(&changes, &records.more, &records.without);
     choices.sort_by(|a, b| (&a.id, &a.key, a.code).cmp(&(&b.id, &b.key, b.code)));
+    // What both have is told once.
+    choices.dedup();
     Ok(FileMerge { issues: issues as u64, choices, ours: ours.told().clone(), theirs: theirs.told().clone(), text })
 }
 

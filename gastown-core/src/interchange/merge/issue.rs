@@ -9,6 +9,7 @@ use super::super::issue::Issue;
 use super::super::record::{Fields, Visit3, canonical};
 use super::super::slot::Slot;
 use super::super::status;
+use super::super::twin::UNTITLED;
 use super::super::write::{Dialect, put_issue};
 use super::text::{self, Outcome};
 use super::{Choice, list};
@@ -33,9 +34,6 @@ const DERIVED: u128 = bit(Field::UpdatedAt)
 const TEXTS: u128 = bit(Field::Description) | bit(Field::Design) | bit(Field::AcceptanceCriteria) | bit(Field::Notes);
 /// Lists and objects, which are brought together entry by entry.
 const PARTS: u128 = bit(Field::Labels) | bit(Field::Dependencies) | bit(Field::Comments) | bit(Field::Metadata);
-
-/// The title of a tombstone whose issue's own was not known.
-const UNTITLED: &str = "(deleted)";
 
 /// Whether an issue says something else, leaving out what follows from the rest.
 pub(super) fn differs(base: &Issue, issue: &Issue) -> bool {

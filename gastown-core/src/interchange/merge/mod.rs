@@ -15,7 +15,8 @@ use crate::model::Result;
 
 use super::issue::Issue;
 use super::line::Record;
-use super::read::{Entry, Line, Rank, Reader};
+use super::read::{Entry, Line, Reader};
+use super::twin::{Made, rename, twin_id};
 
 pub use files::{FileMerge, merge_files};
 pub(super) use issue::buried;
@@ -140,25 +141,18 @@ pub(crate) fn merge_among(
     Ok((merged, of_ours))
 }
 
-/// Reads all issues of one file by id, the winner where an id comes twice; and whatever else the file holds: flaws, other
-/// records, and the lines that did not win.
+/// Reads all issues of one file by id, the newest line of each; and whatever else the file holds: flaws, other records, and the
+/// lines that did not win. Of two issues with one id the one that was made later has another.
 pub fn collect<R: BufRead>(reader: Reader<R>) -> Result<(Issues, Vec<Entry>)> {
     let (mut issues, mut others) = (Issues::new(), Vec::new());
     let mut lines: BTreeMap<String, Line> = BTreeMap::new();
     for entry in reader {
         match entry? {
             Entry::Read(line) => {
-                let id = match &line.record {
-                    Record::Issue(issue) | Record::Tombstone(issue) => issue.id.clone(),
-                    _ => {
-                        others.push(Entry::Read(line));
-                        continue;
-                    }
-                };
-                if matches!(line.rank, Rank::Yields(_)) {
+                if line.issue().is_some() {
+                    put(&mut lines, *line, &mut others);
+                } else {
                     others.push(Entry::Read(line));
-                } else if let Some(earlier) = lines.insert(id, *line) {
-                    others.push(Entry::Read(Box::new(earlier)));
                 }
             }
             flaw @ Entry::Flaw(_) => others.push(flaw),
@@ -170,4 +164,31 @@ pub fn collect<R: BufRead>(reader: Reader<R>) -> Result<(Issues, Vec<Entry>)> {
         }
     }
     Ok((issues, others))
+}
+
+/// Puts an issue's line to the others.
+fn put(lines: &mut BTreeMap<String, Line>, mut line: Line, others: &mut Vec<Entry>) {
+    let Some(issue) = line.issue() else { return };
+    let (id, made, changed_at) = (issue.id.clone(), Made::of(issue), issue.changed_at());
+    let earlier = lines.get(&id).and_then(Line::issue);
+    let Some((before, is_older)) = earlier.map(|earlier| (Made::of(earlier), changed_at < earlier.changed_at())) else {
+        lines.insert(id, line);
+        return;
+    };
+    if !before.is_another(&made) {
+        let left = if is_older { Some(line) } else { lines.insert(id, line) };
+        others.extend(left.map(|left| Entry::Read(Box::new(left))));
+        return;
+    }
+    if before.at > made.at
+        && let Some(there) = lines.get_mut(&id)
+    {
+        std::mem::swap(there, &mut line);
+    }
+    if let Record::Issue(issue) | Record::Tombstone(issue) = &mut line.record
+        && let Some(at) = Made::of(issue).at
+    {
+        rename(issue, &twin_id(&id, at, 0));
+        put(lines, line, others);
+    }
 }

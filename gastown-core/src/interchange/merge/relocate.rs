@@ -1,12 +1,12 @@
 //! Two issues that took one id in two places.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::model::Result;
 
-use super::super::issue::Issue;
+use super::super::twin::{self, Made, TRIES, shared_id, twin_id};
 use super::{Choice, Issues};
 
 /// The sides with other ids; nothing where a side needs none.
@@ -27,37 +27,34 @@ pub(super) fn relocate(
     choices: &mut Vec<Choice>,
 ) -> Result<Moved> {
     let mut renames: [BTreeMap<String, String>; 2] = Default::default();
-    let mut given: HashMap<String, u64> = HashMap::new();
     for (id, left) in ours {
         if base.contains_key(id) {
             continue;
         }
         let Some(right) = theirs.get(id) else { continue };
-        let made = |issue: &Issue| issue.created_at.as_ref().map(|time| time.at);
-        let (Some(left_made), Some(right_made)) = (made(left), made(right)) else { continue };
-        if left_made == right_made || left.title == right.title {
+        let made = Made::of;
+        if !made(left).is_another(&made(right)) {
             continue;
         }
         let (side, later, own, others) =
-            if left_made > right_made { (0, left, ours, theirs) } else { (1, right, theirs, ours) };
+            if made(left).at > made(right).at { (0, left, ours, theirs) } else { (1, right, theirs, ours) };
+        let Some(later_at) = made(later).at else { continue };
         // A merge done before has it already, under the id it was given then.
         let already = |to: &str| {
             !base.contains_key(to)
                 && !own.contains_key(to)
-                && others.get(to).is_some_and(|known| made(known) == made(later) && known.title == later.title)
+                && others.get(to).is_some_and(|known| !made(known).is_another(&made(later)))
         };
-        let (stem, mark, from) = stem(id);
-        let next = given.entry(format!("{stem}{mark}")).or_insert(from);
-        let to = loop {
-            *next = next.saturating_add(1);
-            let to = format!("{stem}{mark}{next}");
-            if already(&to) {
-                break to;
+        let mut given = None;
+        for nth in 0..TRIES {
+            let to = twin_id(id, later_at, nth);
+            let is_used = [base, ours, theirs].iter().any(|issues| issues.contains_key(&to));
+            if already(&to) || !is_used && !is_taken(&to)? {
+                given = Some(to);
+                break;
             }
-            if ![base, ours, theirs].iter().any(|issues| issues.contains_key(&to)) && !is_taken(&to)? {
-                break to;
-            }
-        };
+        }
+        let Some(to) = given else { continue };
         choices.push(Choice::new(
             id,
             "id",
@@ -67,20 +64,22 @@ pub(super) fn relocate(
         ));
         renames[side].insert(id.clone(), to);
     }
-    let [of_ours, of_theirs] = renames;
-    Ok(Moved { ours: rename(base, ours, &of_ours), theirs: rename(base, theirs, &of_theirs), of_ours })
-}
-
-/// An id without its number: `gt-a.3` is `gt-a`, `.`, 3; one that has none counts from 1, so that the next is 2.
-fn stem(id: &str) -> (&str, char, u64) {
-    for mark in ['.', '-'] {
-        if let Some((stem, number)) = id.rsplit_once(mark)
-            && let Ok(number) = number.parse::<u64>()
-        {
-            return (stem, mark, number);
+    for (side, own, others) in [(0, ours, theirs), (1, theirs, ours)] {
+        for (id, issue) in own.iter().filter(|(id, _)| !base.contains_key(*id) && !others.contains_key(*id)) {
+            let at = Made::of(issue).at;
+            let Some(shared) = at.and_then(|at| shared_id(id, at)) else { continue };
+            // The second of its id here is the first there, and the first here has made room.
+            let is_first = others.get(shared).is_some_and(|first| Made::of(first).at == at);
+            let has_room = !own.contains_key(shared) || renames[side].contains_key(shared);
+            if is_first && has_room && !renames[1 - side].contains_key(shared) {
+                let (to, title) = (Value::String(shared.to_owned()), Value::String(issue.title.clone()));
+                choices.push(Choice::new(id, "id", "id_relocated", to, title));
+                renames[side].insert(id.clone(), shared.to_owned());
+            }
         }
     }
-    (id, '-', 1)
+    let [of_ours, of_theirs] = renames;
+    Ok(Moved { ours: rename(base, ours, &of_ours), theirs: rename(base, theirs, &of_theirs), of_ours })
 }
 
 fn rename(base: &Issues, side: &Issues, renames: &BTreeMap<String, String>) -> Option<Issues> {
@@ -111,17 +110,7 @@ fn rename(base: &Issues, side: &Issues, renames: &BTreeMap<String, String>) -> O
         }
         let id = renames.get(id).unwrap_or(id);
         if *id != issue.id {
-            for edge in &mut issue.dependencies {
-                if edge.issue_id == issue.id {
-                    edge.issue_id.clone_from(id);
-                }
-            }
-            for comment in &mut issue.comments {
-                if comment.issue_id == issue.id {
-                    comment.issue_id.clone_from(id);
-                }
-            }
-            issue.id.clone_from(id);
+            twin::rename(&mut issue, id);
         }
         under_new_ids.insert(id.clone(), issue);
     }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::super::{CommentId, Conflicts, Entry, Limits, Rank, Reader, Record, Side};
+use super::super::{CommentId, Conflicts, Entry, Limits, Rank, Reader, Record, Side, collect};
 use super::{all, codes, flaws, issue, one};
 
 #[test]
@@ -148,6 +148,37 @@ fn the_sides_of_an_unfinished_merge_are_told_apart() {
     let refused: Result<Vec<_>, _> =
         Reader::new(&text[..], Limits { conflicts: Conflicts::Refuse, ..Limits::default() }).collect();
     assert_eq!(refused.unwrap_err().code(), "conflict_marker");
+}
+
+#[test]
+fn a_line_of_another_issue_with_the_same_id_is_told_from_one_of_the_same() {
+    let line = |title: &str, day: u32| {
+        format!("{{\"id\":\"a\",\"title\":\"{title}\",\"created_at\":\"2025-01-0{day}T00:00:00Z\"}}\n")
+    };
+    let text = [line("oak", 2), line("elm", 1), line("oak", 2), line("pine", 2)].concat();
+    let told: Vec<_> = all(text.as_bytes(), Limits::default())
+        .into_iter()
+        .filter_map(|entry| {
+            let Entry::Read(line) = entry else { panic!() };
+            let said = line.repairs.into_iter().find(|repair| repair.code == "duplicate_id");
+            said.map(|said| (line.rank, said.message.into_owned()))
+        })
+        .collect();
+    let wanted = [
+        (
+            Rank::Beside(1),
+            "line 1 has the id as well, and is of another issue, made at another time under another title",
+        ),
+        (Rank::Replaces(1), "line 1 has the id as well, and is as new"),
+        (Rank::Replaces(3), "line 3 has the id as well, and is as new"),
+    ];
+    assert_eq!(told, wanted.map(|(rank, said)| (rank, said.to_owned())));
+    let (issues, left) = collect(Reader::new(text.as_bytes(), Limits::default())).unwrap();
+    assert_eq!(
+        (issues.len(), issues["a"].title.as_str(), left.len()),
+        (2, "elm", 2),
+        "the one made first keeps the id"
+    );
 }
 
 #[test]

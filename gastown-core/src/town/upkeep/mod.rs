@@ -10,6 +10,7 @@ mod recall;
 mod restore;
 mod sync;
 mod trade;
+mod turn;
 
 use std::path::{Path, PathBuf};
 

@@ -2,15 +2,17 @@
 //!
 //! One round: read the file, compare, change the town, replace the file, note what both agree on. Only the last of these takes
 //! an earlier agreement away, so a kill between any two leaves what the next sync brings together again: what is merged already
-//! merges into itself.
+//! merges into itself. Other syncs of the folder wait meanwhile; other programs do not, so right before it is replaced the file
+//! must still be the one that was read.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::turn::Turn;
 use super::{blocking, durable, merge, of_whole_town};
 use crate::failpoint;
-use crate::interchange::{Deletion, Document, Entry, Flat, Limits, Reader as Lines, Record};
+use crate::interchange::{Deletion, Document, Entry, Flat, Limits, Reader as Lines, Record, Repaired};
 use crate::model::{BeadId, Error, Result};
 use crate::store::{Reader, Txn};
 use crate::town::handle::Handle;
@@ -23,7 +25,7 @@ use crate::work::trade::sync::basis::{Agreed, Basis};
 use crate::work::trade::sync::look::{Look, Plan, Step};
 use crate::work::trade::sync::settle::{Settled, settle};
 use crate::work::view::View;
-use crate::work::{ImportFlaw, ImportReport, SyncBeads, SyncReport, beads, command};
+use crate::work::{ImportFlaw, ImportRepair, ImportReport, SyncBeads, SyncReport, beads, command};
 
 /// How often a sync begins anew because the file or a bead changed meanwhile.
 const ROUNDS_MAX: usize = 10;
@@ -31,6 +33,8 @@ const ROUNDS_MAX: usize = 10;
 const BATCH_MAX: usize = 500;
 /// So many lines may always be taken out.
 const GONE_MIN: u64 = 10;
+/// The code of values that a bead cannot have.
+const SET_ASIDE: &str = "value_set_aside";
 /// The code by which a rehearsal has its transaction undone.
 const UNDONE: &str = "sync_rehearsed";
 
@@ -70,6 +74,8 @@ pub(in crate::town) async fn sync(
     let report = SyncReport { path: path.clone(), ..SyncReport::default() };
     let (excluded, loose) = (BTreeSet::new(), HashSet::new());
     let mut rounds = Rounds { handle, operation, input, path, basis, excluded, loose, report };
+    // A rehearsal writes nothing, so it need not wait.
+    let _turn = if rounds.input.dry_run { None } else { Some(Turn::of(&rounds.path).await?) };
     for _ in 0..ROUNDS_MAX {
         if rounds.round().await? {
             return rounds.end().await;
@@ -198,8 +204,8 @@ impl Rounds<'_> {
         let told = found.document.told();
         self.report.dialect = found.document.dialect().unwrap_or(self.input.dialect);
         self.report.tell(plan.unchanged, told.markers, std::mem::take(&mut plan.choices));
-        self.report.repairs = told.repairs.iter().map(|(code, times)| ((*code).to_owned(), *times)).collect();
         let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        self.tell_repairs(found, plan, &file);
         let mut lines: Vec<ImportFlaw> = told
             .flawed
             .iter()
@@ -216,6 +222,29 @@ impl Rounds<'_> {
             lines.push(ImportFlaw { file, line, column: 1, code: code.clone(), message: message.clone() });
         }
         self.report.say_flaws(told.flaws + plan.refused.len() as u64, lines);
+    }
+
+    fn tell_repairs(&mut self, found: &Found, plan: &Plan, file: &str) {
+        let told = found.document.told();
+        let mut repairs: BTreeMap<String, u64> =
+            told.repairs.iter().map(|(code, times)| ((*code).to_owned(), *times)).collect();
+        let repair = |line, column, key: &str, code: &str, message: &str| {
+            let [file, key, code, message] = [file, key, code, message].map(str::to_owned);
+            ImportRepair { file, line, column, key, code, message }
+        };
+        let mut repaired: Vec<ImportRepair> = told
+            .repaired
+            .iter()
+            .map(|Repaired { line, column, repair: of, .. }| repair(*line, *column, &of.key, of.code, &of.message))
+            .collect();
+        for (id, key, message) in &plan.set_aside {
+            let Some(line) = found.document.number(id) else { continue };
+            *repairs.entry(SET_ASIDE.to_owned()).or_default() += 1;
+            let column = found.document.column_of(id, key).unwrap_or(1);
+            repaired.push(repair(line, column, key, SET_ASIDE, message));
+        }
+        repaired.sort_by_key(|one| (one.line, one.column));
+        self.report.say_repairs(repairs, repaired);
     }
 
     /// Does the whole in the town in one transaction, which is undone.
@@ -312,7 +341,7 @@ impl Rounds<'_> {
 
     /// Puts the changed lines into the file; answers whether it was still the one that was read.
     async fn replace_file(&mut self, found: Found, plan: &Plan) -> Result<bool> {
-        if plan.lines.is_empty() && found.document.told().markers == 0 {
+        if plan.lines.is_empty() && !found.document.is_unfinished() {
             return Ok(true);
         }
         let text = found.document.with(&plan.lines);

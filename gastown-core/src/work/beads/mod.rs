@@ -25,7 +25,7 @@ pub(crate) use patch::{merge_metadata, update};
 pub(crate) use plan::create_many;
 pub use plan::{KeyedBead, KeyedLink, MadeBead, MadeBeads, NewBeads};
 pub use rename::{MoveBead, NewId, RenameBead, Renamed};
-pub(crate) use rename::{move_to_rig, relocate, rename};
+pub(crate) use rename::{move_to_rig, moved_to, relocate, rename};
 
 use crate::model::{BeadRow, Error, Result};
 

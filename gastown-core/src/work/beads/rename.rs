@@ -167,7 +167,7 @@ fn behind<'a>(part: &'a BeadId, parent: &BeadId) -> Option<&'a str> {
 }
 
 /// The id that a renamed bead has now.
-pub(super) fn moved_to(left: &TombstoneRow) -> Option<&str> {
+pub(crate) fn moved_to(left: &TombstoneRow) -> Option<&str> {
     left.record.as_ref()?.get(MOVED_TO)?.as_str()
 }
 
@@ -175,6 +175,7 @@ pub(super) fn moved_to(left: &TombstoneRow) -> Option<&str> {
 fn change_id(txn: &mut ScopedTxn<'_>, from: &BeadId, to: &BeadId, rig: Option<RigName>) -> Result<()> {
     let mut row: BeadRow = txn.bead(from)?;
     let is_move = row.rig != rig;
+    let left = json!({ MOVED_TO: to, "title": row.title, "created_at": row.created_at });
     row.id = to.clone();
     row.rig = rig;
     txn.put_bead(row)?;
@@ -218,7 +219,7 @@ fn change_id(txn: &mut ScopedTxn<'_>, from: &BeadId, to: &BeadId, rig: Option<Ri
         Ok(())
     })?;
     txn.delete(&Key::bead(from))?;
-    bury(txn, from, None, json!({ MOVED_TO: to }))?;
+    bury(txn, from, None, left)?;
     txn.event("bead.renamed", from, json!({ "to": to }));
     txn.event("bead.renamed", to, json!({ "from": from }));
     Ok(())

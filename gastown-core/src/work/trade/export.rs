@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::import::kept_line;
 use super::lines::{self, Page, Written};
+use super::read;
 use super::sync::basis;
-use crate::interchange::{Deletion, Dialect, Entry, Issue, Limits, Reader as Lines, Record, Time, Writer};
+use crate::interchange::{Deletion, Dialect, Issue, Record, Time, Writer};
 use crate::model::{BeadRow, BeadTextRow, DependencyRow, Error, ForeignRow, Key, Result, RowKind, TombstoneRow};
 use crate::store::index::{self, Index};
 use crate::store::{Position, Scan};
+use crate::work::archived;
 use crate::work::ready::LAST_ID;
 use crate::work::view::{View, text};
 
@@ -110,7 +112,10 @@ pub(crate) fn export(view: View<'_>, input: &ExportBeads, out: &mut (dyn Write +
     }
     if input.memories {
         view.walk::<ForeignRow>(Scan::new(&index::FOREIGN_RECORDS, vec![], 0), |row| {
-            if !basis::is_own(&row) && (input.dialect == Dialect::Native || row.source == "memory") {
+            if !basis::is_own(&row)
+                && !archived::is_own(&row)
+                && (input.dialect == Dialect::Native || row.source == "memory")
+            {
                 let line = kept_line(Some(&row.data)).map_or_else(|| row.data.to_string(), str::to_owned);
                 writer.record(&Record::Other(line.into()))?;
                 done.foreign += 1;
@@ -232,13 +237,10 @@ fn each_page(view: View<'_>, input: &ExportBeads, mut visit: impl FnMut(Page) ->
 /// What is left of a deleted bead, as a record: the one it came as, or one that says when it was deleted.
 fn tombstone(left: &TombstoneRow) -> Result<Record> {
     if let Some(line) = kept_line(left.record.as_ref()) {
-        return match Lines::new(line.as_bytes(), Limits::default()).next_entry()? {
-            Some(Entry::Read(line)) => Ok(line.record),
-            _ => {
-                Err(Error::corrupt("tombstone_unreadable", format!("what is left of bead {} cannot be read", left.id))
-                    .with("bead", &left.id))
-            }
-        };
+        return read(line)?.ok_or_else(|| {
+            Error::corrupt("tombstone_unreadable", format!("what is left of bead {} cannot be read", left.id))
+                .with("bead", &left.id)
+        });
     }
     let record = left.record.as_ref();
     let said = |key: &str| record.and_then(|record| record.get(key)?.as_str()).unwrap_or_default().to_owned();

@@ -10,14 +10,15 @@ use serde_json::{Value as Json, json};
 
 use super::report::ImportReport;
 use super::rows::{self, Rows};
-use super::twins::told_apart;
+use super::twins::{is_twin, left_apart, made_of, told_apart};
 use super::{LINE, line};
-use crate::interchange::{Dialect, Record};
+use crate::interchange::{Dialect, Made, Record};
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadTextRow, CommentRow, DependencyKind, DependencyRow, ForeignRow, Key, LabelRow,
     Result, RigName, RigRow, Row, Stored as _, Timestamp, TombstoneRow,
 };
 use crate::store::{Scan, index};
+use crate::work::archived;
 use crate::work::beads;
 use crate::work::graph::{self, Ended, Fresh, Idle, Link};
 use crate::work::txn::{Arrival, ScopedTxn};
@@ -46,12 +47,22 @@ impl Incoming {
             Self::Foreign(_) => None,
         }
     }
+
+    /// Whether its bead may be here under another id.
+    fn is_twin(&self) -> bool {
+        match self {
+            Self::Issue(rows) => is_twin(&rows.bead.id, &made_of(&rows.bead)),
+            Self::Grave(grave) => is_twin(&grave.id, &grave.made),
+            Self::Foreign(_) => false,
+        }
+    }
 }
 
 /// That a bead was deleted.
 #[derive(Clone, Debug)]
 pub(super) struct Grave {
     pub(super) id: BeadId,
+    pub(super) made: Made,
     pub(super) deleted_at: Timestamp,
     pub(super) deleted_by: String,
     pub(super) reason: Option<String>,
@@ -85,20 +96,21 @@ pub(crate) const LOOSE_MAX: usize = 1_000_000;
 pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let rigs: Vec<RigRow> = txn.all(Scan::new(&index::RIGS, vec![], 0))?;
+    let has_away = archived::is_any(txn.view())?;
     // Those that are new and not written yet.
     let mut fresh: Vec<&Rows> = Vec::new();
     let mut ids: HashSet<&BeadId> = HashSet::new();
     let mut written: Vec<Cow<'_, Rows>> = Vec::new();
     let mut others: Vec<Cow<'_, Rows>> = Vec::new();
     for record in &batch.records {
-        let id = record.id();
-        if id.is_some_and(|id| ids.contains(id)) {
+        let is_twin = record.is_twin();
+        if is_twin || record.id().is_some_and(|id| ids.contains(id)) {
             // What comes twice is held against what came first.
             create_all(txn, std::mem::take(&mut fresh), manner, &rigs, &mut outcome)?;
             ids.clear();
         }
         match record {
-            Incoming::Issue(rows) if is_new(txn, &rows.bead.id)? => {
+            Incoming::Issue(rows) if !is_twin && is_new(txn, &rows.bead.id, has_away)? => {
                 ids.insert(&rows.bead.id);
                 fresh.push(rows);
             }
@@ -111,7 +123,8 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
                 others.push(rows);
             }
             Incoming::Grave(grave) => {
-                if take_grave(txn, grave, &mut outcome)? {
+                let Some(grave) = left_apart(txn, grave, &mut outcome.report)? else { continue };
+                if take_grave(txn, &grave, &mut outcome)? {
                     written.retain(|earlier| earlier.bead.id != grave.id);
                 }
             }
@@ -156,10 +169,12 @@ fn find_loose(txn: &ScopedTxn<'_>, rows: &Rows, outcome: &mut Outcome) -> Result
     Ok(())
 }
 
-/// Whether nothing is known of a bead: neither what it is, nor that it was deleted, nor an edge.
-fn is_new(txn: &ScopedTxn<'_>, id: &BeadId) -> Result<bool> {
+/// Whether nothing is known of a bead: neither what it is, nor that it was deleted or is in an archive, nor an edge.
+fn is_new(txn: &ScopedTxn<'_>, id: &BeadId, has_away: bool) -> Result<bool> {
     let edges = Scan::new(&index::DEPENDENCIES, vec![text(id)], 1);
-    Ok(!txn.is_taken(&Key::bead(id))?
+    let is_away = has_away && archived::find(txn.view(), id)?.is_some();
+    Ok(!is_away
+        && !txn.is_taken(&Key::bead(id))?
         && !txn.is_taken(&Key::tombstone(id))?
         && txn.scan::<DependencyRow>(edges)?.is_empty())
 }
@@ -286,12 +301,22 @@ fn take_bead(
     let Outcome { report, ended, .. } = outcome;
     let id = &rows.bead.id;
     let Some(bead) = txn.find::<BeadRow>(&Key::bead(id))? else {
-        if txn.find::<TombstoneRow>(&Key::tombstone(id))?.is_some() {
-            if !manner.resurrect {
+        if let Some(left) = txn.find::<TombstoneRow>(&Key::tombstone(id))? {
+            // One that has another id here was not deleted.
+            let moved = beads::moved_to(&left).and_then(|to| BeadId::new(to).ok());
+            let is_elsewhere = moved.map_or(Ok(false), |to| txn.is_taken(&Key::bead(&to)))?;
+            if !manner.resurrect || is_elsewhere {
                 report.skipped += 1;
                 return Ok(false);
             }
             txn.delete(&Key::tombstone(id))?;
+        }
+        if let Some(away) = archived::find(txn.view(), id)? {
+            if !manner.resurrect && rows.bead.updated_at <= away.updated_at {
+                report.skipped += 1;
+                return Ok(false);
+            }
+            archived::forget(txn, id)?;
         }
         let rig = manner.rig.clone().or_else(|| rig_of(id, rigs));
         put_new(txn, BeadRow { rig, ..rows.bead.clone() }, rows)?;

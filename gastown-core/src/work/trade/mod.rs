@@ -28,7 +28,7 @@ pub use merge::{BeadsMerged, MergeBeads};
 pub use report::{ImportBeads, ImportConflict, ImportFlaw, ImportRepair, ImportReport};
 pub use sync::{HeldBead, SyncBeads, SyncReport};
 
-use crate::interchange::{Dialect, Record, Writer};
+use crate::interchange::{Dialect, Entry, Limits, Reader, Record, Writer};
 use crate::model::Result;
 
 /// The key of stored records of other tools, and of tombstones, under which their line is.
@@ -38,6 +38,14 @@ const LINE: &str = "line";
 fn shorten(text: &mut String, bytes_max: usize) {
     let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     text.truncate(end.unwrap_or(0));
+}
+
+/// The record of a line; none where it has none.
+fn read(line: &str) -> Result<Option<Record>> {
+    match Reader::new(line.as_bytes(), Limits::default()).next_entry()? {
+        Some(Entry::Read(line)) => Ok(Some(line.record)),
+        _ => Ok(None),
+    }
 }
 
 /// A record as its line, without the end.

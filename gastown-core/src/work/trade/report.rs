@@ -27,7 +27,7 @@ pub struct ImportBeads {
     /// Refuse the whole where one line is no good.
     #[serde(default)]
     pub strict: bool,
-    /// Bring back beads that were deleted here.
+    /// Bring back beads that were deleted here or went to an archive.
     #[serde(default)]
     pub resurrect: bool,
 }
@@ -62,7 +62,7 @@ pub struct ImportReport {
     pub updated: u64,
     /// Records that say what is here already.
     pub unchanged: u64,
-    /// Records that were passed over: older than what is here, or of a bead that was deleted.
+    /// Records that were passed over: older than what is here, or of a bead that was deleted or is in an archive.
     pub skipped: u64,
     /// Tombstones that were written; the beads they are of are gone.
     pub tombstones: u64,

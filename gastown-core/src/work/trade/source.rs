@@ -12,7 +12,7 @@ use super::import::{Batch, Grave, Incoming};
 use super::report::{ImportFlaw, ImportReport};
 use super::unfit::Refusal;
 use super::{LINE, line, rows, shorten};
-use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Reader, Record, SideLimits, Time};
+use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Made, Reader, Record, SideLimits, Time};
 use crate::model::event::hex;
 use crate::model::{BeadId, Error, ForeignRow, Result, Timestamp};
 
@@ -235,6 +235,7 @@ fn incoming(read: &Line, file: &str) -> std::result::Result<(Incoming, usize), R
             let at = times.into_iter().flatten().map(|time: &Time| time.at).next().unwrap_or_default();
             Incoming::Grave(Box::new(Grave {
                 id: BeadId::new(issue.id.as_str()).map_err(|error| refused(&error))?,
+                made: Made::of(issue),
                 deleted_at: at,
                 deleted_by: issue.deleted_by.clone(),
                 reason: Some(issue.delete_reason.clone()).filter(|reason| !reason.is_empty()),
@@ -243,6 +244,7 @@ fn incoming(read: &Line, file: &str) -> std::result::Result<(Incoming, usize), R
         }
         Record::Deletion(one) => Incoming::Grave(Box::new(Grave {
             id: BeadId::new(one.id.as_str()).map_err(|error| refused(&error))?,
+            made: Made::new(None, ""),
             deleted_at: one.ts.as_ref().map(|time| time.at).unwrap_or_default(),
             deleted_by: one.by.clone(),
             reason: Some(one.reason.clone()).filter(|reason| !reason.is_empty()),

@@ -2,20 +2,18 @@
 
 use std::borrow::Cow;
 
-use serde_json::json;
-
+use super::export::left_of;
+use super::import::Grave;
 use super::report::ImportReport;
 use super::rows::{self, Rows};
+use super::{line, read};
+use crate::interchange::{Dialect, Made, Record, TRIES, rename, shared_id, twin_id};
 use crate::model::{BeadId, BeadRow, Error, Key, Result, Timestamp, TombstoneRow};
+use crate::work::archived;
 use crate::work::txn::ScopedTxn;
 
-/// The key of a bead's `extra` under which the id is that it came with.
-const CAME_AS: &str = "came_as";
-/// How many beads may have one id.
-const TRIED_MAX: usize = 1_000;
-
-/// The rows of a record as they are taken in: where its id is another bead's here, under the id that it was given before, or
-/// else under a free one, its own and a number. None where there is none.
+/// The rows of a record under the id that its bead has here: where its own is another bead's, the one that its twins are kept
+/// under. None where there is none.
 ///
 /// Its own edges go with it; those of others stay with the bead that is here.
 pub(super) fn told_apart<'a>(
@@ -24,52 +22,101 @@ pub(super) fn told_apart<'a>(
     report: &mut ImportReport,
 ) -> Result<Option<Cow<'a, Rows>>> {
     let id = &rows.bead.id;
-    let is_here = |id: &BeadId| txn.find::<BeadRow>(&Key::bead(id));
-    if !is_here(id)?.is_some_and(|here| is_another(&here, &rows.bead)) {
-        return Ok(Some(Cow::Borrowed(rows)));
+    Ok(match place(txn, id, &made_of(&rows.bead), report)? {
+        Some(here) if here == *id => Some(Cow::Borrowed(rows)),
+        Some(here) => Some(Cow::Owned(under(rows, &here)?)),
+        None => None,
+    })
+}
+
+/// The same for what is left of a deleted bead: it is of that bead and of no other that has its id.
+pub(super) fn left_apart<'a>(
+    txn: &ScopedTxn<'_>,
+    grave: &'a Grave,
+    report: &mut ImportReport,
+) -> Result<Option<Cow<'a, Grave>>> {
+    let id = &grave.id;
+    Ok(match place(txn, id, &grave.made, report)? {
+        Some(here) if here == *id => Some(Cow::Borrowed(grave)),
+        Some(here) => {
+            let line = match read(&grave.line)? {
+                Some(Record::Tombstone(mut issue)) => {
+                    rename(&mut issue, here.as_str());
+                    line(&Record::Tombstone(issue), Dialect::Native)?
+                }
+                _ => grave.line.clone(),
+            };
+            Some(Cow::Owned(Grave { id: here, line, ..grave.clone() }))
+        }
+        None => None,
+    })
+}
+
+/// Whether a record has the id of a twin, so that its bead may be here under the one that it shares.
+pub(super) fn is_twin(id: &BeadId, made: &Made) -> bool {
+    made.at.is_some_and(|at| shared_id(id.as_str(), at).is_some())
+}
+
+pub(super) fn made_of(bead: &BeadRow) -> Made {
+    Made::new(Some(bead.created_at).filter(|at| *at != Timestamp::default()), &bead.title)
+}
+
+/// What is here under an id.
+#[derive(PartialEq)]
+enum Here {
+    Nothing,
+    /// The bead that is asked for, what is left of it, or that it is in an archive.
+    It(Option<Timestamp>),
+    Another,
+}
+
+fn here(txn: &ScopedTxn<'_>, id: &BeadId, made: &Made) -> Result<Here> {
+    let found = match txn.find::<BeadRow>(&Key::bead(id))? {
+        Some(bead) => made_of(&bead),
+        None => match txn.find::<TombstoneRow>(&Key::tombstone(id))? {
+            Some(left) => Made::of(&left_of(&left)?),
+            None => match archived::find(txn.view(), id)? {
+                Some(away) => away.made(),
+                None => return Ok(Here::Nothing),
+            },
+        },
+    };
+    Ok(if found.is_another(made) { Here::Another } else { Here::It(found.at) })
+}
+
+/// The id that a bead has here, or gets, which came by this one.
+fn place(txn: &ScopedTxn<'_>, id: &BeadId, made: &Made, report: &mut ImportReport) -> Result<Option<BeadId>> {
+    let found = here(txn, id, made)?;
+    if matches!(found, Here::It(_)) {
+        return Ok(Some(id.clone()));
     }
-    for nth in 2..TRIED_MAX {
-        // No tool makes such an id by itself, so no later line of the file has it.
-        let Ok(next) = BeadId::new(format!("{id}-{nth}")) else { break };
-        let is_it = match is_here(&next)? {
-            Some(known) => came_as(&known) == Some(id.as_str()) && known.created_at == rows.bead.created_at,
-            None if txn.find::<TombstoneRow>(&Key::tombstone(&next))?.is_none() => {
-                report.kept_both(id, next.clone());
-                true
+    // Where it comes from it is the second of its id; here it may be the first.
+    if let Some(shared) = made.at.and_then(|at| shared_id(id.as_str(), at)).and_then(|shared| BeadId::new(shared).ok())
+        && here(txn, &shared, made)? == Here::It(made.at)
+    {
+        return Ok(Some(shared));
+    }
+    let (Here::Another, Some(at)) = (found, made.at) else { return Ok(Some(id.clone())) };
+    for nth in 0..TRIES {
+        let twin = BeadId::new(twin_id(id.as_str(), at, nth))?;
+        match here(txn, &twin, made)? {
+            Here::Another => {}
+            Here::It(_) => return Ok(Some(twin)),
+            Here::Nothing => {
+                report.kept_both(id, twin.clone());
+                return Ok(Some(twin));
             }
-            None => false,
-        };
-        if is_it {
-            return under(rows, &next).map(|rows| Some(Cow::Owned(rows)));
         }
     }
     report.conflict(id, "id_shared", false);
     Ok(None)
 }
 
-/// Whether two beads only share an id: they were made at different times, and as different things.
-fn is_another(here: &BeadRow, there: &BeadRow) -> bool {
-    let is_known = |bead: &BeadRow| bead.created_at != Timestamp::default();
-    is_known(here) && is_known(there) && here.created_at != there.created_at && here.title != there.title
-}
-
-fn came_as(bead: &BeadRow) -> Option<&str> {
-    bead.extra.as_ref()?.get(CAME_AS)?.as_str()
-}
-
 /// The rows of a record under another id.
 fn under(rows: &Rows, id: &BeadId) -> Result<Rows> {
     let mut issue = rows.issue();
-    let old = std::mem::replace(&mut issue.id, id.as_str().to_owned());
-    for edge in issue.dependencies.iter_mut().filter(|edge| edge.issue_id == old) {
-        edge.issue_id.clone_from(&issue.id);
-    }
-    for comment in issue.comments.iter_mut().filter(|comment| comment.issue_id == old) {
-        comment.issue_id.clone_from(&issue.id);
-    }
-    let mut rows = rows::rows(&issue).map_err(|refusal| {
+    rename(&mut issue, id.as_str());
+    rows::rows(&issue).map_err(|refusal| {
         Error::internal("bead_refused", format!("what was a bead is none under another id: {}", refusal.message))
-    })?;
-    rows.bead.extra.get_or_insert_with(|| json!({}))[CAME_AS] = json!(old);
-    Ok(rows)
+    })
 }

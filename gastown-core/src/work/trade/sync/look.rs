@@ -9,10 +9,12 @@ use super::super::source::foreign_of;
 use super::super::unfit::Refusal;
 use super::basis::{Agreed, Basis};
 use crate::interchange::{
-    Choice, Deletion, Dialect, Document, Essence, Issue, Issues, Merged, dress, line_of, merge_among, recall,
+    Choice, Deletion, Dialect, Document, Essence, Issue, Issues, Made, Merged, dress, line_of, merge_among, recall,
+    shared_id,
 };
 use crate::model::{BeadId, BeadRow, ForeignRow, Key, Result, RigName, Stored as _, TombstoneRow};
 use crate::store::{Scan, index};
+use crate::work::archived;
 use crate::work::view::View;
 
 /// The two sides, and what they agreed on.
@@ -46,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) choices: Vec<Choice>,
     /// Issues that cannot be taken in: the code and the words.
     pub(crate) refused: Vec<(String, String, String)>,
+    /// Values that a bead cannot have, of issues that are taken in: the key and the words.
+    pub(crate) set_aside: Vec<(String, &'static str, String)>,
     pub(crate) unchanged: u64,
     /// Beads of the town that both knew and whose lines are gone, and how many of them both knew.
     pub(crate) gone: u64,
@@ -100,6 +104,7 @@ impl Look<'_> {
             merge_among(&found.base, &found.ours, &found.theirs, &mut |id| Ok(is_known(id) || is_in_town(view, id)?))?;
         plan.choices.extend(choices);
         plan.choices.extend(document.dropped());
+        plan.choices.extend(document.twins());
         for (from, to) in moved {
             plan.renames.extend(BeadId::new(from).ok().zip(BeadId::new(to).ok()));
         }
@@ -141,6 +146,11 @@ impl Look<'_> {
         !bead.ephemeral && is_simple(bead.kind) && self.rig.is_none_or(|rig| bead.rig.as_ref() == Some(rig))
     }
 
+    /// Whether the file has the id that a bead shares with another, so that it may be there under that one.
+    fn is_twin(&self, issue: &Issue) -> bool {
+        Made::of(issue).at.and_then(|at| shared_id(&issue.id, at)).is_some_and(|shared| self.document.contains(shared))
+    }
+
     fn walk_beads(
         &self,
         view: View<'_>,
@@ -168,7 +178,7 @@ impl Look<'_> {
                     plan.unchanged += 1;
                     plan.agree(&id, self.document.line(&id), said);
                 }
-                None if !is_in_file && !self.deletions.contains_key(&id) => {
+                None if !is_in_file && !self.deletions.contains_key(&id) && !self.is_twin(&issue) => {
                     let line = line_of(&issue, self.dialect);
                     plan.agree(&id, Some(&line), said);
                     plan.lines.insert(id, Some(line));
@@ -207,10 +217,23 @@ impl Look<'_> {
         } else if before.is_some_and(|before| before.line.is_none()) {
             // It went to an archive: that is no change.
             plan.unchanged += 1;
+        } else if before.is_none() && self.is_away(view, id)? {
+            plan.unchanged += 1;
+            if let Some(theirs) = self.document.issue(id) {
+                plan.agree(id, self.document.line(id), Essence::of(&theirs));
+            }
         } else {
             self.differs(id, before, None, found);
         }
         Ok(())
+    }
+
+    /// Whether an issue that both sides never agreed on is a bead in an archive, of which the file says nothing newer.
+    fn is_away(&self, view: View<'_>, id: &str) -> Result<bool> {
+        let (Ok(bead), Some(theirs)) = (BeadId::new(id), self.document.issue(id)) else { return Ok(false) };
+        let away = archived::find(view, &bead)?.filter(|away| !away.made().is_another(&Made::of(&theirs)));
+        let changed_at = theirs.updated_at.as_ref().or(theirs.created_at.as_ref()).map(|time| time.at);
+        Ok(away.is_some_and(|away| changed_at.is_some_and(|at| at <= away.updated_at)))
     }
 
     /// Puts an issue with what both sides and their agreement say of it to those that are looked at.
@@ -275,7 +298,11 @@ impl Look<'_> {
         let said = Essence::of(merged);
         if here != Some(said) {
             match rows::rows(merged) {
-                Ok(rows) => plan.steps.push(Step { id: rows.bead.id, here, becomes: Box::new(merged.clone()) }),
+                Ok(rows) => {
+                    plan.set_aside
+                        .extend(rows.unfit.into_iter().map(|unfit| (id.to_owned(), unfit.key, unfit.message)));
+                    plan.steps.push(Step { id: rows.bead.id, here, becomes: Box::new(merged.clone()) });
+                }
                 Err(Refusal { code, message, .. }) => {
                     plan.refused.push((id.to_owned(), code, message));
                     return;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::choice::MergeChoice;
-use super::super::report::{ImportFlaw, ImportReport, LISTED_MAX, list};
+use super::super::report::{ImportFlaw, ImportRepair, ImportReport, LISTED_MAX, list};
 use crate::interchange::{Choice, Dialect};
 use crate::model::{BeadId, RigName};
 use crate::work::graph::Link;
@@ -94,6 +94,8 @@ pub struct SyncReport {
     pub circle_paths: Vec<Vec<BeadId>>,
     /// How often each thing was read otherwise than it is written.
     pub repairs: BTreeMap<String, u64>,
+    /// The first 1,000 of those, and of values that a bead that came in cannot have (`value_set_aside`); they stay in the file.
+    pub repaired: Vec<ImportRepair>,
     /// Lines that could not be read or not be taken in; they stay in the file.
     pub flaws: u64,
     /// The first 1,000 of those.
@@ -141,6 +143,19 @@ impl SyncReport {
         if !self.held_beads.contains(&held) {
             self.held += 1;
             list(&mut self.held_beads, vec![held]);
+        }
+    }
+
+    /// Adds what was read otherwise than it is written, as far as it was not said before, and how often that was.
+    pub(crate) fn say_repairs(&mut self, repairs: BTreeMap<String, u64>, repaired: Vec<ImportRepair>) {
+        for (code, times) in repairs {
+            let before = self.repairs.entry(code).or_default();
+            *before = times.max(*before);
+        }
+        for repair in repaired {
+            if self.repaired.len() < LISTED_MAX && !self.repaired.contains(&repair) {
+                self.repaired.push(repair);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use super::look::Step;
 use crate::interchange::{Dialect, Ending, Essence, Issue, Record, Time, outward_status};
 use crate::model::{BeadId, BeadRow, Error, ForeignRow, Key, Result, RigName, RigRow, TombstoneRow};
 use crate::store::{Scan, index};
+use crate::work::archived;
 use crate::work::graph::Link;
 use crate::work::txn::ScopedTxn;
 
@@ -94,6 +95,7 @@ fn bead(
         let rows = rows::rows(issue).map_err(refused)?;
         let id = &rows.bead.id;
         txn.delete(&Key::tombstone(id))?;
+        archived::forget(txn, id)?;
         import::create(txn, &rows, rig.cloned().or_else(|| import::rig_of(id, rigs)))?;
         outcome.report.created += 1;
         return Ok(rows);
