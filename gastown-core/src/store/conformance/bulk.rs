@@ -1,7 +1,10 @@
 //! Cases about much at once: rows, bytes, towns.
 
+use std::sync::Arc;
+
 use super::Site;
 use super::kit::{Bench, all, append, id, issue, put_all, text, town};
+use super::search::of as of_words;
 use crate::model::{BeadRow, BeadTextRow, Key, Row, Timestamp, TownId, TownRow};
 use crate::store::index::{BEADS, BEADS_BY_KIND, BEADS_READY};
 use crate::store::{Access, Scan};
@@ -21,6 +24,49 @@ pub(crate) fn ten_thousand_rows_are_one_transaction(site: &Site) {
     // Half of them go again, in one transaction as well.
     bench.write(|txn| rows.iter().step_by(2).for_each(|row| txn.delete(&row.key()).unwrap()));
     assert_eq!(bench.read(|reader| reader.count(&Scan::new(&BEADS_BY_KIND, vec![text("issue")], 1)).unwrap()), 5_000);
+}
+
+pub(crate) fn rows_that_are_put_together_are_those_that_are_put_in_turn(site: &Site) {
+    let mut bench = Bench::new(site);
+    let of = |number: usize| {
+        let bead = BeadRow { title: format!("keel {number}"), ..issue(&format!("gt-{number:05}")) };
+        let texts = BeadTextRow {
+            id: bead.id.clone(),
+            description: format!("oak{number}"),
+            design: String::new(),
+            acceptance: String::new(),
+            notes: String::new(),
+        };
+        [Row::Bead(bead), Row::BeadText(texts)]
+    };
+    // Few and many, into an empty town and behind others, and twice in one transaction.
+    for (first, last) in [(0, 3), (3, 700), (700, 1_400)] {
+        let rows: Vec<Arc<Row>> = (first..last).flat_map(of).map(Arc::new).collect();
+        let (some, others) = rows.split_at(rows.len() / 4 * 2);
+        bench.write(|txn| {
+            txn.put_new(some).unwrap();
+            txn.put_new(others).unwrap();
+            assert_eq!(txn.get(&rows[0].key()).unwrap().as_ref(), Some(&*rows[0]), "it is there at once");
+        });
+        for row in &rows {
+            assert_eq!(bench.get(&row.key()).as_ref(), Some(&**row));
+        }
+        assert_eq!(bench.read(|reader| all(reader, &BEADS, &[])).len(), last);
+    }
+    // They are found and changed like all others.
+    let found = |bench: &mut Bench, word: &str| {
+        bench.read(|reader| reader.search(&of_words(word)).unwrap()).iter().map(Row::key).collect::<Vec<_>>()
+    };
+    assert!(found(&mut bench, "oak650").contains(&Key::bead(&id("gt-00650"))));
+    let [Row::Bead(bead), _] = of(650) else { panic!("a bead comes first") };
+    bench.write(|txn| txn.put(&Row::Bead(BeadRow { title: "mast".to_owned(), ..bead })).unwrap());
+    assert!(found(&mut bench, "mast").contains(&Key::bead(&id("gt-00650"))));
+    // What is dropped leaves nothing.
+    let more: Vec<Arc<Row>> = (2_000..2_700).flat_map(of).map(Arc::new).collect();
+    let dropped = bench.writer.write(&town()).map(|mut txn| txn.put_new(&more).unwrap());
+    dropped.unwrap();
+    assert_eq!(bench.get(&more[0].key()), None);
+    assert!(!found(&mut bench, "oak2000").contains(&Key::bead(&id("gt-02000"))));
 }
 
 pub(crate) fn ten_megabytes_are_one_transaction(site: &Site) {

@@ -335,6 +335,7 @@ macro_rules! __store_cases {
             a_mailbox_is_read_by_pages_while_mail_comes_in
             mail_goes_from_sent_to_read_to_put_away
             ten_thousand_rows_are_one_transaction
+            rows_that_are_put_together_are_those_that_are_put_in_turn
             ten_megabytes_are_one_transaction
             fifty_towns_keep_to_themselves
             a_database_names_its_towns

@@ -9,7 +9,7 @@ use super::{Subject, run_case};
 use crate::model::value::{Raw, Value};
 use crate::model::{Event, Head, Key, Result, Row, RowKind, TownId};
 use crate::store::{
-    Access, Backend, Changes, Connection, MemoryBackend, Position, Reader, Scan, Search, Tally, Txn, Unreadable,
+    Access, Backend, Changes, Connection, MemoryBackend, Packed, Position, Reader, Scan, Search, Tally, Txn, Unreadable,
 };
 
 /// What is wrong with a backend.
@@ -26,6 +26,7 @@ enum Defect {
     ScanHoldsItsPosition,
     ScanExcludesItsEnd,
     ScanForgetsItsLimit,
+    PackedForgetsItsLimit,
     ScanByText,
     ScanBackBeginsAnew,
     ConditionsAreForgotten,
@@ -41,6 +42,7 @@ enum Defect {
     SavepointIsTheFirst,
     DeleteTakesLabels,
     PutKeepsTheOldRow,
+    NewRowsLoseTheLast,
     EdgesHaveNoKind,
     TownsAreOne,
     SnapshotsMove,
@@ -72,6 +74,7 @@ const FOUND: &[(Defect, &[&str])] = &[
     (ScanHoldsItsPosition, &["pages_of_any_size_give_the_same_rows", "behind_the_last_row_is_nothing"]),
     (ScanExcludesItsEnd, &["beads_are_due_up_to_a_moment", "mail_expires_when_its_time_has_come"]),
     (ScanForgetsItsLimit, &["a_limit_of_nothing_gives_nothing", "scans_of_beads"]),
+    (PackedForgetsItsLimit, &["scans_of_beads", "scans_of_labels"]),
     (ScanByText, &["ready_beads_come_by_urgency_then_age_then_id", "beads_from_before_1970_come_first"]),
     (ScanBackBeginsAnew, &["a_scan_from_the_end_goes_on_before_a_place", "scans_of_beads"]),
     (ConditionsAreForgotten, &["only_open_beads_are_ready", "a_dirty_bead_is_looked_at_once"]),
@@ -96,6 +99,7 @@ const FOUND: &[(Defect, &[&str])] = &[
     ),
     (DeleteTakesLabels, &["a_deletion_takes_nothing_else_with_it"]),
     (PutKeepsTheOldRow, &["a_change_of_one_column_changes_no_other", "reading_marks_the_message_of_one_recipient"]),
+    (NewRowsLoseTheLast, &["rows_that_are_put_together_are_those_that_are_put_in_turn"]),
     (EdgesHaveNoKind, &["an_edge_of_another_kind_is_another_edge", "edges_of_two_beads_are_ordered_by_kind"]),
     (TownsAreOne, &["towns_do_not_see_each_other", "fifty_towns_keep_to_themselves"]),
     (SnapshotsMove, &["what_was_read_is_read_again", "a_row_that_came_meanwhile_is_in_no_scan"]),
@@ -377,6 +381,10 @@ impl Reader for View<'_> {
         }
         scan(self.defect, &*self.inner, asked)
     }
+    fn scan_packed(&self, asked: &Scan) -> Result<Packed> {
+        let limit = if self.defect == PackedForgetsItsLimit { 1_000 } else { asked.limit };
+        Ok(Packed::of(asked.index.kind, &self.scan(&Scan { limit, ..asked.clone() })?))
+    }
     fn values(&self, key: &Key) -> Result<Option<Vec<Raw>>> {
         values(self.defect, &*self.inner, key)
     }
@@ -479,6 +487,10 @@ impl Txn for WrongTxn<'_> {
         }
         self.done.push(Step::Put(Box::new(row.clone())));
         self.inner_mut().put(&row)
+    }
+    fn put_new(&mut self, rows: &[Arc<Row>]) -> Result<()> {
+        let kept = rows.len() - usize::from(self.defect == NewRowsLoseTheLast);
+        rows[..kept].iter().try_for_each(|row| self.put(row))
     }
     fn guess(&mut self) -> Result<()> {
         self.is_guessing = self.defect == GuessesStand;

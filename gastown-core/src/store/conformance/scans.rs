@@ -28,6 +28,9 @@ fn expected(rows: &[Row], scan: &Scan) -> Vec<Row> {
 fn check(reader: &dyn Reader, rows: &[Row], scan: &Scan) {
     let (found, wanted) = (reader.scan(scan).unwrap(), expected(rows, scan));
     assert_eq!(found, wanted, "{scan:?}");
+    let packed = reader.scan_packed(scan).unwrap();
+    let unpacked: Vec<Row> = (0..packed.len()).map(|row| packed.row(row).unwrap()).collect();
+    assert_eq!(unpacked, wanted, "packed {scan:?}");
     let mut back = expected(rows, &Scan { limit: usize::MAX, ..scan.clone() });
     back.reverse();
     let from = |first: usize| back.iter().skip(first).take(scan.limit).cloned().collect::<Vec<_>>();

@@ -19,7 +19,7 @@ fn texts(name: &str, description: &str, notes: &str) -> Row {
 }
 
 /// What a person looks for; a star behind a word means longer ones too.
-fn of(asked: &str) -> Search {
+pub(super) fn of(asked: &str) -> Search {
     let term = |word: &str| SearchTerm { word: words(word).next().unwrap().1, is_prefix: word.ends_with('*') };
     Search::new(asked.split(' ').map(term).collect(), 1_000)
 }
