@@ -340,6 +340,8 @@ impl Slot for Option<Value> {
     }
     fn put(&self, style: Style, out: &mut Vec<u8>) {
         match self {
+            // A text that holds no JSON stands for itself, in quotes once.
+            Some(Value::String(text)) if style.coded => put_text(text, out),
             Some(value) if style.coded => put_text(&value.to_string(), out),
             value => put_json(value, out),
         }

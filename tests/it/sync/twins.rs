@@ -3,7 +3,7 @@
 use std::fs;
 
 use gastown_core::model::Timestamp;
-use gastown_core::{MergeBeads, NewBead, merge_beads};
+use gastown_core::{MergeBeads, NewBead, RenameBead, merge_beads};
 use serde_json::{Value as Json, json};
 
 use super::{START, Side, id, issue};
@@ -35,6 +35,31 @@ async fn two_beads_that_took_one_id_are_both_kept() {
     let known = &old.conflicting[0];
     assert_eq!((old.created, known.why.as_str(), known.bead.as_str()), (0, "equal_time", twin), "{old:?}");
     side.ends().await;
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_bead_takes_no_other_of_its_id_out_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for is_renamed in [false, true] {
+        let side = Side::new(dir.path(), if is_renamed { "renamed" } else { "deleted" }).await;
+        let beads = side.town.operator().beads();
+        beads.create(NewBead { id: Some(id("hq-1")), ..NewBead::titled("Mine") }).await.unwrap();
+        if is_renamed {
+            beads
+                .rename(RenameBead { id: id("hq-1"), to: id("hq-9"), parts: false, expected_version: None })
+                .await
+                .unwrap();
+        } else {
+            beads.delete(&id("hq-1")).await.unwrap();
+        }
+        fs::write(side.file(), issue("hq-1", &json!({ "title": "Theirs" }))).unwrap();
+        let report = side.sync().await;
+        assert_eq!((report.created, report.lines_removed), (1, 0), "{report:?}");
+        assert_eq!(beads.get(id("hq-1")).await.unwrap().title, "Theirs");
+        assert_eq!(side.line("hq-1").unwrap()["title"], "Theirs");
+        side.is_at_rest().await;
+        side.ends().await;
+    }
 }
 
 fn made_at(micros: i64) -> String {

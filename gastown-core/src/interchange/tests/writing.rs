@@ -90,6 +90,14 @@ fn other_tools_get_the_facts_of_an_edge_as_a_text() {
         assert_eq!(said["dependencies"][0]["metadata"], r#"{"gate":"any-children","x":2}"#, "{dialect:?}");
         assert_eq!(said["metadata"], serde_json::json!({"k": 1}), "{dialect:?}");
     }
+    for odd in [r#""junk""#, r#""3""#, r#"" {}""#, r#""null""#, r#""{\"a\"""#, "3", "true"] {
+        let text = r#"{"id":"a","title":"t","dependencies":[{"depends_on_id":"b","type":"blocks","metadata":ODD}]}"#;
+        let once = written(&one(&text.replace("ODD", odd)).record, Dialect::Bd);
+        let said = serde_json::from_str::<Value>(&once).unwrap()["dependencies"][0]["metadata"].clone();
+        let meant = serde_json::from_str::<String>(odd).unwrap_or_else(|_| odd.to_owned());
+        assert_eq!(said, meant, "it is a text");
+        assert_eq!(written(&one(&once).record, Dialect::Bd), once, "it is the same each time");
+    }
     let native = written(&line.record, Dialect::Native);
     assert!(native.contains(r#""metadata":{"gate":"any-children","x":2}"#), "it is written as it came: {native}");
     let Record::Issue(mut issue) = line.record else { panic!() };

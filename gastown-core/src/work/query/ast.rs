@@ -303,6 +303,10 @@ fn metadata(found: Option<&Json>, comparison: Comparison, wanted: Option<&str>) 
         Json::String(text) => text.clone(),
         other => other.to_string(),
     };
+    // Whole numbers are compared to the digit, which a fraction does not hold beyond 2^53.
+    if let (Ok(found), Ok(wanted)) = (text.parse::<i128>(), wanted.parse::<i128>()) {
+        return comparison.is(found.cmp(&wanted));
+    }
     match (number(&text), number(wanted)) {
         (Some(found), Some(wanted)) => found.partial_cmp(&wanted).is_some_and(|order| comparison.is(order)),
         _ => comparison.is(text.as_str().cmp(wanted)),

@@ -38,7 +38,7 @@ fn bead() -> BeadRow {
     row.estimate_minutes = Some(120);
     row.blockers = 0;
     row.pinned = true;
-    row.metadata = serde_json::json!({ "points": 3, "team": "yard", "deep": { "x": 1 }, "off": null, "a.b": true, "the size": 4, "q\"": 1 });
+    row.metadata = serde_json::json!({ "points": 3, "team": "yard", "deep": { "x": 1 }, "off": null, "a.b": true, "the size": 4, "big": 1_152_921_504_606_846_977_u64, "q\"": 1 });
     row
 }
 
@@ -82,6 +82,7 @@ fn every_field_is_asked_in_the_words_of_people() {
         "metadata.team = yard",
         "metadata.off = none and metadata.other = none",
         "metadata.a.b = true",
+        "metadata.big = 1152921504606846977 and metadata.big > 1152921504606846976",
         "metadata.\"the size\" = 4 and METADATA.\"team\" = yard",
         "metadata.\"q\\\"\" < 2 and metadata.\"no such\" = none",
         "has-key = points and has_key = off and not has-metadata-key = other",
@@ -103,6 +104,7 @@ fn every_field_is_asked_in_the_words_of_people() {
         "due < 7d",
         "due != none",
         "metadata.team > z",
+        "metadata.big = 1152921504606846976",
         "metadata.off != none",
         "kind = message",
         "(status = open or priority = 1) and type = chore",

@@ -213,7 +213,10 @@ impl Look<'_> {
                 return Ok(());
             }
             found.here.insert(id.to_owned(), said);
-            self.differs(id, before, Some(issue), found);
+            // What is left of a bead is of that one, and of no other to which the file gives its id.
+            let is_of_another =
+                before.is_none() && self.document.issue(id).is_some_and(|theirs| is_another(&issue, &theirs));
+            self.differs(id, before, (!is_of_another).then_some(issue), found);
         } else if before.is_some_and(|before| before.line.is_none()) {
             // It went to an archive: that is no change.
             plan.unchanged += 1;
@@ -387,3 +390,8 @@ fn gone(ours: &Issue) -> Issue {
 
 /// Why a bead was deleted whose line is gone.
 const GONE: &str = "its line was taken out of the file";
+
+/// Whether an issue is there in the place of another that was deleted.
+fn is_another(left: &Issue, theirs: &Issue) -> bool {
+    !theirs.is_tombstone() && Made::of(left).is_another(&Made::of(theirs))
+}
