@@ -63,6 +63,7 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   }
   await assert.rejects(town.convoys.land(convoy.id), { kind: 'conflict' })
   assert.equal((await town.upkeep.health()).engine.state, 'running')
+  assert.equal((await town.upkeep.status()).leader.epoch, 1)
 
   const waits = await town.beads.create({ title: 'wait for the tide', rig: 'harbour' })
   await town.beads.sling({ bead: waits.id, to: 'toast' })
