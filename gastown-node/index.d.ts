@@ -137,6 +137,7 @@ export type SessionExit =
   | 'superseded'
   | 'refused'
   | 'handed_off'
+  | 'drained'
 /** Whose fault a broken-off session was. */
 export type Fault = 'work' | 'agent' | 'infrastructure' | 'credentials'
 /** How far a session without progress was followed up. */
@@ -410,6 +411,7 @@ export type ReasonKind =
   | 'ephemeral'
   | 'backoff'
   | 'town_paused'
+  | 'draining'
   | 'rig_paused'
   | 'agent_paused'
   | 'agent_retired'
@@ -1096,6 +1098,8 @@ export interface TownStatus {
   readonly at: Timestamp
   readonly head: number
   readonly leader: LeaderStatus | null
+  /** How far the drain of the engine's host is; null where it does not drain. */
+  readonly draining: Draining | null
   readonly pause: TownPause
   /** The next deadline of anything; null where only changes are waited for. */
   readonly nextWake: Timestamp | null
@@ -1172,6 +1176,8 @@ export interface Attempt {
   readonly fault: Fault | null
   readonly reason: string | null
   readonly head: string | null
+  /** A commit of what it had not committed, in the rig's mirror; null where there was nothing. */
+  readonly saved: string | null
   readonly createdAt: Timestamp
   readonly startedAt: Timestamp | null
   readonly endedAt: Timestamp | null
@@ -1290,6 +1296,14 @@ export interface TownPause {
   readonly until: Timestamp | null
 }
 
+/** How far a drain is: the sessions that have not ended are stopped at `until`; `saving` are on their way to the remote. */
+export interface Draining {
+  readonly reason: string
+  readonly until: Timestamp
+  readonly sessions: number
+  readonly saving: number
+}
+
 /**
  * A session that the engine would begin, and why just this one: critical beads go first, then those of the rig with the
  * fewest sessions, then those of the convoy with the fewest, then by priority and waiting.
@@ -1339,6 +1353,8 @@ export interface Session {
   readonly stall: Stall | null
   readonly triage: string | null
   readonly checkpoint: Json
+  /** A commit of what it had not committed, on its `head` or else on its `base`. */
+  readonly saved: string | null
   /** Only where one session is read. */
   readonly output: SessionOutput | null
 }
@@ -1865,6 +1881,12 @@ export interface PauseTown {
   until?: Timestamp | null
 }
 
+/** Why the engine's host gives its work away, and how long sessions may go on; by the setting `drain.grace_ms` where it is left out. */
+export interface DrainTown {
+  reason: string
+  graceMs?: number | null
+}
+
 /** A rig of which no bead is handed out; until somebody resumes it where `until` is left out. */
 export interface PauseRig {
   name: string
@@ -2150,8 +2172,10 @@ export interface Upkeep {
   archive(over: Archive, options?: CallOptions): Promise<Archived>
   /** Hands out no bead of the whole town for a while; what runs goes on. */
   pause(pause: PauseTown, options?: ChangeOptions): Promise<TownPause>
-  /** Hands out the paused town's beads again. */
+  /** Hands out the paused town's beads again, and calls a drain off. */
   resume(all?: All, options?: ChangeOptions): Promise<TownPause>
+  /** Has the engine's host give its work away: nothing is started, and what runs is stopped after a grace and saved. */
+  drain(drain: DrainTown, options?: ChangeOptions): Promise<Draining>
   /** Lists the beads that were put away and are not back, archive by archive, a page at a time. */
   archived(only?: ArchivedFilter, options?: CallOptions): Promise<ArchivedPage>
   /** Brings a bead back that was put away, closed as it was. */
@@ -2233,6 +2257,11 @@ export class Town extends Handle {
   start(): Promise<void>
   /** Stops the engine; agents go on and are adopted later. */
   stop(): Promise<void>
+  /**
+   * Gives the work of this host away and stops the engine, for a machine that goes away. Sessions may go on for `graceMs`; then
+   * they are stopped, and what they left is put at the remote, where the next engine of the town goes on from it.
+   */
+  drain(drain: DrainTown): Promise<void>
   /** Stops the engine and closes the town; later calls reject with the code `store_closed`. */
   close(): Promise<void>
   /** Plays the journal, checks its chain of hashes, and compares what it gives with what is stored. */

@@ -17,6 +17,7 @@ use super::watch::{Watchers, unwatched};
 use crate::engine;
 use crate::failpoint;
 use crate::model::{Error, Result, SessionId, SessionRow, Timestamp};
+use crate::work::drain;
 use crate::work::effects::{self, Failed, Issued, Report};
 use crate::work::leader as lead;
 use crate::work::liveness::Due;
@@ -26,6 +27,8 @@ const ROOM: &[(&str, usize)] = &[
     ("start", 8),
     ("stop", 16),
     ("nudge", 8),
+    ("notice", 16),
+    ("save", 8),
     ("publish", 4),
     ("branch", 4),
     ("merge", 4),
@@ -89,6 +92,11 @@ impl Pump {
     /// Whether it runs.
     pub(crate) fn state(&self) -> PumpState {
         self.state.borrow().clone()
+    }
+
+    /// The same as it changes.
+    pub(crate) fn states(&self) -> watch::Receiver<PumpState> {
+        self.state.clone()
     }
 
     /// Stops beginning effects, waits a little for those in flight to be reported, and gives the lease back.
@@ -286,7 +294,12 @@ impl Work {
                     effects::suspect_unheard(txn, epoch, known)?;
                 }
                 let tick = engine::tick(txn)?;
-                let issued = effects::issue(txn, epoch, &mut room.clone())?;
+                let mut room = room.clone();
+                if drain::of(txn.view())?.is_some() {
+                    // It would not be over in time, and the next engine runs it from its beginning.
+                    room.insert("gate", 0);
+                }
+                let issued = effects::issue(txn, epoch, &mut room)?;
                 let orphans = unwatched(txn, &watched)?;
                 Ok(Look { issued, due: tick.due.clone(), orphans, next_wake: tick.next_wake, more: tick.more })
             })

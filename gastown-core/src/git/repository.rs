@@ -16,6 +16,7 @@ use super::name::BranchName;
 use super::publish::{DeleteOutcome, PublishOutcome};
 use super::remote::RemoteUrl;
 use super::runner::GitRunner;
+use super::save::SaveSpec;
 use super::workspace::WorkspaceSpec;
 use crate::model::{Oid, Result, RigName};
 
@@ -93,6 +94,12 @@ pub trait Repository: Debug + Send + Sync + 'static {
 
     /// Brings the commits of a workspace's branch here; none where the branch is not there.
     async fn collect(&self, workspace: &Path, branch: &BranchName) -> Result<Option<Oid>>;
+
+    /// Keeps what lies in a workspace and is not committed, as a commit under a branch here; none where nothing does.
+    ///
+    /// # Contract
+    /// The same spec gives the same commit. The workspace stays as it is.
+    async fn save(&self, spec: &SaveSpec) -> Result<Option<Oid>>;
 }
 
 #[async_trait]
@@ -155,6 +162,10 @@ impl Repository for Mirror {
 
     async fn collect(&self, workspace: &Path, branch: &BranchName) -> Result<Option<Oid>> {
         Self::collect(self, workspace, branch).await
+    }
+
+    async fn save(&self, spec: &SaveSpec) -> Result<Option<Oid>> {
+        Self::save(self, spec).await
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod builder;
 mod clock;
+#[cfg(all(feature = "git", feature = "process"))]
+mod drain;
 mod handle;
 mod health;
 #[cfg(test)]

@@ -15,19 +15,19 @@ use crate::work::{
     AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, All, Attempts, Bead,
     BeadCounts, BeadFilter, BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported,
     BlockedPage, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef,
-    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, EdgesOf, Effect,
-    EffectFilter, EffectPage, EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
-    GraphFilter, HandOff, Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads,
-    MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent, PauseRig, PauseTown,
-    Plan, PlanOf, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, ReadyFilter, RegisterAgent,
-    ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review,
-    ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
+    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, DrainTown, Draining, Duplicates, Edges,
+    EdgesOf, Effect, EffectFilter, EffectPage, EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads,
+    FindDuplicates, GraphFilter, HandOff, Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, Lease, Link,
+    LoosePage, MadeBeads, MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent,
+    PauseRig, PauseTown, Plan, PlanOf, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, ReadyFilter,
+    RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved,
+    Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
     SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, SyncBeads, SyncReport, TownPause, Tree, TreeOf,
     Unreserve,
 };
 use crate::work::{
-    agents, attempts, beads, convoys, events, find, graph, handoff, hook, outbox, pause, quarantine, query, ready,
-    reservations, reviews, rigs, schedule, sessions, sling,
+    agents, attempts, beads, convoys, drain, events, find, graph, handoff, hook, outbox, pause, quarantine, query,
+    ready, reservations, reviews, rigs, schedule, sessions, sling,
 };
 
 /// What an operation does to the town.
@@ -545,7 +545,9 @@ operations! {
         outside "upkeep.archive" archive(Archive) -> Archived = upkeep::archive, for [];
         /// Hands out no bead of the whole town for a while; what runs goes on.
         change "upkeep.pause" pause(PauseTown) -> TownPause = pause::pause_town, for [Mayor];
-        /// Hands out the paused town's beads again.
+        /// Has the engine's host give its work away: nothing is started, and what runs is stopped after a grace and saved.
+        change "upkeep.drain" drain(DrainTown) -> Draining = drain::drain, for [];
+        /// Hands out the paused town's beads again, and calls a drain off.
         change "upkeep.resume" resume(All) -> TownPause = pause::resume_town, for [Mayor];
         /// Lists the beads that were put away and are not back, archive by archive, a page at a time.
         outside "upkeep.archived" archived(ArchivedFilter) -> ArchivedPage = upkeep::archived, for [];

@@ -10,6 +10,7 @@ pub(crate) mod beads;
 pub(crate) mod breaker;
 pub(crate) mod command;
 pub(crate) mod convoys;
+pub(crate) mod drain;
 pub(crate) mod effects;
 pub(crate) mod events;
 pub(crate) mod fields;
@@ -52,6 +53,7 @@ pub use beads::{
     RenameBead, Renamed, ReopenBead,
 };
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
+pub use drain::{DrainTown, Draining};
 pub use events::{EventPage, EventsSince};
 pub use find::{
     BeadCounts, BeadHistory, BeadSearch, BeadStats, CountBeads, CountGroup, CountedField, Duplicates, FieldChange,

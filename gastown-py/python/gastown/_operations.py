@@ -441,8 +441,12 @@ class Upkeep(Group):
         """Hands out no bead of the whole town for a while; what runs goes on."""
         return await self._call(t.TownPause, "upkeep.pause", pause, key, reason=reason)
 
+    async def drain(self, reason: str, *, key: Key = None, **drain: Unpack[t.DrainTown]) -> t.Draining:
+        """Has the engine's host give its work away: nothing is started, and what runs is stopped after a grace and saved."""
+        return await self._call(t.Draining, "upkeep.drain", drain, key, reason=reason)
+
     async def resume(self, *, key: Key = None) -> t.TownPause:
-        """Hands out the paused town's beads again."""
+        """Hands out the paused town's beads again, and calls a drain off."""
         return await self._call(t.TownPause, "upkeep.resume", {}, key)
 
     async def check(self) -> t.Checked:

@@ -76,6 +76,7 @@ SessionExit = Literal[
     "superseded",
     "refused",
     "handed_off",
+    "drained",
 ]
 Fault = Literal["work", "agent", "infrastructure", "credentials"]
 Stall = Literal["nudged", "triaged", "stopped"]
@@ -98,6 +99,7 @@ ReasonKind = Literal[
     "ephemeral",
     "backoff",
     "town_paused",
+    "draining",
     "rig_paused",
     "agent_paused",
     "agent_retired",
@@ -710,6 +712,8 @@ class Attempt:
     fault: Fault | None
     reason: str | None
     head: str | None
+    saved: str | None
+    """A commit of what it had not committed, in the rig's mirror; none where there was nothing."""
     created_at: int
     started_at: int | None
     ended_at: int | None
@@ -1171,6 +1175,16 @@ class TownPause:
 
 
 @dataclass(frozen=True, slots=True)
+class Draining:
+    """How far a drain is: the sessions that have not ended are stopped at `until`; `saving` are on their way to the remote."""
+
+    reason: str
+    until: int
+    sessions: int
+    saving: int
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedStart:
     """A session that the engine would begin, and why just this one.
 
@@ -1237,6 +1251,8 @@ class Session:
     stall: Stall | None
     triage: str | None
     checkpoint: Any
+    saved: str | None
+    """A commit of what it had not committed, on its `head` or else on its `base`."""
     output: SessionOutput | None
 
 
@@ -1316,6 +1332,8 @@ class TownStatus:
     at: int
     head: int
     leader: LeaderStatus | None
+    draining: Draining | None
+    """How far the drain of the engine's host is; none where it does not drain."""
     pause: TownPause
     next_wake: int | None
     """The next deadline of anything; none where only changes are waited for."""
@@ -1878,6 +1896,12 @@ class Pause(TypedDict, total=False):
     """Until when something is paused or set aside; until somebody says so where it is left out."""
 
     until: int | None
+
+
+class DrainTown(TypedDict, total=False):
+    """How long sessions may go on, in milliseconds; the setting `drain.grace_ms` where it is left out."""
+
+    grace_ms: int | None
 
 
 class ParkBead(TypedDict, total=False):
