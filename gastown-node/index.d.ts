@@ -969,6 +969,44 @@ export interface Finding {
   readonly problem: string
 }
 
+/** What a doctor looks at. */
+export type SymptomKind =
+  | 'hook_orphaned'
+  | 'session_orphaned'
+  | 'session_unwatched'
+  | 'bead_unheld'
+  | 'review_missing'
+  | 'process_orphaned'
+  | 'workspace_orphaned'
+  | 'gate_tree_orphaned'
+  | 'mirror_branch_orphaned'
+  | 'remote_branch_orphaned'
+  | 'engine_off'
+  | 'clock_behind'
+  | 'breaker_open'
+  | 'agent_command_missing'
+  | 'git_unusable'
+  | 'remote_unusable'
+  | 'sessions_bound'
+  | 'row_unreadable'
+
+/** One thing that is not as it should be: what is wrong (`problem`), and what mends it (`remedy`). */
+export interface Symptom {
+  readonly kind: SymptomKind
+  /** With what: an agent's bead, a session, a bead, a branch, a rig, a row; `town` where it is the whole. */
+  readonly subject: string
+  readonly rig: string | null
+  readonly problem: string
+  readonly remedy: string
+  readonly isRepaired: boolean
+}
+
+/** What keeps the town from working; empty when all is well. `repaired` of them were mended. */
+export interface Diagnosis {
+  readonly symptoms: Symptom[]
+  readonly repaired: number
+}
+
 /** What a look at the whole town found; no `findings` where all is well. */
 export interface Checked {
   readonly rows: number
@@ -1881,6 +1919,11 @@ export interface PauseTown {
   until?: Timestamp | null
 }
 
+/** Whether what can be mended is mended; else it is only told. */
+export interface Examine {
+  repair?: boolean
+}
+
 /** Why the engine's host gives its work away, and how long sessions may go on; by the setting `drain.grace_ms` where it is left out. */
 export interface DrainTown {
   reason: string
@@ -2158,6 +2201,8 @@ export interface Upkeep {
   check(all?: All, options?: CallOptions): Promise<Checked>
   /** Takes the rows that cannot be read out of their tables, as they are. */
   quarantine(all?: All, options?: CallOptions): Promise<Quarantined>
+  /** Says what keeps the town from working, between rows, outside and left behind; mends what it can where that is asked for. */
+  doctor(examine?: Examine, options?: CallOptions): Promise<Diagnosis>
   /** Lists the rows that were taken out because they could not be read, a page at a time. */
   quarantined(only?: QuarantineFilter, options?: CallOptions): Promise<QuarantinePage>
   /** Brings a row in quarantine back to its table, with other columns where they are given. */

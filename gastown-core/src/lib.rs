@@ -26,9 +26,10 @@ pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
 pub use town::{
-    Archive, Archived, ArchivedFilter, ArchivedPage, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Exported, Finding,
-    Follow, Handle, Health, ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, Quarantined, SessionEvent,
-    SystemClock, Town, TownBuilder, TownOptions, TownStatus, Vacuumed, Watch, WriteTo, merge_beads, operations,
+    Archive, Archived, ArchivedFilter, ArchivedPage, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Diagnosis, Examine,
+    Exported, Finding, Follow, Handle, Health, ManualClock, Operation, OutputPage, OutputQuery, OutputSweep,
+    Quarantined, SessionEvent, Symptom, SymptomKind, SystemClock, Town, TownBuilder, TownOptions, TownStatus, Vacuumed,
+    Watch, WriteTo, merge_beads, operations,
 };
 pub use work::{
     AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, AgentWork, All,

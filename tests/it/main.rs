@@ -12,6 +12,7 @@ mod crash;
 mod damage;
 mod demo;
 mod dispatch;
+mod doctor;
 mod drain;
 mod engine;
 mod failures;

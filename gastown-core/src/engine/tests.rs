@@ -1,5 +1,6 @@
 //! The rules and the outcomes together, without an outside world: effects are answered by hand.
 
+mod ailments;
 mod breaker;
 mod drain;
 mod faults;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::leader::{self, Engine, Led};
 use super::look::look as look_at;
+use super::orphans;
 use super::perform::perform;
 use super::sweep::Sweeping;
 use super::watch::{Watchers, unwatched};
@@ -39,6 +40,8 @@ const ROOM: &[(&str, usize)] = &[
 ];
 /// The wait after the first error of the store; it doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often the engine looks for what nobody needs any more outside.
+const TEND_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the engine looks for what is over for long enough to be archived.
 const RETAIN_EVERY: Duration = Duration::from_secs(24 * 3_600);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -83,6 +86,7 @@ impl Pump {
             running: HashMap::new(),
             is_unsure: false,
             sweeping: Arc::new(Sweeping::new(now)),
+            tend_at: now,
             retain_at: now,
         };
         let task = tokio::spawn(run_to_its_end(ending, work));
@@ -201,6 +205,8 @@ struct Work {
     /// Whether effects may have been begun that it did not hear of, as the answer to a look was lost.
     is_unsure: bool,
     sweeping: Arc<Sweeping>,
+    /// When what nobody needs is next looked for.
+    tend_at: Timestamp,
     /// When what is over is next archived.
     retain_at: Timestamp,
 }
@@ -247,6 +253,7 @@ impl Work {
                 self.in_flight.spawn(look_at(self.context.clone(), look.due));
             }
             self.sweep();
+            self.tend();
             self.retain();
             if look.more {
                 continue;
@@ -343,6 +350,21 @@ impl Work {
         }
     }
 
+    /// Has removed what nobody needs any more outside, now and then.
+    fn tend(&mut self) {
+        let now = self.context.now();
+        if now < self.tend_at {
+            return;
+        }
+        self.tend_at = now.after(TEND_EVERY);
+        let context = self.context.clone();
+        self.in_flight.spawn(async move {
+            if let Err(error) = orphans::collect(&context.store, &context.outside, &*context.ctx).await {
+                tracing::warn!(error = %error.chain(), "orphans could not be looked for; it will be tried again later");
+            }
+        });
+    }
+
     /// Has what is over archived, now and then.
     fn retain(&mut self) {
         let now = self.context.now();
@@ -361,7 +383,7 @@ impl Work {
     async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>) {
         let now = self.context.now();
         let until_renewal = self.lease / 3;
-        let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).chain([self.retain_at]).min();
+        let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).chain([self.tend_at, self.retain_at]).min();
         let until_due = next_wake.map_or(until_renewal, |at| at.since(now)).min(until_renewal);
         // In one order, so that a simulation plays the same again.
         tokio::select! {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::desk::Desk;
 use super::pump::Watched;
 use super::sweep::Sweeping;
 use crate::failpoint;
 use crate::git::{BranchName, Person, SaveSpec};
-use crate::model::{AgentRow, ErrorKind, Key, Oid, Result, SessionExit, SessionRow, SessionState};
+use crate::model::{AgentRow, ErrorKind, Key, Oid, Result, SessionExit, SessionRow, SessionState, Timestamp};
 use crate::runtime::{ExitOutcome, ExitRecord};
 use crate::store::{Scan, index};
 use crate::work::drain;
@@ -198,17 +199,28 @@ async fn bring_home(
     let agent = session.agent.clone();
     let agent = context.read(move |view| view.find::<AgentRow>(&Key::agent(&agent))).await?;
     let name = agent.map_or_else(|| session.agent.to_string(), |agent| agent.name.to_string());
-    let spec = SaveSpec {
-        workspace: context.outside.desk.workspace(&session.id),
-        parent: parent.clone(),
-        branch: BranchName::new(drain::branch(session))?,
-        message: format!("What {name} had not committed of {}\n\nSession: {}\n", session.bead, session.id),
-        author: Person { email: format!("{name}@gastown.invalid"), name },
-        time: record.ended_at,
-    };
+    let spec = what_is_left(&context.outside.desk, session, parent, &name, record.ended_at)?;
     let saved = context.repository(&session.rig).await?.save(&spec).await?;
     failpoint::pass("outcome.collected");
     Ok((head, saved))
+}
+
+/// What of the session's workspace is kept besides its commits, the last of which is `parent`.
+pub(super) fn what_is_left(
+    desk: &Desk,
+    session: &SessionRow,
+    parent: &Oid,
+    agent: &str,
+    time: Timestamp,
+) -> Result<SaveSpec> {
+    Ok(SaveSpec {
+        workspace: desk.workspace(&session.id),
+        parent: parent.clone(),
+        branch: BranchName::new(drain::branch(session))?,
+        message: format!("What {agent} had not committed of {}\n\nSession: {}\n", session.bead, session.id),
+        author: Person { email: format!("{agent}@gastown.invalid"), name: agent.to_owned() },
+        time,
+    })
 }
 
 /// Brings the session's commits into the mirror; none where it left nothing new.

@@ -83,6 +83,10 @@ pub trait Repository: Debug + Send + Sync + 'static {
     /// Removes a branch here; nothing where there is none.
     async fn delete_branch(&self, branch: &BranchName) -> Result<()>;
 
+    /// The branches here whose names begin so, and what each holds: those of this machine, and the remote's as at the last
+    /// fetch.
+    async fn branches(&self, beginning: &str) -> Result<Vec<(String, Oid)>>;
+
     /// Makes a session's workspace, or finds it whole.
     async fn prepare_workspace(&self, spec: &WorkspaceSpec) -> Result<()>;
 
@@ -146,6 +150,10 @@ impl Repository for Mirror {
 
     async fn delete_branch(&self, branch: &BranchName) -> Result<()> {
         Self::delete_branch(self, branch).await
+    }
+
+    async fn branches(&self, beginning: &str) -> Result<Vec<(String, Oid)>> {
+        Self::branches(self, beginning).await
     }
 
     async fn prepare_workspace(&self, spec: &WorkspaceSpec) -> Result<()> {

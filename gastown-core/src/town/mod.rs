@@ -6,6 +6,7 @@
 
 mod builder;
 mod clock;
+mod doctor;
 #[cfg(all(feature = "git", feature = "process"))]
 mod drain;
 mod handle;
@@ -29,6 +30,7 @@ mod watch;
 
 pub use builder::TownBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use doctor::{Diagnosis, Examine, Symptom, SymptomKind};
 pub use handle::Handle;
 pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
 pub use operation::{

@@ -1,5 +1,6 @@
 //! Every operation, in one table: its methods, its name in every language, who may call it.
 
+use super::doctor::{self, Diagnosis, Examine};
 use super::handle::{Handle, from_json, to_json};
 use super::health::{self, Health};
 use super::output::{self, Follow, OutputPage, OutputQuery};
@@ -529,6 +530,8 @@ operations! {
         ask "upkeep.status" status(All) -> TownStatus = status::status, for [Mayor];
         /// Looks over the database, every row, the journal and its archives while the town works on.
         outside "upkeep.check" check(All) -> Checked = upkeep::check, for [];
+        /// Says what keeps the town from working, between rows, outside and left behind; mends what it can where that is asked for.
+        outside "upkeep.doctor" doctor(Examine) -> Diagnosis = doctor::doctor, for [];
         /// Takes the rows that cannot be read out of their tables, as they are.
         outside "upkeep.quarantine" quarantine(All) -> Quarantined = upkeep::quarantine, for [];
         /// Lists the rows that were taken out because they could not be read, a page at a time.

@@ -4,6 +4,7 @@
 //! scope only.
 
 pub(crate) mod agents;
+pub(crate) mod ailments;
 pub(crate) mod archived;
 pub(crate) mod attempts;
 pub(crate) mod beads;
@@ -23,6 +24,7 @@ pub(crate) mod ids;
 pub(crate) mod leader;
 pub(crate) mod liveness;
 pub(crate) mod miscount;
+pub(crate) mod orphans;
 pub(crate) mod outbox;
 pub(crate) mod outcome;
 pub(crate) mod pause;

@@ -453,6 +453,10 @@ class Upkeep(Group):
         """Looks over the database, every row, the journal and its archives while the town works on."""
         return await self._call(t.Checked, "upkeep.check", {})
 
+    async def doctor(self, *, repair: bool = False) -> t.Diagnosis:
+        """Says what keeps the town from working, between rows, outside and left behind; mends what it can where that is asked for."""
+        return await self._call(t.Diagnosis, "upkeep.doctor", {}, repair=repair)
+
     async def quarantine(self) -> t.Quarantined:
         """Takes the rows that cannot be read out of their tables, as they are."""
         return await self._call(t.Quarantined, "upkeep.quarantine", {})

@@ -996,6 +996,49 @@ class Vacuumed:
     bytes_after: int | None
 
 
+SymptomKind = Literal[
+    "hook_orphaned",
+    "session_orphaned",
+    "session_unwatched",
+    "bead_unheld",
+    "review_missing",
+    "process_orphaned",
+    "workspace_orphaned",
+    "gate_tree_orphaned",
+    "mirror_branch_orphaned",
+    "remote_branch_orphaned",
+    "engine_off",
+    "clock_behind",
+    "breaker_open",
+    "agent_command_missing",
+    "git_unusable",
+    "remote_unusable",
+    "sessions_bound",
+    "row_unreadable",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """One thing that is not as it should be: what is wrong (`problem`), and what mends it (`remedy`)."""
+
+    kind: SymptomKind
+    subject: str
+    """With what: an agent's bead, a session, a bead, a branch, a rig, a row; `town` where it is the whole."""
+    rig: str | None
+    problem: str
+    remedy: str
+    is_repaired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What keeps the town from working; empty when all is well. `repaired` of them were mended."""
+
+    symptoms: list[Symptom]
+    repaired: int
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """What a look at the whole town found; no `findings` where all is well."""

@@ -272,6 +272,12 @@ impl Repository for World {
         Ok(())
     }
 
+    async fn branches(&self, beginning: &str) -> Result<Vec<(String, Oid)>> {
+        let state = self.state();
+        let ours = state.forge.mirror.iter().filter(|(name, _)| name.starts_with(beginning));
+        Ok(ours.map(|(name, oid)| (name.clone(), oid.clone())).collect())
+    }
+
     async fn prepare_workspace(&self, spec: &WorkspaceSpec) -> Result<()> {
         self.step("git.workspace").await?;
         {
