@@ -34,8 +34,8 @@ pub use doctor::{Diagnosis, Examine, Symptom, SymptomKind};
 pub use handle::Handle;
 pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
 pub use operation::{
-    Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Upkeep,
-    operations,
+    Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Triage,
+    Upkeep, operations,
 };
 pub use options::TownOptions;
 pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};

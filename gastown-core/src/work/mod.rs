@@ -43,6 +43,7 @@ pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod sling;
 pub(crate) mod trade;
+pub(crate) mod triage;
 pub(crate) mod txn;
 pub(crate) mod upgrade;
 pub(crate) mod view;
@@ -89,3 +90,4 @@ pub use trade::{
     BeadsExported, BeadsMerged, ExportBeads, HeldBead, ImportBeads, ImportConflict, ImportFlaw, ImportRepair,
     ImportReport, MergeBeads, MergeChoice, SyncBeads, SyncReport,
 };
+pub use triage::{ResolveTriage, TriageAction, TriageKind, TriageList, TriageRequest};
