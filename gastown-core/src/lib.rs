@@ -17,6 +17,7 @@ pub mod fuzz;
 pub mod git;
 pub mod interchange;
 pub mod model;
+pub mod mutant;
 mod random;
 pub mod runtime;
 pub mod store;

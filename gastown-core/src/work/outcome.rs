@@ -11,6 +11,7 @@ use crate::model::{
     AgentRow, AgentState, BeadId, BeadRow, BeadStatus, Consequence, Fault, HookFate, Key, Oid, Order, Part, Resolution,
     Result, SessionExit, SessionId, SessionRow, SessionState, Setback, WorkspaceFate,
 };
+use crate::mutant::{self, Mutant};
 use crate::store::{Scan, index};
 
 /// The key of a bead's metadata under which the merge queue leaves what it wants mended.
@@ -103,7 +104,7 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
     let triage = session.triage.take();
     txn.put(session.clone())?;
     let agent = release(txn, &session)?;
-    if !keep_workspace {
+    if !keep_workspace && !mutant::lives(Mutant::CleanupForgotten) {
         effects::enqueue(txn, &Order::Cleanup { session: id.clone(), rig: session.rig.clone() }, 1)?;
     }
     txn.event(
@@ -201,6 +202,9 @@ fn judge(session: &SessionRow, ended: &Ended, has_head: bool, superseded: bool) 
 
 /// Takes the bead off the hook of the session's agent; answers the agent where it held it.
 fn release(txn: &mut ScopedTxn<'_>, session: &SessionRow) -> Result<Option<AgentRow>> {
+    if mutant::lives(Mutant::HookKept) {
+        return Ok(None);
+    }
     let held = txn.find::<AgentRow>(&Key::agent(&session.agent))?;
     let Some(mut agent) = held.filter(|agent| agent.session.as_ref() == Some(&session.id)) else { return Ok(None) };
     agent.hook = None;
