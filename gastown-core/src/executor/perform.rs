@@ -14,7 +14,6 @@ use crate::git::{
 use crate::model::{
     BeadId, BeadRow, Error, ErrorKind, Oid, Order, Part, Result, RigName, SessionId, SessionRow, Setback, Timestamp,
 };
-use crate::mutant::{self, Mutant};
 use crate::runtime::{ExitOutcome, SessionSpec, SessionState};
 use crate::work::effects::{Done, Failed, Issued, Report};
 use crate::work::outcome::{self, Carried, REWORK_KEY};
@@ -412,10 +411,7 @@ async fn land(
 async fn after_move(repository: &dyn Repository, commit: &Oid, actual: Option<Oid>) -> Result<Report> {
     if let Some(tip) = &actual {
         repository.fetch().await?;
-        if mutant::lives(Mutant::LandingUnproven)
-            || tip == commit
-            || (repository.commit_exists(tip).await? && repository.contains(commit, tip).await?)
-        {
+        if tip == commit || (repository.commit_exists(tip).await? && repository.contains(commit, tip).await?) {
             return Ok(Report::Done(Done::Plainly));
         }
     }
