@@ -1,5 +1,6 @@
 //! A handle: a town through one scope.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -181,12 +182,36 @@ pub(super) fn from_json<I: DeserializeOwned>(operation: &Operation, input: serde
         let error = refused.filter(|refused| refused.to_string() == said).unwrap_or_else(|| {
             let field = culprit::<I>(input, &said);
             let place = if field.is_empty() { String::new() } else { format!("{field}: ") };
-            let message = format!("{} wants {}: {place}{said}", operation.name, operation.input);
+            let message = format!("{} wants {}: {place}{}", operation.name, operation.input, in_plain_words(&said));
             let error = Error::invalid("input_malformed", message).because(source);
             if field.is_empty() { error } else { error.with("field", field) }
         });
         error.with("operation", operation.name).with("input", operation.input)
     })
+}
+
+/// What a reader of JSON says of a mistake, with the words of JSON for the types of Rust.
+fn in_plain_words(said: &str) -> Cow<'_, str> {
+    let Some((found, wanted)) = said.rsplit_once(", expected ") else { return Cow::Borrowed(said) };
+    let (kind, rest) = wanted.split_once(' ').unwrap_or((wanted, ""));
+    let plain = match kind {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "struct" | "internally" | "adjacently" => "an object",
+        _ if wanted == "a sequence" => "a list",
+        _ if wanted == "a map" => "an object",
+        _ if wanted.starts_with("tuple") || wanted.starts_with("an array of length") => "a list of another length",
+        _ if wanted == "a boolean" => "true or false",
+        _ if wanted == "string or map" || rest == "identifier" => "a string",
+        _ => wanted,
+    };
+    let found = match found {
+        "invalid type: sequence" => "invalid type: a list",
+        "invalid type: map" => "invalid type: an object",
+        found => found,
+    };
+    Cow::Owned(format!("{found}, expected {plain}"))
 }
 
 /// How large an input may be, in values and bytes of texts, for the place of a mistake to be looked for in it: each look
