@@ -11,6 +11,7 @@ mod look;
 mod perform;
 mod pump;
 mod sweep;
+mod traced;
 mod watch;
 
 pub(crate) use context::{Context, Outside, Retain};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
 
+use super::measured::Measured;
 use super::operation::{
     Agents, Beads, Convoys, Effects, Events, Operation, Reservations, Reviews, Rigs, Sessions, Upkeep,
 };
@@ -25,11 +27,13 @@ pub struct Handle {
     town: Town,
     scope: Arc<Scope>,
     key: Option<String>,
+    /// Whether it serves an operation that is measured as a whole.
+    is_inner: bool,
 }
 
 impl Handle {
     pub(super) fn new(town: Town, scope: Scope) -> Self {
-        Self { town, scope: Arc::new(scope), key: None }
+        Self { town, scope: Arc::new(scope), key: None, is_inner: false }
     }
 
     /// The same handle whose next changing commands carry an idempotency key.
@@ -106,6 +110,15 @@ impl Handle {
         Events(self.clone())
     }
 
+    /// The same handle for what an operation does by others, which are not measured by themselves.
+    pub(super) fn inner(&self) -> Self {
+        Self { is_inner: true, ..self.clone() }
+    }
+
+    pub(super) const fn is_inner(&self) -> bool {
+        self.is_inner
+    }
+
     /// Its scope, for work on other threads.
     pub(super) fn shared_scope(&self) -> Arc<Scope> {
         Arc::clone(&self.scope)
@@ -121,8 +134,9 @@ impl Handle {
         I: Serialize + Send + 'static,
         O: Serialize + DeserializeOwned + Send + 'static,
     {
-        operation.check(&self.scope)?;
+        let measured = Measured::begin(self, operation)?;
         let mut ctx = self.town.ctx();
+        let notes = ctx.notes.clone();
         ctx.idempotency_key.clone_from(&self.key);
         let scope = Arc::clone(&self.scope);
         let is_sling = matches!(operation.name, "beads.sling" | "convoys.sling");
@@ -137,7 +151,12 @@ impl Handle {
                 }
                 answer
             })
+            .instrument(measured.span())
             .await;
+        if answer.is_ok() {
+            self.town.shared.store.meters().take(&notes);
+        }
+        let answer = measured.end(answer);
         if is_sling {
             failpoint::pass("sling.after_commit");
         }
@@ -154,14 +173,28 @@ impl Handle {
         I: Send + 'static,
         O: Send + 'static,
     {
-        operation.check(&self.scope)?;
+        let measured = Measured::begin(self, operation)?;
         let ctx = self.town.ctx();
         let scope = Arc::clone(&self.scope);
-        self.town
+        let asked = self
+            .town
             .shared
             .store
             .read(move |reader: &dyn Reader| command::ask(reader, &scope, &ctx, &input, question))
-            .await
+            .instrument(measured.span())
+            .await;
+        measured.end(asked)
+    }
+
+    /// Does what looks at the outside world as well.
+    pub(super) async fn go<O>(
+        &self,
+        operation: &'static Operation,
+        work: impl Future<Output = Result<O>>,
+    ) -> Result<O> {
+        let measured = Measured::begin(self, operation)?;
+        let done = work.instrument(measured.span()).await;
+        measured.end(done)
     }
 
     /// Runs an operation by its name, from JSON to JSON: what bindings and protocols call.

@@ -8,6 +8,8 @@ mod builder;
 mod clock;
 mod handle;
 mod health;
+mod measured;
+mod metrics;
 #[cfg(test)]
 mod model_test;
 mod operation;
@@ -29,6 +31,7 @@ pub use builder::TownBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use handle::Handle;
 pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
+pub use metrics::Metrics;
 pub use operation::{
     Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Upkeep,
     operations,

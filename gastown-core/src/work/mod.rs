@@ -22,6 +22,7 @@ pub(crate) mod ids;
 pub(crate) mod leader;
 pub(crate) mod liveness;
 pub(crate) mod miscount;
+pub(crate) mod observed;
 pub(crate) mod outbox;
 pub(crate) mod outcome;
 pub(crate) mod pause;
