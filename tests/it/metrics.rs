@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use gastown_core::runtime::conformance::until;
 use gastown_core::{All, Metric, MetricKind, MetricValue, Metrics, NewBead, PauseTown, Town, metrics as every_metric};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use serde_json::json;

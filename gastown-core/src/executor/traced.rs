@@ -15,7 +15,11 @@ pub(super) fn effect(town: &TownId, issued: &Issued) -> Span {
     let Issued { id, attempt, probe, order } = issued;
     let around = match order {
         Order::Start { session, bead, epoch, .. } => of_session(town, session, bead.as_str(), *epoch),
-        Order::Stop { session, .. } | Order::Nudge { session, .. } | Order::Cleanup { session, .. } => {
+        Order::Stop { session, .. }
+        | Order::Nudge { session, .. }
+        | Order::Notice { session, .. }
+        | Order::Save { session, .. }
+        | Order::Cleanup { session, .. } => {
             let (bead, epoch) = named(session);
             of_session(town, session, bead, epoch)
         }

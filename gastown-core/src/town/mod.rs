@@ -6,6 +6,9 @@
 
 mod builder;
 mod clock;
+mod doctor;
+#[cfg(all(feature = "git", feature = "process"))]
+mod drain;
 mod handle;
 mod health;
 mod measured;
@@ -29,6 +32,7 @@ mod watch;
 
 pub use builder::TownBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use doctor::{Diagnosis, Examine, Symptom, SymptomKind};
 pub use handle::Handle;
 pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
 pub use metrics::Metrics;

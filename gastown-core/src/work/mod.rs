@@ -4,12 +4,14 @@
 //! scope only.
 
 pub(crate) mod agents;
+pub(crate) mod ailments;
 pub(crate) mod archived;
 pub(crate) mod attempts;
 pub(crate) mod beads;
 pub(crate) mod breaker;
 pub(crate) mod command;
 pub(crate) mod convoys;
+pub(crate) mod drain;
 pub(crate) mod effects;
 pub(crate) mod events;
 pub(crate) mod fields;
@@ -23,6 +25,7 @@ pub(crate) mod leader;
 pub(crate) mod liveness;
 pub(crate) mod miscount;
 pub(crate) mod observed;
+pub(crate) mod orphans;
 pub(crate) mod outbox;
 pub(crate) mod outcome;
 pub(crate) mod pause;
@@ -53,6 +56,7 @@ pub use beads::{
     RenameBead, Renamed, ReopenBead,
 };
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
+pub use drain::{DrainTown, Draining};
 pub use events::{EventPage, EventsSince};
 pub use find::{
     BeadCounts, BeadHistory, BeadSearch, BeadStats, CountBeads, CountGroup, CountedField, Duplicates, FieldChange,

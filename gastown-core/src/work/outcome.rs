@@ -6,7 +6,7 @@ use serde_json::json;
 use super::beads;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{breaker, convoys, effects, reviews, sessions, settings, sling};
+use super::{breaker, convoys, drain, effects, reviews, sessions, settings, sling};
 use crate::model::{
     AgentRow, AgentState, BeadId, BeadRow, BeadStatus, Consequence, Fault, HookFate, Key, Oid, Order, Part, Resolution,
     Result, SessionExit, SessionId, SessionRow, SessionState, Setback, WorkspaceFate,
@@ -36,6 +36,9 @@ pub(crate) struct Ended {
     pub reason: String,
     /// The commit it left on its branch, where that is new.
     pub head: Option<Oid>,
+    /// A commit of what it had not committed.
+    #[serde(default)]
+    pub saved: Option<Oid>,
     /// Whether its workspace holds something that the machine kept us from bringing home.
     #[serde(default)]
     pub keep_workspace: bool,
@@ -44,7 +47,7 @@ pub(crate) struct Ended {
 impl Ended {
     /// The end of a session that left nothing.
     pub(crate) fn of(exit: SessionExit, reason: impl Into<String>) -> Self {
-        Self { exit, reason: reason.into(), head: None, keep_workspace: false }
+        Self { exit, reason: reason.into(), head: None, saved: None, keep_workspace: false }
     }
 }
 
@@ -54,7 +57,8 @@ pub(crate) fn start_unwanted(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<
     if session.state == SessionState::Ended || session.started_at.is_some() {
         return Ok(());
     }
-    end(txn, id, session.epoch, &Ended::of(SessionExit::Cancelled, "stopped before it began"))
+    let exit = if drain::of(txn.view())?.is_some() { SessionExit::Drained } else { SessionExit::Cancelled };
+    end(txn, id, session.epoch, &Ended::of(exit, "stopped before it began"))
 }
 
 /// The session could not be started.
@@ -93,6 +97,7 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
     session.exit = Some(exit);
     session.reason = Some(reason.clone());
     session.head.clone_from(&head);
+    session.saved.clone_from(&ended.saved);
     session.ended_at = Some(txn.now());
     session.wake_at = None;
     let triage = session.triage.take();
@@ -105,10 +110,14 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
         "session.ended",
         id,
         json!({ "bead": session.bead, "epoch": epoch, "exit": exit, "reason": reason, "head": head,
-            "workspace_kept": keep_workspace }),
+            "saved": ended.saved, "workspace_kept": keep_workspace }),
     );
     if let Some(triage) = triage {
         breaker::settle_escalation(txn, &triage, "the session has ended")?;
+    }
+    let is_drained = consequence.hook == HookFate::Kept && drain::of(txn.view())?.is_some();
+    if exit == SessionExit::Drained || is_drained {
+        drain::save(txn, &session)?;
     }
     // The runtime's breaker is no rig's, and whoever stopped the session may see one rig only.
     let is_held = txn.as_town(|txn| tell_breaker(txn, &session, exit, &reason))?;
@@ -118,7 +127,7 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
     let bead = txn.bead(&session.bead)?;
     match (exit, &head) {
         (SessionExit::Succeeded, Some(head)) => reviews::submit(txn, bead, &session, head),
-        _ if consequence.hook == HookFate::Kept => go_on(txn, bead, agent),
+        _ if consequence.hook == HookFate::Kept => go_on(txn, bead, agent, exit),
         _ => retry(txn, bead, exit, consequence, &reason, is_held),
     }
 }
@@ -128,27 +137,51 @@ fn left(view: View<'_>, session: &SessionRow, ended: &Ended) -> Result<Option<Oi
     if ended.head.is_some() || ended.exit != SessionExit::Succeeded {
         return Ok(ended.head.clone());
     }
-    Ok(carried(view, &session.bead, session.epoch)?.filter(|head| session.base.as_ref() == Some(head)))
+    let carried = carried(view, &session.bead, session.epoch)?;
+    Ok(carried.map(|carried| carried.head).filter(|head| session.base.as_ref() == Some(head)))
 }
 
-/// The commit that an earlier session of the bead handed on, where no later one brought the work to its end.
-pub(crate) fn carried(view: View<'_>, bead: &BeadId, before_epoch: i64) -> Result<Option<Oid>> {
+/// What an earlier session of a bead handed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// The commit that the next one starts from.
+    pub(crate) head: Oid,
+    /// The commit whose files lie in its workspace, not committed.
+    pub(crate) saved: Option<Oid>,
+}
+
+/// What earlier sessions of the bead handed on, where no later one brought the work to its end.
+pub(crate) fn carried(view: View<'_>, bead: &BeadId, before_epoch: i64) -> Result<Option<Carried>> {
     let earlier: Vec<SessionRow> = view.all(Scan::new(&index::SESSIONS_BY_BEAD, vec![text(bead)], 0))?;
-    for session in earlier.into_iter().rev().filter(|session| session.epoch < before_epoch) {
-        match (session.exit, session.head) {
-            (Some(SessionExit::Succeeded), _) => return Ok(None),
-            (Some(SessionExit::HandedOff), Some(head)) => return Ok(Some(head)),
-            _ => {}
-        }
+    let mut carried: Option<Carried> = None;
+    for session in earlier.into_iter().filter(|session| session.epoch < before_epoch) {
+        carried = match (session.exit, session.head, session.saved) {
+            (Some(SessionExit::Succeeded), ..) => None,
+            (Some(SessionExit::HandedOff | SessionExit::Drained), Some(head), saved) => Some(Carried { head, saved }),
+            (Some(SessionExit::HandedOff | SessionExit::Drained), None, saved) => match (session.base, carried) {
+                (Some(base), _) if saved.is_some() => Some(Carried { head: base, saved }),
+                // It took what was handed to it, and put away what lay there.
+                (Some(base), Some(before)) if before.head == base => Some(Carried { head: base, saved }),
+                (_, before) => before,
+            },
+            _ => carried,
+        };
     }
-    Ok(None)
+    Ok(carried)
+}
+
+/// The last commit of what an earlier session of the bead had not committed.
+pub(crate) fn saved(view: View<'_>, bead: &BeadId, before_epoch: i64) -> Result<Option<Oid>> {
+    let earlier: Vec<SessionRow> = view.all(Scan::new(&index::SESSIONS_BY_BEAD, vec![text(bead)], 0))?;
+    Ok(earlier.into_iter().rev().filter(|session| session.epoch < before_epoch).find_map(|session| session.saved))
 }
 
 /// What the end counts as.
 fn judge(session: &SessionRow, ended: &Ended, has_head: bool, superseded: bool) -> (SessionExit, String) {
     let exit = match (ended.exit, session.ending) {
         _ if superseded => SessionExit::Superseded,
-        (_, Some(SessionExit::HandedOff)) => SessionExit::HandedOff,
+        (_, Some(ending @ (SessionExit::HandedOff | SessionExit::Drained))) => ending,
+        (SessionExit::Drained, _) => SessionExit::Drained,
         (SessionExit::Succeeded, _) if has_head => SessionExit::Succeeded,
         // However it came to its end, it was asked to.
         (_, Some(ending)) => ending,
@@ -280,13 +313,14 @@ fn retry(
 }
 
 /// Has the same agent go on with the bead in a new session; where none may be started now, as soon as one may.
-fn go_on(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, agent: Option<AgentRow>) -> Result<()> {
+fn go_on(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, agent: Option<AgentRow>, exit: SessionExit) -> Result<()> {
     bead.move_to(BeadStatus::Open, None, txn.now())?;
     bead.assignee = None;
     (bead.outages, bead.auth_failures) = (0, 0);
     let id = bead.id.clone();
     txn.put_bead(bead)?;
-    txn.event("bead.handed_off", &id, json!({ "agent": agent.as_ref().map(|agent| &agent.name) }));
+    let agent_name = agent.as_ref().map(|agent| &agent.name);
+    txn.event("bead.handed_off", &id, json!({ "agent": agent_name, "exit": exit }));
     match agent {
         Some(agent) => sling::go_on(txn, &id, agent),
         None => Ok(()),

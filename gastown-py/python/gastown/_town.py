@@ -79,6 +79,14 @@ class Town(Handle):
         """Stops the engine; agents go on and are adopted later."""
         await self._town.stop()
 
+    async def drain(self, reason: str, *, grace_ms: int | None = None) -> None:
+        """Gives the work of this host away and stops the engine, for a machine that goes away.
+
+        Sessions may go on for `grace_ms` (the setting `drain.grace_ms` where it is left out); then they are stopped, and what
+        they left is put at the remote, where the next engine of the town goes on from it.
+        """
+        await self._town.drain({"reason": reason, "grace_ms": grace_ms})
+
     async def close(self) -> None:
         """Stops the engine and closes the town; later calls raise `UnavailableError` (code `store_closed`)."""
         await self._town.close()
