@@ -119,7 +119,7 @@ fix: tools-rust ## Rewrite: formatting, and the lints that can mend themselves
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --all-features --fix --allow-dirty --allow-staged
 	cargo fmt --all
-	GASTOWN_FIX=1 cargo test --quiet --features $(FEATURES) -p gastown-tests --test it -- parity::
+	GASTOWN_FIX=1 cargo test --quiet --features $(FEATURES) -p gastown-tests --test it -- parity:: metrics::the_page
 
 .PHONY: bench
 bench: tools-rust bench-queues ## Run the benchmarks (minutes; release build)

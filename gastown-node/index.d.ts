@@ -146,6 +146,7 @@ export type BreakerState = 'closed' | 'open' | 'half_open'
 export type EffectState = 'planned' | 'issued' | 'ambiguous' | 'probing' | 'confirmed' | 'refused'
 /** Why an effect did not happen, as far as it says whether another try may help. */
 export type Setback = 'transient' | 'auth' | 'gone' | 'refused'
+export type MetricKind = 'counter' | 'gauge' | 'histogram'
 export type SessionState = 'planned' | 'starting' | 'running' | 'finishing' | 'ended'
 
 // ---- what operations answer ----
@@ -1153,6 +1154,34 @@ export interface RecentEvent {
   readonly actor: string
   readonly kind: string
   readonly subject: string
+}
+
+/** How many were no longer than a bound in seconds. */
+export interface MetricBucket {
+  readonly upto: number
+  readonly count: number
+}
+
+/** One metric with one set of labels, as it is now. */
+export interface MetricValue {
+  readonly name: string
+  readonly kind: MetricKind
+  readonly labels: Readonly<Record<string, string>>
+  /** The count or the state; null of a histogram. */
+  readonly value: number | null
+  /** How many were measured, of a histogram. */
+  readonly count: number | null
+  /** The sum of what was measured, in seconds. */
+  readonly sum: number | null
+  /** How many of them were no longer than each bound; empty unless of a histogram. */
+  readonly buckets: MetricBucket[]
+}
+
+/** What is counted and measured of a town since it was opened in this process. */
+export interface Metrics {
+  readonly at: number
+  /** Each metric with each set of its labels that there was, by name and labels. */
+  readonly metrics: MetricValue[]
 }
 
 /** What goes on in a town, at one moment; what is over is not counted. */
@@ -2236,6 +2265,8 @@ export interface Upkeep {
   health(all?: All, options?: CallOptions): Promise<Health>
   /** Shows what goes on: agents, beads, sessions, convoys, effects, what asks for somebody, and the last entries. */
   status(all?: All, options?: CallOptions): Promise<TownStatus>
+  /** Reads what was counted and measured of the town since this process opened it. */
+  metrics(all?: All, options?: CallOptions): Promise<Metrics>
   /** Looks over the database, every row, the journal and its archives while the town works on. */
   check(all?: All, options?: CallOptions): Promise<Checked>
   /** Takes the rows that cannot be read out of their tables, as they are. */

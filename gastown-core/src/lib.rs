@@ -16,6 +16,7 @@ pub mod fuzz;
 #[cfg(feature = "git")]
 pub mod git;
 pub mod interchange;
+pub(crate) mod meter;
 pub mod model;
 pub mod mutant;
 mod random;
@@ -25,10 +26,11 @@ pub mod town;
 #[cfg_attr(not(all(feature = "git", feature = "process")), allow(dead_code, reason = "nothing executes here"))]
 pub(crate) mod work;
 
+pub use meter::{Metric, MetricBucket, MetricKind, MetricValue, metrics};
 pub use model::{Error, ErrorKind, Result};
 pub use town::{
     Archive, Archived, ArchivedFilter, ArchivedPage, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Diagnosis, Examine,
-    Exported, Finding, Follow, Handle, Health, ManualClock, Operation, OutputPage, OutputQuery, OutputSweep,
+    Exported, Finding, Follow, Handle, Health, ManualClock, Metrics, Operation, OutputPage, OutputQuery, OutputSweep,
     Quarantined, SessionEvent, Symptom, SymptomKind, SystemClock, Town, TownBuilder, TownOptions, TownStatus, Vacuumed,
     Watch, WriteTo, merge_beads, operations,
 };

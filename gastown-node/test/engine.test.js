@@ -64,6 +64,13 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   await assert.rejects(town.convoys.land(convoy.id), { kind: 'conflict' })
   assert.equal((await town.upkeep.health()).engine.state, 'running')
   assert.equal((await town.upkeep.status()).leader.epoch, 1)
+  const { metrics } = await town.upkeep.metrics()
+  const counted = (name, ...labels) =>
+    metrics.find((it) => it.name === name && labels.join() === Object.values(it.labels).join())
+  assert.equal(counted('gastown_commands_total', 'rigs.add', 'ok').value, 1)
+  assert.equal(counted('gastown_leader').kind, 'gauge')
+  const ticks = counted('gastown_tick_duration_seconds')
+  assert.deepEqual([ticks.value, ticks.buckets.at(-1).count], [null, ticks.count])
 
   const waits = await town.beads.create({ title: 'wait for the tide', rig: 'harbour' })
   await town.beads.sling({ bead: waits.id, to: 'toast' })

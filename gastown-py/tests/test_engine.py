@@ -137,6 +137,13 @@ async def test_a_breaker_tells_a_person_and_what_was_given_up_is_listed(town: ga
     assert [told.bead for told in status.escalations] == [breaker.escalation]
     assert status.agents == [gastown.AgentCount("harbour", "polecat", "idle", 1)]
     assert (status.slung, status.pause) == (1, gastown.TownPause(None, None))
+    counted = {(it.name, *it.labels.values()): it for it in (await town.upkeep.metrics()).metrics}
+    assert counted["gastown_breaker_trips_total", "rig"].value == 1
+    assert counted["gastown_commands_total", "beads.sling", "ok"].value == 1
+    assert counted["gastown_beads", "slung"].kind == "gauge"
+    ticks = counted["gastown_tick_duration_seconds",]
+    assert ticks.value is None and ticks.count is not None and ticks.count > 0
+    assert ticks.buckets[-1] == gastown.MetricBucket(2_592_000, ticks.count)
     assert status.leader is not None
     assert status.leader.lease_until > status.at
     assert status.recent[-1].seq == status.head

@@ -401,3 +401,24 @@ async fn a_bead_moves_to_another_rig_with_its_parts() {
     assert_eq!(town.rig(rig("island")).beads().list(BeadFilter::default()).await.unwrap().beads.len(), 2);
     ends(town).await;
 }
+
+#[tokio::test]
+async fn how_a_bead_ended_is_said_by_its_resolution_and_not_by_words_of_the_reason() {
+    let (_dir, town, _) = memory().await;
+    let beads = town.operator().beads();
+    for (resolution, reason, ended, is_skipped) in [
+        (None, "failed", Resolution::Completed, true),
+        (Some(Resolution::Abandoned), "failed", Resolution::Abandoned, false),
+        (Some(Resolution::Cancelled), "done", Resolution::Cancelled, false),
+    ] {
+        let bead = beads.create(NewBead::titled("try")).await.unwrap();
+        let other = beads.create(NewBead::titled("otherwise")).await.unwrap();
+        let kind = DependencyKind::ConditionalBlocks;
+        beads.link(Link { kind, ..Link::blocks(other.id.clone(), bead.id.clone()) }).await.unwrap();
+        let close = CloseBead { resolution, reason: Some(reason.to_owned()), ..(&bead.id).into() };
+        beads.close(close).await.unwrap();
+        assert_eq!(beads.get(&bead.id).await.unwrap().resolution, Some(ended));
+        assert_eq!(beads.get(&other.id).await.unwrap().resolution, is_skipped.then_some(Resolution::Skipped));
+    }
+    ends(town).await;
+}

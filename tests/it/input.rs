@@ -176,8 +176,46 @@ async fn names_that_are_none_are_refused_everywhere() {
             Some("beads[0].bead.labels[1]"),
         ),
         ("beads.create", json!("t"), None),
+        ("beads.create", json!({}), Some("title")),
+        ("beads.create_many", json!({ "beads": [{ "key": "a", "bead": {} }] }), Some("beads[0].bead.title")),
+        (
+            "convoys.sling",
+            json!({ "title": "c", "rig": "harbour", "tasks": [{ "title": "t" }, {}] }),
+            Some("tasks[1].title"),
+        ),
+        (
+            "convoys.sling",
+            json!({ "title": "c", "rig": "harbour", "tasks": [{ "title": "t", "priority": 9 }] }),
+            Some("tasks[0].priority"),
+        ),
+        ("convoys.sling", json!({ "rig": "harbour", "tasks": [{ "title": "t" }] }), Some("title")),
     ] {
         assert_eq!(wrong(&operator, name, input.clone()).await.fact("field"), field, "{name} {input}");
+    }
+    for (name, input, said) in [
+        (
+            "beads.list",
+            json!({ "limit": "3" }),
+            "invalid type: string \"3\", expected a whole number that is not negative",
+        ),
+        (
+            "beads.list",
+            json!({ "limit": -1 }),
+            "invalid value: integer `-1`, expected a whole number that is not negative",
+        ),
+        ("beads.list", json!({ "labels": "x" }), "invalid type: string \"x\", expected a list"),
+        ("beads.list", json!({ "labels": [{}] }), "invalid type: an object, expected a string"),
+        (
+            "beads.create",
+            json!({ "title": "t", "due_at": "now" }),
+            "invalid type: string \"now\", expected a whole number",
+        ),
+        ("beads.create", json!({ "title": "t", "pinned": 1 }), "invalid type: integer `1`, expected true or false"),
+        ("beads.create_many", json!({ "beads": ["t"] }), "invalid type: string \"t\", expected an object"),
+        ("beads.create", json!("t"), "invalid type: string \"t\", expected an object"),
+    ] {
+        let error = wrong(&operator, name, input).await.to_string();
+        assert!(error.ends_with(said), "{error}");
     }
     let role = wrong(&operator, "agents.register", json!({ "name": "nux", "rig": "harbour", "role": "cook" })).await;
     assert_eq!(role.code(), "word_unknown");

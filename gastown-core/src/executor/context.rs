@@ -10,7 +10,6 @@ use crate::model::{Result, RigName, Timestamp};
 use crate::runtime::ContainerRuntime;
 use crate::store::{Reader, Store, Txn};
 use crate::work::command;
-use crate::work::ids::Ids;
 use crate::work::rigs;
 use crate::work::txn::{Ctx, ScopedTxn};
 use crate::work::view::View;
@@ -67,7 +66,10 @@ impl Context {
         step: impl Fn(&mut ScopedTxn<'_>) -> Result<O> + Send + 'static,
     ) -> Result<O> {
         let ctx = (self.ctx)();
-        self.store.write(move |raw: &mut dyn Txn| command::step(raw, &ctx, operation, &step)).await
+        let notes = ctx.notes.clone();
+        let done = self.store.write(move |raw: &mut dyn Txn| command::step(raw, &ctx, operation, &step)).await?;
+        self.store.meters().take(&notes);
+        Ok(done)
     }
 
     /// Reads as the town itself.
@@ -84,11 +86,5 @@ impl Context {
         let name = rig.clone();
         let row = self.read(move |view| rigs::row(view, &name)).await?;
         self.outside.repository(rig, &row.remote).await
-    }
-}
-
-impl Ctx {
-    pub(crate) fn at(now: Timestamp, seed: u64) -> Self {
-        Self { now, ids: Ids::from_seed(seed), idempotency_key: None }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod orphans;
 mod perform;
 mod pump;
 mod sweep;
+mod traced;
 mod watch;
 
 pub(crate) use context::{Context, Outside, Retain};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::context::Context;
 use super::leader::{self, Engine, Led};
@@ -14,14 +15,18 @@ use super::look::look as look_at;
 use super::orphans;
 use super::perform::perform;
 use super::sweep::Sweeping;
+use super::traced;
 use super::watch::{Watchers, unwatched};
 use crate::engine;
 use crate::failpoint;
+use crate::meter::{Meters, Noted, Stopwatch, table};
 use crate::model::{Error, Result, SessionId, SessionRow, Timestamp};
 use crate::work::drain;
 use crate::work::effects::{self, Failed, Issued, Report};
 use crate::work::leader as lead;
 use crate::work::liveness::Due;
+use crate::work::observed;
+use crate::work::txn::ScopedTxn;
 
 /// How many effects of each kind run at once.
 const ROOM: &[(&str, usize)] = &[
@@ -40,6 +45,8 @@ const ROOM: &[(&str, usize)] = &[
 ];
 /// The wait after the first error of the store; it doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often a look counts how the town stands, at the most.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// How often the engine looks for what nobody needs any more outside.
 const TEND_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the engine looks for what is over for long enough to be archived.
@@ -74,7 +81,8 @@ impl Pump {
         let Led { epoch, engine, lease } = leader::acquire(&context).await?;
         let stop = CancellationToken::new();
         let (sender, state) = watch::channel(PumpState::Running);
-        let ending = Ending { stop: stop.clone(), engine: Some(engine), state: sender };
+        let meters = context.store.meters().clone();
+        let ending = Ending { stop: stop.clone(), engine: Some(engine), state: sender, meters };
         let now = context.now();
         let work = Work {
             context,
@@ -88,7 +96,9 @@ impl Pump {
             sweeping: Arc::new(Sweeping::new(now)),
             tend_at: now,
             retain_at: now,
+            measure_at: now,
         };
+        work.context.store.meters().set(&table::LEADER, &[], 1.0);
         let task = tokio::spawn(run_to_its_end(ending, work));
         Ok(Self { stop, state, task: tokio::sync::Mutex::new(Some(task)) })
     }
@@ -130,11 +140,13 @@ struct Ending {
     stop: CancellationToken,
     engine: Option<Engine>,
     state: watch::Sender<PumpState>,
+    meters: Arc<Meters>,
 }
 
 impl Ending {
     fn say(&mut self, ended: PumpState) {
         self.stop.cancel();
+        self.meters.set(&table::LEADER, &[], 0.0);
         // Whoever reads that it ended may start the next at once, so this one lives no more by then.
         self.engine = None;
         self.state.send_replace(ended);
@@ -184,6 +196,8 @@ struct Look {
     orphans: Vec<SessionRow>,
     next_wake: Option<Timestamp>,
     more: bool,
+    /// How the town stands, where that was to be counted.
+    standing: Vec<Noted>,
 }
 
 /// An effect that a task is busy with.
@@ -209,6 +223,8 @@ struct Work {
     tend_at: Timestamp,
     /// When what is over is next archived.
     retain_at: Timestamp,
+    /// When it is next counted how the town stands.
+    measure_at: Timestamp,
 }
 
 impl Work {
@@ -219,7 +235,12 @@ impl Work {
         let mut renewed = self.context.now();
         while !self.stop.is_cancelled() {
             commits.mark_unchanged();
-            let look = match self.look(&watchers, renewed).await {
+            let began = Stopwatch::start();
+            let looked = self.look(&watchers, renewed).instrument(self.span()).await;
+            let outcome = looked.as_ref().map_or_else(|error| error.kind().as_str(), |_| "ok");
+            self.context.store.meters().count(&table::TICKS, &[outcome]);
+            self.context.store.meters().measure(&table::TICK_DURATION, &[], began.seconds());
+            let look = match looked {
                 Ok(look) => look,
                 // Somebody else leads now, or the store was closed: there is nothing left to do here.
                 Err(error) if matches!(error.code(), "leader_epoch_stale" | "store_closed") => return Err(error),
@@ -243,6 +264,7 @@ impl Work {
             if self.context.now().since(renewed) > self.lease / 3 {
                 renewed = self.context.now();
             }
+            self.measured(look.standing);
             for issued in look.issued {
                 self.begin(issued);
             }
@@ -280,6 +302,7 @@ impl Work {
     async fn look(&self, watchers: &Watchers, renewed: Timestamp) -> Result<Look> {
         let (epoch, mut room, watched) = (self.epoch, self.room.clone(), watchers.watched());
         let lease = self.lease;
+        let measures = self.context.now() >= self.measure_at;
         let renew = self.context.now().since(renewed) > lease / 3;
         let known = self.is_unsure.then(|| {
             let key = |running: &Running| (running.issued.id.clone(), running.issued.attempt);
@@ -301,6 +324,7 @@ impl Work {
                     effects::suspect_unheard(txn, epoch, known)?;
                 }
                 let tick = engine::tick(txn)?;
+                txn.note_rules();
                 let mut room = room.clone();
                 if drain::of(txn.view())?.is_some() {
                     // It would not be over in time, and the next engine runs it from its beginning.
@@ -308,9 +332,27 @@ impl Work {
                 }
                 let issued = effects::issue(txn, epoch, &mut room)?;
                 let orphans = unwatched(txn, &watched)?;
-                Ok(Look { issued, due: tick.due.clone(), orphans, next_wake: tick.next_wake, more: tick.more })
+                let standing = if measures { standing(txn) } else { Vec::new() };
+                Ok(Look { issued, due: tick.due, orphans, next_wake: tick.next_wake, more: tick.more, standing })
             })
             .await
+    }
+
+    /// Where the events of a tick belong.
+    fn span(&self) -> tracing::Span {
+        tracing::debug_span!("tick", town = %self.context.store.town(), leader_epoch = self.epoch)
+    }
+
+    /// Takes note of how the town stands, where that was counted.
+    fn measured(&mut self, standing: Vec<Noted>) {
+        if standing.is_empty() {
+            return;
+        }
+        self.measure_at = self.context.now().after(MEASURE_EVERY);
+        let meters = self.context.store.meters();
+        standing.into_iter().for_each(|noted| meters.note(noted));
+        #[allow(clippy::cast_precision_loss, reason = "the queue has a bound")]
+        meters.set(&table::WRITE_QUEUE, &[], self.context.store.queue_depth() as f64);
     }
 
     /// Looks at what is pending one by one, so that what makes a look fail is found and set aside.
@@ -336,7 +378,8 @@ impl Work {
 
     fn begin(&mut self, issued: Issued) {
         let (context, epoch, running) = (self.context.clone(), self.epoch, issued.clone());
-        let task = self.in_flight.spawn(async move { run_effect(&context, epoch, issued).await });
+        let span = traced::effect(self.context.store.town(), &issued);
+        let task = self.in_flight.spawn(async move { run_effect(&context, epoch, issued).await }.instrument(span));
         self.running.insert(task.id(), Running { issued: running, is_second: false });
     }
 
@@ -416,20 +459,32 @@ impl Work {
         }
         let (context, epoch, running) = (self.context.clone(), self.epoch, issued.clone());
         let report = Report::Retry { reason: "its task panicked".to_owned() };
-        let task = self.in_flight.spawn(async move { tell(&context, epoch, &issued, report).await });
+        let span = traced::effect(self.context.store.town(), &issued);
+        let task = self.in_flight.spawn(async move { tell(&context, epoch, &issued, report).await }.instrument(span));
         self.running.insert(task.id(), Running { issued: running, is_second: true });
     }
+}
+
+/// How the town stands; nothing where that cannot be counted, as the engine must go on.
+fn standing(txn: &ScopedTxn<'_>) -> Vec<Noted> {
+    observed::standing(txn.view()).unwrap_or_else(|error| {
+        tracing::warn!(error = %error.chain(), "how the town stands could not be counted");
+        Vec::new()
+    })
 }
 
 /// Performs or probes one effect and reports what came of it.
 async fn run_effect(context: &Context, epoch: i64, issued: Issued) {
     tracing::debug!(effect = %issued.id, order = %issued.order, probe = issued.probe, "effect");
+    let began = Stopwatch::start();
     let report = perform(context, &issued).await;
+    context.store.meters().measure(&table::EFFECT_DURATION, &[issued.order.kind()], began.seconds());
     tell(context, epoch, &issued, report).await;
 }
 
 /// Reports what came of an effect until the store has heard it.
 async fn tell(context: &Context, epoch: i64, issued: &Issued, report: Report) {
+    context.store.meters().count(&table::EFFECTS, &[issued.order.kind(), report.as_str()]);
     if let Report::Retry { reason } | Report::Refused { reason } | Report::Failed(Failed { reason, .. }) = &report {
         tracing::warn!(effect = %issued.id, order = %issued.order, reason, "effect not done");
     }

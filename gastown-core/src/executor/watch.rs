@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::context::Context;
 use super::desk::Desk;
 use super::pump::Watched;
 use super::sweep::Sweeping;
+use super::traced;
 use crate::failpoint;
 use crate::git::{BranchName, Person, SaveSpec};
 use crate::model::{AgentRow, ErrorKind, Key, Oid, Result, SessionExit, SessionRow, SessionState, Timestamp};
@@ -69,18 +71,21 @@ impl Watchers {
             return;
         }
         let this = self.clone();
-        tokio::spawn(async move {
+        let span = traced::session(self.context.store.town(), &session);
+        let attended = async move {
             tokio::select! {
                 biased;
                 () = attend(&this.context, &session) => this.sweeping.session_ended(),
                 () = this.stop.cancelled() => {}
             }
             this.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.id);
-        });
+        };
+        tokio::spawn(attended.instrument(span));
     }
 }
 
 async fn attend(context: &Context, session: &SessionRow) {
+    tracing::debug!("a session is waited for");
     let mut tries = 0;
     let record = loop {
         match context.outside.runtime.wait(&session.id).await {

@@ -155,6 +155,15 @@ impl Error {
         self
     }
 
+    /// Says where in the input the value is that it is about: what it says of it already is a part of `place`.
+    #[must_use]
+    pub(crate) fn within(self, place: impl fmt::Display) -> Self {
+        match self.fact("field").map(|field| format!("{place}.{field}")) {
+            Some(field) => self.with("field", field),
+            None => self,
+        }
+    }
+
     /// Adds what caused it; never folded into the sentence.
     #[must_use]
     pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {

@@ -19,6 +19,7 @@ use super::quarantine::Quarantine;
 use super::readers::{self, ReadCommand};
 use super::writer::{self, ApartJob, WriteCommand};
 use super::{Access, Backend, Connection, Description, Reader, Txn, Unreadable};
+use crate::meter::{Meters, Stopwatch, table};
 use crate::model::{Error, Result, TownId};
 
 /// The most threads that read for long at one time, each with a connection of its own; further callers wait.
@@ -85,6 +86,7 @@ impl StoreOptions {
 #[derive(Clone, Debug)]
 pub struct Store {
     kind: Kind,
+    meters: Arc<Meters>,
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +129,7 @@ impl Store {
         let (readers_guard, readers_alive) = watch::channel(());
         let (seq, commits) = watch::channel(0);
         let quarantine = Arc::new(Quarantine::default());
+        let meters = Arc::new(Meters::new());
 
         let (opened, is_open) = oneshot::channel();
         let thread = writer::start(
@@ -137,6 +140,7 @@ impl Store {
                 commands,
                 commits: seq.clone(),
                 quarantine: Arc::clone(&quarantine),
+                meters: Arc::clone(&meters),
                 alive: writer_guard,
                 readers: readers_alive.clone(),
             },
@@ -188,7 +192,7 @@ impl Store {
             backend,
             quarantine,
         };
-        Ok(Self { kind: Kind::Threads(Arc::new(shared)) })
+        Ok(Self { kind: Kind::Threads(Arc::new(shared)), meters })
     }
 
     /// A store that runs everything in its callers' tasks, one after the other: for simulations.
@@ -202,7 +206,8 @@ impl Store {
         interference: Arc<dyn super::inline::Interference>,
     ) -> Result<Self> {
         drop(backend.connect(Access::Write)?);
-        Ok(Self { kind: Kind::Inline(Arc::new(super::inline::Inline::new(backend, town, interference))) })
+        let inline = super::inline::Inline::new(backend, town, interference);
+        Ok(Self { kind: Kind::Inline(Arc::new(inline)), meters: Arc::new(Meters::new()) })
     }
 
     /// Runs `job` in the next write transaction and answers once it is durable.
@@ -226,9 +231,21 @@ impl Store {
             #[cfg(feature = "testkit")]
             Kind::Inline(inline) => return inline.write(job).await,
         };
-        let (command, answer) = writer::command(job);
+        let (asked, meters, mut waited) = (Stopwatch::start(), Arc::clone(&self.meters), false);
+        let mut job = job;
+        let (command, answer) = writer::command(move |txn: &mut dyn Txn| {
+            if !std::mem::replace(&mut waited, true) {
+                meters.measure(&table::COMMAND_WAIT, &[], asked.seconds());
+            }
+            job(txn)
+        });
         shared.writes.send(command).await.map_err(|_| closed(&shared.town))?;
         answer.await.map_err(|_| closed(&shared.town))?
+    }
+
+    /// What is counted of the town.
+    pub(crate) fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     /// Runs `job` on a fresh snapshot, beside the writer.

@@ -19,6 +19,7 @@ use super::listener::raise;
 use super::quarantine::Quarantine;
 use super::store::{backend_panicked, give_up, guarded, panicked, words_of};
 use super::{Access, Backend, Connection, Position, Reader, Scan, Search, StoreOptions, Txn, Unreadable};
+use crate::meter::{Meters, Stopwatch, table};
 use crate::model::value::{Raw, Value};
 use crate::model::{Error, Event, Head, Key, Result, Row, RowKind, TownId, WrittenEvent};
 
@@ -123,6 +124,7 @@ pub(super) struct Start {
     pub(super) commands: mpsc::Receiver<WriteCommand>,
     pub(super) commits: watch::Sender<u64>,
     pub(super) quarantine: Arc<Quarantine>,
+    pub(super) meters: Arc<Meters>,
     /// Dropped last.
     pub(super) alive: watch::Sender<()>,
     /// Ends when the readers have.
@@ -134,13 +136,14 @@ pub(super) fn start(start: Start, ready: oneshot::Sender<Result<()>>) -> Result<
     thread::Builder::new()
         .name("gastown-writer".to_owned())
         .spawn(move || {
-            let Start { backend, town, options, mut commands, commits, quarantine, alive, readers } = start;
+            let Start { backend, town, options, mut commands, commits, quarantine, meters, alive, readers } = start;
             let mut writer = Writer {
                 backend,
                 town,
                 options,
                 commits,
                 quarantine,
+                meters,
                 connection: None,
                 is_committing: false,
                 careful: 0,
@@ -227,6 +230,7 @@ struct Writer {
     options: StoreOptions,
     commits: watch::Sender<u64>,
     quarantine: Arc<Quarantine>,
+    meters: Arc<Meters>,
     connection: Option<Box<dyn Connection>>,
     /// Whether the present transaction was told to commit and has not answered.
     is_committing: bool,
@@ -301,6 +305,7 @@ impl Writer {
                 // A connection that was lost, or a transaction that met another: nothing of it is there.
                 Err(error) if self.backend.is_transient(&error) && Instant::now() + pause < deadline => {
                     tracing::info!(town = %self.town, code = error.code(), "a write transaction is tried again: {}", error.chain());
+                    self.meters.count(&table::WRITES_AGAIN, &[error.code()]);
                     give_up(&mut self.connection);
                     thread::sleep(pause);
                     pause = (pause * 2).min(AGAIN_PAUSE_MAX);
@@ -344,11 +349,17 @@ impl Writer {
     fn attempt(&mut self, batch: &mut Batch, deadline: Instant) -> Result<Tried> {
         self.connected()?;
         let connection = self.connection.as_mut().expect("it was opened above");
+        let mut is_busy = false;
         let mut txn = loop {
             match connection.write(&self.town) {
                 Ok(txn) => break txn,
                 // Another process's lock tells nobody when it is free.
-                Err(error) if error.code() == "store_busy" && Instant::now() < deadline => thread::sleep(BUSY_PAUSE),
+                Err(error) if error.code() == "store_busy" && Instant::now() < deadline => {
+                    if !std::mem::replace(&mut is_busy, true) {
+                        self.meters.count(&table::WRITES_AGAIN, &[error.code()]);
+                    }
+                    thread::sleep(BUSY_PAUSE);
+                }
                 Err(error) => return Err(error),
             }
         };
@@ -384,10 +395,11 @@ impl Writer {
         self.quarantine.collect(txn.as_reader());
         let seq = txn.head()?.seq;
         self.is_committing = true;
+        let began = Stopwatch::start();
         let committed = txn.commit();
         self.is_committing = false;
         match committed {
-            Ok(()) => {}
+            Ok(()) => self.meters.measure(&table::COMMIT_DURATION, &[], began.seconds()),
             // It is one job's change that failed, which savepoints show.
             Err(error)
                 if !alone && !careful && error.fact("put_off").is_some() && !self.backend.is_transient(&error) =>

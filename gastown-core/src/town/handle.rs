@@ -1,10 +1,13 @@
 //! A handle: a town through one scope.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
 
+use super::measured::Measured;
 use super::operation::{
     Agents, Beads, Convoys, Effects, Events, Operation, Reservations, Reviews, Rigs, Sessions, Triage, Upkeep,
 };
@@ -24,11 +27,13 @@ pub struct Handle {
     town: Town,
     scope: Arc<Scope>,
     key: Option<String>,
+    /// Whether it serves an operation that is measured as a whole.
+    is_inner: bool,
 }
 
 impl Handle {
     pub(super) fn new(town: Town, scope: Scope) -> Self {
-        Self { town, scope: Arc::new(scope), key: None }
+        Self { town, scope: Arc::new(scope), key: None, is_inner: false }
     }
 
     /// The same handle whose next changing commands carry an idempotency key.
@@ -110,6 +115,15 @@ impl Handle {
         Events(self.clone())
     }
 
+    /// The same handle for what an operation does by others, which are not measured by themselves.
+    pub(super) fn inner(&self) -> Self {
+        Self { is_inner: true, ..self.clone() }
+    }
+
+    pub(super) const fn is_inner(&self) -> bool {
+        self.is_inner
+    }
+
     /// Its scope, for work on other threads.
     pub(super) fn shared_scope(&self) -> Arc<Scope> {
         Arc::clone(&self.scope)
@@ -125,8 +139,9 @@ impl Handle {
         I: Serialize + Send + 'static,
         O: Serialize + DeserializeOwned + Send + 'static,
     {
-        operation.check(&self.scope)?;
+        let measured = Measured::begin(self, operation)?;
         let mut ctx = self.town.ctx();
+        let notes = ctx.notes.clone();
         ctx.idempotency_key.clone_from(&self.key);
         let scope = Arc::clone(&self.scope);
         let is_sling = matches!(operation.name, "beads.sling" | "convoys.sling");
@@ -141,7 +156,12 @@ impl Handle {
                 }
                 answer
             })
+            .instrument(measured.span())
             .await;
+        if answer.is_ok() {
+            self.town.shared.store.meters().take(&notes);
+        }
+        let answer = measured.end(answer);
         if is_sling {
             failpoint::pass("sling.after_commit");
         }
@@ -158,14 +178,28 @@ impl Handle {
         I: Send + 'static,
         O: Send + 'static,
     {
-        operation.check(&self.scope)?;
+        let measured = Measured::begin(self, operation)?;
         let ctx = self.town.ctx();
         let scope = Arc::clone(&self.scope);
-        self.town
+        let asked = self
+            .town
             .shared
             .store
             .read(move |reader: &dyn Reader| command::ask(reader, &scope, &ctx, &input, question))
-            .await
+            .instrument(measured.span())
+            .await;
+        measured.end(asked)
+    }
+
+    /// Does what looks at the outside world as well.
+    pub(super) async fn go<O>(
+        &self,
+        operation: &'static Operation,
+        work: impl Future<Output = Result<O>>,
+    ) -> Result<O> {
+        let measured = Measured::begin(self, operation)?;
+        let done = work.instrument(measured.span()).await;
+        measured.end(done)
     }
 
     /// Runs an operation by its name, from JSON to JSON: what bindings and protocols call.
@@ -186,12 +220,36 @@ pub(super) fn from_json<I: DeserializeOwned>(operation: &Operation, input: serde
         let error = refused.filter(|refused| refused.to_string() == said).unwrap_or_else(|| {
             let field = culprit::<I>(input, &said);
             let place = if field.is_empty() { String::new() } else { format!("{field}: ") };
-            let message = format!("{} wants {}: {place}{said}", operation.name, operation.input);
+            let message = format!("{} wants {}: {place}{}", operation.name, operation.input, in_plain_words(&said));
             let error = Error::invalid("input_malformed", message).because(source);
             if field.is_empty() { error } else { error.with("field", field) }
         });
         error.with("operation", operation.name).with("input", operation.input)
     })
+}
+
+/// What a reader of JSON says of a mistake, with the words of JSON for the types of Rust.
+fn in_plain_words(said: &str) -> Cow<'_, str> {
+    let Some((found, wanted)) = said.rsplit_once(", expected ") else { return Cow::Borrowed(said) };
+    let (kind, rest) = wanted.split_once(' ').unwrap_or((wanted, ""));
+    let plain = match kind {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "struct" | "internally" | "adjacently" => "an object",
+        _ if wanted == "a sequence" => "a list",
+        _ if wanted == "a map" => "an object",
+        _ if wanted.starts_with("tuple") || wanted.starts_with("an array of length") => "a list of another length",
+        _ if wanted == "a boolean" => "true or false",
+        _ if wanted == "string or map" || rest == "identifier" => "a string",
+        _ => wanted,
+    };
+    let found = match found {
+        "invalid type: sequence" => "invalid type: a list",
+        "invalid type: map" => "invalid type: an object",
+        found => found,
+    };
+    Cow::Owned(format!("{found}, expected {plain}"))
 }
 
 /// How large an input may be, in values and bytes of texts, for the place of a mistake to be looked for in it: each look

@@ -11,6 +11,8 @@ mod doctor;
 mod drain;
 mod handle;
 mod health;
+mod measured;
+mod metrics;
 #[cfg(test)]
 mod model_test;
 mod operation;
@@ -33,6 +35,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use doctor::{Diagnosis, Examine, Symptom, SymptomKind};
 pub use handle::Handle;
 pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
+pub use metrics::Metrics;
 pub use operation::{
     Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Triage,
     Upkeep, operations,

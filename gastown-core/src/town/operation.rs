@@ -3,6 +3,7 @@
 use super::doctor::{self, Diagnosis, Examine};
 use super::handle::{Handle, from_json, to_json};
 use super::health::{self, Health};
+use super::metrics::{self, Metrics};
 use super::output::{self, Follow, OutputPage, OutputQuery};
 use super::past::{self, BeadsAt, BeadsAtPage};
 use super::status::{self, TownStatus};
@@ -118,8 +119,8 @@ macro_rules! operations {
     (@run change $handle:expr, $operation:expr, $input:expr, $work:expr) => { $handle.change($operation, $input, $work).await };
     (@run ask $handle:expr, $operation:expr, $input:expr, $work:expr) => { $handle.ask($operation, $input, $work).await };
     (@run outside $handle:expr, $operation:expr, $input:expr, $work:expr) => {{
-        $operation.check($handle.scope())?;
-        $work(&$handle, $operation, $input).await
+        let inner = $handle.inner();
+        $handle.go($operation, $work(&inner, $operation, $input)).await
     }};
     (@kind change) => { OperationKind::Change };
     (@kind ask) => { OperationKind::Ask };
@@ -551,6 +552,8 @@ operations! {
         outside "upkeep.health" health(All) -> Health = health::health, for [];
         /// Shows what goes on: agents, beads, sessions, convoys, merge requests, effects, what asks for somebody, and the last entries.
         ask "upkeep.status" status(All) -> TownStatus = status::status, for [Mayor];
+        /// Reads what was counted and measured of the town since this process opened it.
+        outside "upkeep.metrics" metrics(All) -> Metrics = metrics::metrics, for [Mayor];
         /// Looks over the database, every row, the journal and its archives while the town works on.
         outside "upkeep.check" check(All) -> Checked = upkeep::check, for [];
         /// Says what keeps the town from working, between rows, outside and left behind; mends what it can where that is asked for.

@@ -17,7 +17,6 @@ use crate::executor::{Context, Desk, Outside, Pump, Retain};
 use crate::model::{Error, Key, Result, RigName, Row, Scope, SessionId, TownId, TownRow};
 use crate::random;
 use crate::store::{Store, Txn};
-use crate::work::ids::Ids;
 use crate::work::txn::Ctx;
 use crate::work::upgrade::{self, Upgrade};
 use crate::work::{All, command, quarantine, sessions};
@@ -404,7 +403,7 @@ impl Town {
     }
 
     pub(super) fn ctx(&self) -> Ctx {
-        Ctx { now: self.shared.clock.now(), ids: Ids::from_seed(self.shared.next_seed()), idempotency_key: None }
+        Ctx::at(self.shared.clock.now(), self.shared.next_seed())
     }
 
     #[cfg(all(feature = "git", feature = "process"))]
@@ -429,6 +428,14 @@ impl Town {
     #[cfg(all(feature = "git", feature = "process"))]
     pub(super) fn runtime(&self) -> &Arc<dyn crate::runtime::ContainerRuntime> {
         &self.shared.parts.runtime
+    }
+
+    /// Whether the engine runs in this process.
+    pub(super) async fn leads(&self) -> bool {
+        #[cfg(all(feature = "git", feature = "process"))]
+        return matches!(self.pump_state().await, Some(crate::executor::PumpState::Running));
+        #[cfg(not(all(feature = "git", feature = "process")))]
+        false
     }
 
     /// What the engine here does, as it changes; none where none was started.

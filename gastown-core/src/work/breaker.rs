@@ -20,7 +20,7 @@ use crate::model::{
 use crate::store::{Scan, index};
 
 /// The subject of the runtime's breaker.
-const RUNTIME: &str = "runtime";
+pub(crate) const RUNTIME: &str = "runtime";
 /// The most breakers that one look wakes.
 const BATCH: usize = 256;
 

@@ -149,7 +149,8 @@ pub(crate) fn sling(txn: &mut ScopedTxn<'_>, input: &SlingConvoy) -> Result<Conv
             metadata: task.metadata.clone().unwrap_or_else(|| json!({})),
             ..NewBead::titled(&task.title)
         };
-        let mut bead = beads::insert(txn, BeadKind::Issue, &new, Some(&id))?;
+        let mut bead = beads::insert(txn, BeadKind::Issue, &new, Some(&id))
+            .map_err(|error| error.within(format_args!("tasks[{nth}]")))?;
         // One after another, so that lists and agents take them in the order they were given in.
         bead.created_at = txn.now().after(Duration::from_micros(nth));
         bead.slung = true;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{breaker, convoys, outcome, reviews, sessions, settings};
+use super::{breaker, convoys, observed, outcome, reviews, sessions, settings};
 use crate::model::value::{ColumnValue as _, Value};
 use crate::model::{
     EffectId, EffectRow, EffectState, Error, ErrorKind, Key, Oid, Order, Part, Result, Setback, Timestamp,
@@ -35,6 +35,19 @@ pub(crate) enum Report {
     Failed(Failed),
     /// A probe found that it never happened.
     Absent,
+}
+
+impl Report {
+    /// How it turned out, in a word.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Retry { .. } => "retry",
+            Self::Refused { .. } => "refused",
+            Self::Failed(_) => "failed",
+            Self::Absent => "absent",
+        }
+    }
 }
 
 /// Why an effect did not happen.
@@ -220,7 +233,7 @@ fn begin(txn: &mut ScopedTxn<'_>, mut row: EffectRow, leader_epoch: i64) -> Resu
     let probe = row.state == EffectState::Ambiguous;
     let order = row.order()?;
     if !probe && !is_wanted(txn, &order)? {
-        finish(txn, row, EffectState::Refused, "no longer wanted")?;
+        finish(txn, row, EffectState::Refused, observed::UNWANTED)?;
         if let Order::Start { session, .. } = &order {
             outcome::start_unwanted(txn, session)?;
         }

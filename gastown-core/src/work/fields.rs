@@ -30,6 +30,7 @@ pub(crate) fn check_title(title: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid("title_malformed", format!("{} cannot be a title", excerpt(title)))
+        .with("field", "title")
         .with("bytes", title.len())
         .with("rule", format!("one line of 1 to {TITLE_BYTES_MAX} bytes without NUL, not only spaces")))
 }
@@ -39,6 +40,7 @@ pub(crate) fn check_priority(priority: u32) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid("priority_out_of_range", format!("a priority is 0 to 4, not {priority}"))
+        .with("field", "priority")
         .with("found", priority))
 }
 

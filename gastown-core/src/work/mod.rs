@@ -24,6 +24,7 @@ pub(crate) mod ids;
 pub(crate) mod leader;
 pub(crate) mod liveness;
 pub(crate) mod miscount;
+pub(crate) mod observed;
 pub(crate) mod orphans;
 pub(crate) mod outbox;
 pub(crate) mod outcome;

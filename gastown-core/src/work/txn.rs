@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ids::Ids;
+use super::observed;
 use super::view::View;
+use crate::meter::{Noted, Notes, table};
 use crate::model::event::write_change;
 use crate::model::record::ColumnRole;
 use crate::model::value::{Cell, Raw, Value};
@@ -25,6 +27,15 @@ pub(crate) struct Ctx {
     pub ids: Ids,
     /// The caller's idempotency key.
     pub idempotency_key: Option<String>,
+    /// What is counted of it, once it is committed.
+    pub notes: Notes,
+}
+
+impl Ctx {
+    /// What a command is given that comes at this time, without a key.
+    pub(crate) fn at(now: Timestamp, seed: u64) -> Self {
+        Self { now, ids: Ids::from_seed(seed), idempotency_key: None, notes: Notes::default() }
+    }
 }
 
 /// A write transaction through one scope: rows, events, effects.
@@ -43,6 +54,7 @@ pub(crate) struct ScopedTxn<'a> {
     /// What changed since the last event: the last change of each key as JSON behind a bracket, in the order of those.
     pending: BTreeMap<Key, (usize, String)>,
     changes: usize,
+    notes: Notes,
 }
 
 impl<'a> ScopedTxn<'a> {
@@ -61,6 +73,8 @@ impl<'a> ScopedTxn<'a> {
             _ => None,
         };
         let head = raw.head()?;
+        // What an earlier run of the command noted did not happen.
+        ctx.notes.clear();
         Ok(Self {
             raw: Remembering { raw, rows_max, rows: RefCell::default() },
             scope,
@@ -72,6 +86,7 @@ impl<'a> ScopedTxn<'a> {
             events: Vec::new(),
             pending: BTreeMap::new(),
             changes: 0,
+            notes: ctx.notes.clone(),
         })
     }
 
@@ -251,7 +266,19 @@ impl<'a> ScopedTxn<'a> {
     /// Appends an event that carries every change since the one before.
     pub(crate) fn event(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) {
         let changes = self.take_pending();
+        for noted in
+            [observed::of_entry(self, kind, subject.as_ref(), &data), observed::length(self, kind, subject.as_ref())]
+        {
+            noted.into_iter().for_each(|noted| self.notes.add(noted));
+        }
         self.entry(kind, subject.as_ref(), data, changes);
+    }
+
+    /// Counts the entries of the journal so far as the work of the engine's rules.
+    pub(crate) fn note_rules(&self) {
+        for written in &self.events {
+            self.notes.add(Noted::new(&table::RULES_FIRED, &[&written.event.kind], 1.0));
+        }
     }
 
     /// What changed since the last event, as the beginning of a list.

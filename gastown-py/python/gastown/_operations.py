@@ -453,6 +453,10 @@ class Upkeep(Group):
         """Shows what goes on: agents, beads, sessions, convoys, effects, what asks for somebody, and the last entries."""
         return await self._call(t.TownStatus, "upkeep.status", {})
 
+    async def metrics(self) -> t.Metrics:
+        """Reads what was counted and measured of the town since this process opened it."""
+        return await self._call(t.Metrics, "upkeep.metrics", {})
+
     async def pause(self, reason: str, *, key: Key = None, **pause: Unpack[t.Pause]) -> t.TownPause:
         """Hands out no bead of the whole town for a while; what runs goes on."""
         return await self._call(t.TownPause, "upkeep.pause", pause, key, reason=reason)

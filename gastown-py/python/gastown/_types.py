@@ -35,6 +35,7 @@ EventFlaw = Literal["malformed", "incomplete"]
 ListSort = Literal["created", "newest", "updated", "priority", "id"]
 ReadySort = Literal["priority", "oldest", "hybrid"]
 FailurePolicy = Literal["block", "skip", "continue"]
+MetricKind = Literal["counter", "gauge", "histogram"]
 OutputStream = Literal["output", "events"]
 OperationKind = Literal["change", "ask", "outside"]
 Resolution = Literal[
@@ -1392,6 +1393,40 @@ class RecentEvent:
     actor: str
     kind: str
     subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetricBucket:
+    """How many were no longer than a bound in seconds."""
+
+    upto: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """One metric with one set of labels, as it is now."""
+
+    name: str
+    kind: MetricKind
+    labels: dict[str, str]
+    value: float | None
+    """The count or the state; none of a histogram."""
+    count: int | None
+    """How many were measured, of a histogram."""
+    sum: float | None
+    """The sum of what was measured, in seconds."""
+    buckets: list[MetricBucket]
+    """How many of them were no longer than each bound; empty unless of a histogram."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What is counted and measured of a town since it was opened in this process."""
+
+    at: int
+    metrics: list[MetricValue]
+    """Each metric with each set of its labels that there was, by name and labels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,8 @@ pub(crate) fn create_many(txn: &mut ScopedTxn<'_>, input: &NewBeads) -> Result<M
         if let Some(parent) = planned.part_of.as_deref().and_then(ends) {
             bead.parent.clone_from(&made[parent]);
         }
-        let mut row = insert(txn, BeadKind::Issue, &bead, None).map_err(|error| error.with("key", &planned.key))?;
+        let mut row = insert(txn, BeadKind::Issue, &bead, None)
+            .map_err(|error| error.within(format_args!("beads[{at}].bead")).with("key", &planned.key))?;
         // In the order of waiting, so that few of the edges below have to look for a circle.
         row.rank = row.rank.max(began + place);
         let (id, title) = (row.id.clone(), row.title.clone());

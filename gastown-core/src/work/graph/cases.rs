@@ -419,6 +419,9 @@ fn the_edges_of_a_bead_are_read_a_page_at_a_time() {
     }
     let whole = bench.ask(|view| edges(view, &(&hub).into())).unwrap();
     assert_eq!((whole.depends_on.len(), whole.dependents.len(), whole.cursor), (7, 23, None));
+    let of_hub = bench.ask(|view| edges(view, &EdgesOf { limit: Some(1), ..(&hub).into() })).unwrap().cursor;
+    let other = EdgesOf { cursor: of_hub, ..(&waiters[0]).into() };
+    assert_eq!(bench.ask(|view| edges(view, &other)).unwrap_err().code(), "cursor_malformed");
     for cursor in ["", "x", "on:", "of:[]", "on:[1]", "in:[\"hq-1\",\"blocks\"]"] {
         let input = EdgesOf { cursor: Some(cursor.to_owned()), ..(&hub).into() };
         assert_eq!(bench.ask(|view| edges(view, &input)).unwrap_err().code(), "cursor_malformed", "{cursor}");

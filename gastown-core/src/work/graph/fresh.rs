@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::Pages;
 use super::count::{Spread, counts};
-use super::link::{Idle, import_edge, is_idle};
+use super::known::Known;
+use super::link::{Idle, import_among, is_idle};
 use crate::model::{BeadId, BeadRow, BeadStatus, DependencyKind, DependencyRow, Key, Result};
 use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
@@ -25,7 +26,7 @@ pub(crate) struct Left {
     /// Beads for which others waited before they came.
     awaited: Vec<BeadId>,
     /// Edges to add one by one.
-    later: Vec<DependencyRow>,
+    pub(super) later: Vec<DependencyRow>,
     /// Edges whose target is not there.
     pub(crate) loose: Vec<DependencyRow>,
 }
@@ -137,6 +138,10 @@ pub(super) fn expect(view: View<'_>, row: &mut BeadRow) -> Result<Option<Vec<Dep
 /// Does what is left once the beads are written; answers the circles that edges would have closed, which are kept and
 /// count for nothing.
 pub(crate) fn follow(txn: &mut ScopedTxn<'_>, left: Left) -> Result<Vec<Vec<BeadId>>> {
+    follow_knowing(txn, &mut Known::default(), left)
+}
+
+pub(super) fn follow_knowing(txn: &mut ScopedTxn<'_>, known: &mut Known, left: Left) -> Result<Vec<Vec<BeadId>>> {
     let mut spread = Spread::default();
     for id in left.awaited {
         spread.arrived(&id);
@@ -147,7 +152,7 @@ pub(crate) fn follow(txn: &mut ScopedTxn<'_>, left: Left) -> Result<Vec<Vec<Bead
     let (parts, others): (Vec<_>, Vec<_>) =
         left.later.into_iter().partition(|edge| edge.kind == DependencyKind::ParentChild);
     for edge in parts.into_iter().chain(others) {
-        if let Some(Idle::Circle { circle }) = import_edge(txn, edge)? {
+        if let Some(Idle::Circle { circle }) = import_among(txn, known, edge)? {
             circles.push(circle);
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::count::{Spread, counts, may_be_skipped, went_well};
+use super::known::{Known, TOO_LARGE};
 use super::order::{self, Circle, NAMED_MAX};
 use crate::model::{
     BeadId, BeadRow, BeadStatus, DependencyKind, DependencyRow, Error, Key, Result, Stored as _, WaitGate,
@@ -18,7 +19,8 @@ pub(crate) const IDLE: &str = "gt:idle";
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub(crate) enum Idle {
-    /// It would close this circle, from a bead to the same; of a long one those in the middle are left out.
+    /// It would close this circle, from a bead to the same; of a long one those in the middle are left out. Where it
+    /// would take too long to know that, it is taken for one, of which only its ends are named.
     Circle { circle: Vec<BeadId> },
     /// The bead is a part of another one already.
     SecondParent { parent: BeadId },
@@ -139,7 +141,7 @@ fn add_gated(
         extra: None,
     };
     let mut spread = Spread::default();
-    if let Some(circle) = txn.as_town(|txn| attach(txn, &mut spread, edge, true))? {
+    if let Some(circle) = txn.as_town(|txn| attach(txn, &mut Known::default(), &mut spread, edge, true))? {
         let shown = shown(txn, &circle);
         return Err(Error::invalid("cycle", format!("bead {bead} cannot depend on {on}: {shown}"))
             .with("bead", bead)
@@ -169,11 +171,21 @@ fn shown(txn: &ScopedTxn<'_>, circle: &Circle) -> String {
 /// Stores an edge of imported data as it is; answers why it is kept and not counted, where it is.
 ///
 /// What it waits for may be missing, and come later. Nothing is skipped because of it.
-pub(crate) fn import_edge(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow) -> Result<Option<Idle>> {
+pub(crate) fn import_edge(txn: &mut ScopedTxn<'_>, edge: DependencyRow) -> Result<Option<Idle>> {
+    import_among(txn, &mut Known::default(), edge)
+}
+
+/// The same for one of many.
+pub(super) fn import_among(
+    txn: &mut ScopedTxn<'_>,
+    known: &mut Known,
+    mut edge: DependencyRow,
+) -> Result<Option<Idle>> {
     let mut spread = Spread::default();
     let idle = txn.as_town(|txn| {
-        if let Some(known) = txn.find::<DependencyRow>(&edge.key())? {
-            detach(txn, &mut spread, &known)?;
+        if let Some(stored) = txn.find::<DependencyRow>(&edge.key())? {
+            known.forget(&stored);
+            detach(txn, &mut spread, &stored)?;
         }
         edge.counted = false;
         if let Some(extra) = edge.extra.as_mut().and_then(Json::as_object_mut) {
@@ -190,17 +202,18 @@ pub(crate) fn import_edge(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow) -> R
             && txn.find::<DependencyRow>(&Key::dependency(&edge.bead, &parent, edge.kind))?.is_some()
         {
             why = Some(Idle::SecondParent { parent });
-        } else if let Some(circle) = attach(txn, &mut spread, edge.clone(), false)? {
+        } else if let Some(circle) = attach_or_take_for_circle(txn, known, &mut spread, &edge)? {
             if let Some(mut waiter) = txn.find::<BeadRow>(&Key::bead(&edge.bead))?
                 && edge.kind == DependencyKind::ParentChild
             {
                 waiter.parent = None;
                 txn.put(waiter)?;
             }
-            why = Some(Idle::Circle { circle: circle.named });
+            why = Some(Idle::Circle { circle });
         }
         if let Some(why) = &why {
             make_idle(&mut edge, why);
+            known.forget(&edge);
             txn.put(edge)?;
         }
         Ok(why)
@@ -209,9 +222,32 @@ pub(crate) fn import_edge(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow) -> R
     Ok(idle)
 }
 
+/// The beads of the circle that an edge closes. One of which that cannot be told in a bounded time is taken to close one, so
+/// that it does not keep everything out that comes with it.
+fn attach_or_take_for_circle(
+    txn: &mut ScopedTxn<'_>,
+    known: &mut Known,
+    spread: &mut Spread,
+    edge: &DependencyRow,
+) -> Result<Option<Vec<BeadId>>> {
+    match attach(txn, known, spread, edge.clone(), false) {
+        Err(error) if error.code() == TOO_LARGE => {
+            Ok(Some(vec![edge.bead.clone(), edge.on_bead.clone(), edge.bead.clone()]))
+        }
+        attached => Ok(attached?.map(|circle| circle.named)),
+    }
+}
+
 /// Stores an edge and lets the order and the counts follow; answers the circle that it closes, and then neither did.
-fn attach(txn: &mut ScopedTxn<'_>, spread: &mut Spread, edge: DependencyRow, may_skip: bool) -> Result<Option<Circle>> {
+fn attach(
+    txn: &mut ScopedTxn<'_>,
+    known: &mut Known,
+    spread: &mut Spread,
+    edge: DependencyRow,
+    may_skip: bool,
+) -> Result<Option<Circle>> {
     let is_part = edge.kind == DependencyKind::ParentChild;
+    known.forget(&edge);
     txn.put(edge.clone())?;
     let waiter = txn.find::<BeadRow>(&Key::bead(&edge.bead))?;
     if !edge.kind.is_acyclic() {
@@ -224,13 +260,14 @@ fn attach(txn: &mut ScopedTxn<'_>, spread: &mut Spread, edge: DependencyRow, may
         waiter.parent = Some(edge.on_bead.clone());
         txn.put(waiter)?;
     }
-    if let Some(circle) = order::keep(txn, &edge)? {
+    if let Some(circle) = order::keep(txn, known, &edge)? {
         return Ok(Some(circle));
     }
     let on = txn.find::<BeadRow>(&Key::bead(&edge.on_bead))?;
     let Some(waiter) = txn.find::<BeadRow>(&Key::bead(&edge.bead))? else { return Ok(None) };
     if is_part {
         spread.parts(txn, &edge.on_bead, 1, i64::from(waiter.status != BeadStatus::Closed))?;
+        known.forget(&edge);
     }
     let counted = counts(txn.view(), &edge, &waiter, on.as_ref())?;
     let is_for_nothing =

@@ -167,7 +167,9 @@ pub(crate) fn edges(view: View<'_>, input: &EdgesOf) -> Result<Edges> {
         Some(cursor) => {
             let found = SIDES.iter().enumerate().find_map(|(nth, (name, _))| Some((nth, cursor.strip_prefix(name)?)));
             let (nth, place) = found.ok_or_else(|| stale_cursor(cursor))?;
-            (nth, Some(place))
+            // A place is of use for the edges of one bead only.
+            let whose = place.strip_prefix(input.id.as_str()).and_then(|rest| rest.strip_prefix(':'));
+            (nth, Some(whose.ok_or_else(|| stale_cursor(cursor))?))
         }
     };
     let mut sides = [Vec::new(), Vec::new()];
@@ -181,7 +183,7 @@ pub(crate) fn edges(view: View<'_>, input: &EdgesOf) -> Result<Edges> {
                 return Ok(false);
             }
             room -= 1;
-            last = Some(format!("{name}{}", written(&Position::of(at, &edge.clone().into_row()))));
+            last = Some(format!("{name}{}:{}", input.id, written(&Position::of(at, &edge.clone().into_row()))));
             sides[nth].push(Link { bead: edge.bead, on_bead: edge.on_bead, kind: edge.kind, gate: edge.gate });
             Ok(true)
         })?;

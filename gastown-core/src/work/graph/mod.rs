@@ -4,6 +4,7 @@
 //! - [`count`]: `blockers`, `parts` and `open_parts` follow every change.
 //! - [`order`], [`search`]: the order of waiting, by which circles are refused.
 //! - [`heal`]: rows that were away for a while, or went without a word.
+//! - [`known`]: what was read of it while many edges are added.
 //! - [`part`]: beads come, go, and move between parents.
 //! - [`fresh`]: many beads come at once with their edges.
 //! - [`explain`], [`tree`], [`lists`], [`plan`]: what can be asked.
@@ -12,6 +13,7 @@ pub(crate) mod count;
 pub(crate) mod explain;
 pub(crate) mod fresh;
 pub(crate) mod heal;
+mod known;
 pub(crate) mod link;
 pub(crate) mod lists;
 pub(crate) mod order;
@@ -22,6 +24,8 @@ pub(crate) mod tree;
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod circles_tests;
 #[cfg(test)]
 mod tests;
 

@@ -13,15 +13,12 @@
 
 use serde_json::json;
 
-use super::Pages;
-use super::link::is_idle;
+use super::known::{Known, Side};
 use super::search::{Moves, Search, Step, WAITING};
-use crate::model::{BeadId, BeadRow, DependencyKind, DependencyRow, Error, Key, Result};
+use crate::model::{BeadId, BeadRow, DependencyKind, DependencyRow, Key, Result};
 use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
 
-/// How many edges a search for a circle may look at; beyond, the edge is refused.
-const LOOKED_MAX: usize = 4_000_000;
 /// The most beads of a circle that are named; of a longer one the first half and the last.
 pub(super) const NAMED_MAX: usize = 100;
 /// How many ranks change before what changed goes to the journal.
@@ -31,48 +28,49 @@ const ANCESTORS_LOOKED_MAX: usize = 32;
 
 /// Brings the order up to date for an edge that was just stored; answers the circle that it closes, and then the order is
 /// none.
-pub(super) fn keep(txn: &mut ScopedTxn<'_>, edge: &DependencyRow) -> Result<Option<Circle>> {
+pub(super) fn keep(txn: &mut ScopedTxn<'_>, known: &mut Known, edge: &DependencyRow) -> Result<Option<Circle>> {
     match edge.kind {
         DependencyKind::Blocks | DependencyKind::ConditionalBlocks => {
-            if let Some(circle) = place(txn, &edge.bead, &edge.on_bead, None)? {
+            if let Some(circle) = place(txn, known, &edge.bead, &edge.on_bead, None)? {
                 return Ok(Some(circle));
             }
-            place_over_parts(txn, &edge.bead, &edge.on_bead, &edge.on_bead)
+            place_over_parts(txn, known, &edge.bead, &edge.on_bead, &edge.on_bead)
         }
-        DependencyKind::WaitsFor => place_over_parts(txn, &edge.bead, &edge.on_bead, &edge.on_bead),
-        DependencyKind::ParentChild => keep_part(txn, &edge.bead, &edge.on_bead),
+        DependencyKind::WaitsFor => place_over_parts(txn, known, &edge.bead, &edge.on_bead, &edge.on_bead),
+        DependencyKind::ParentChild => keep_part(txn, known, &edge.bead, &edge.on_bead),
         _ => Ok(None),
     }
 }
 
 /// Gives a bead and its parts their place: above the bead that it became a part of, and below whoever waits for that or for
 /// what is above that.
-fn keep_part(txn: &mut ScopedTxn<'_>, part: &BeadId, of: &BeadId) -> Result<Option<Circle>> {
-    if keep_new_part(txn, part, of)? {
+fn keep_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: &BeadId, of: &BeadId) -> Result<Option<Circle>> {
+    if keep_new_part(txn, known, part, of)? {
         return Ok(None);
     }
-    if let Some(circle) = place(txn, part, of, None)? {
+    if let Some(circle) = place(txn, known, part, of, None)? {
         return Ok(Some(circle));
     }
     let mut above = Some(of.clone());
     let mut looked = 0;
     while let Some(on) = above {
         for kind in WAITING {
-            let mut pages = Pages::dependents_by(&on, kind);
-            while let Some(page) = pages.next(txn.view())? {
-                for edge in page.iter().filter(|edge| !is_idle(edge)) {
-                    if let Some(circle) = place(txn, &edge.bead, part, Some(&on))? {
+            let mut nth = 0;
+            while let Some(page) = known.page(txn.view(), &on, Side::Dependents(kind), nth)? {
+                nth += 1;
+                for edge in &*page {
+                    if let Some(circle) = place(txn, known, &edge.bead, part, Some(&on))? {
                         return Ok(Some(circle));
                     }
-                    if let Some(circle) = place_over_parts(txn, &edge.bead, part, &on)? {
+                    if let Some(circle) = place_over_parts(txn, known, &edge.bead, part, &on)? {
                         return Ok(Some(circle));
                     }
                 }
             }
         }
         looked += 1;
-        refuse_many(looked, part)?;
-        above = txn.look::<BeadRow>(&Key::bead(&on))?.and_then(|row| row.parent.clone());
+        known.check_looked(looked, part)?;
+        above = known.place(txn.view(), &on)?.and_then(|place| place.parent.clone());
     }
     Ok(None)
 }
@@ -81,52 +79,43 @@ fn keep_part(txn: &mut ScopedTxn<'_>, part: &BeadId, of: &BeadId) -> Result<Opti
 /// parent; false for any other.
 ///
 /// Beside its parent it stands below whoever waits for that or for what is above that.
-fn keep_new_part(txn: &mut ScopedTxn<'_>, part: &BeadId, of: &BeadId) -> Result<bool> {
+fn keep_new_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: &BeadId, of: &BeadId) -> Result<bool> {
     let (Some(row), Some(parent)) = (txn.find::<BeadRow>(&Key::bead(part))?, txn.look::<BeadRow>(&Key::bead(of))?)
     else {
         return Ok(true);
     };
     // Who waits for parts where there are none yet may stand below the bead itself.
-    let is_first = parent.parts == 0 && is_awaited_by(txn.view(), of, DependencyKind::WaitsFor)?;
+    let is_first = parent.parts == 0 && known.has(txn.view(), of, Side::Dependents(DependencyKind::WaitsFor))?;
     if row.parts > 0 || row.rank <= parent.rank || is_first {
         return Ok(false);
     }
-    let mut pages = Pages::dependencies(part);
-    while let Some(page) = pages.next(txn.view())? {
-        let is_other = |edge: &DependencyRow| edge.kind != DependencyKind::ParentChild || edge.on_bead != *of;
-        if page.iter().any(|edge| edge.kind.is_acyclic() && !is_idle(edge) && is_other(edge)) {
+    let mut nth = 0;
+    while let Some(page) = known.page(txn.view(), part, Side::Dependencies, nth)? {
+        nth += 1;
+        if page.iter().any(|edge| edge.kind != DependencyKind::ParentChild || edge.on_bead != *of) {
             return Ok(false);
         }
     }
     let mut above = Some(of.clone());
     for _ in 0..ANCESTORS_LOOKED_MAX {
         let Some(on) = above else { return Ok(true) };
-        if is_awaited(txn.view(), &on)? {
+        if is_awaited(txn.view(), known, &on)? {
             above = Some(on);
             break;
         }
-        above = txn.look::<BeadRow>(&Key::bead(&on))?.and_then(|row| row.parent.clone());
+        above = known.place(txn.view(), &on)?.and_then(|place| place.parent.clone());
     }
     if above.is_some() {
         txn.put(BeadRow { rank: parent.rank, ..row })?;
+        known.moved(part);
     }
     Ok(true)
 }
 
 /// Whether somebody waits for a bead or for its parts, and not as one of them.
-pub(super) fn is_awaited(view: View<'_>, on: &BeadId) -> Result<bool> {
+pub(super) fn is_awaited(view: View<'_>, known: &mut Known, on: &BeadId) -> Result<bool> {
     for kind in WAITING {
-        if is_awaited_by(view, on, kind)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn is_awaited_by(view: View<'_>, on: &BeadId, kind: DependencyKind) -> Result<bool> {
-    let mut pages = Pages::dependents_by(on, kind);
-    while let Some(page) = pages.next(view)? {
-        if page.iter().any(|edge| !is_idle(edge)) {
+        if known.has(view, on, Side::Dependents(kind))? {
             return Ok(true);
         }
     }
@@ -134,39 +123,43 @@ fn is_awaited_by(view: View<'_>, on: &BeadId, kind: DependencyKind) -> Result<bo
 }
 
 /// Gives `above` a greater rank than all parts of `of` and theirs, for which it waits because of an edge on `on`.
-fn place_over_parts(txn: &mut ScopedTxn<'_>, above: &BeadId, of: &BeadId, on: &BeadId) -> Result<Option<Circle>> {
-    let has_parts = txn.look::<BeadRow>(&Key::bead(of))?.is_some_and(|row| row.parts > 0);
+fn place_over_parts(
+    txn: &mut ScopedTxn<'_>,
+    known: &mut Known,
+    above: &BeadId,
+    of: &BeadId,
+    on: &BeadId,
+) -> Result<Option<Circle>> {
+    let has_parts = known.place(txn.view(), of)?.is_some_and(|place| place.has_parts);
     let mut waiting: Vec<BeadId> = has_parts.then(|| of.clone()).into_iter().collect();
     let mut looked = 0;
     while let Some(of) = waiting.pop() {
-        let mut pages = Pages::dependents_by(&of, DependencyKind::ParentChild);
-        while let Some(page) = pages.next(txn.view())? {
-            for edge in page.into_iter().filter(|edge| !is_idle(edge)) {
-                if let Some(circle) = place(txn, above, &edge.bead, Some(on))? {
+        let mut nth = 0;
+        while let Some(page) = known.page(txn.view(), &of, Side::Dependents(DependencyKind::ParentChild), nth)? {
+            nth += 1;
+            for edge in &*page {
+                if let Some(circle) = place(txn, known, above, &edge.bead, Some(on))? {
                     return Ok(Some(circle));
                 }
-                if txn.look::<BeadRow>(&Key::bead(&edge.bead))?.is_some_and(|row| row.parts > 0) {
-                    waiting.push(edge.bead);
+                if known.place(txn.view(), &edge.bead)?.is_some_and(|place| place.has_parts) {
+                    waiting.push(edge.bead.clone());
                 }
                 looked += 1;
-                refuse_many(looked, above)?;
+                known.check_looked(looked, above)?;
             }
         }
     }
     Ok(None)
 }
 
-fn refuse_many(looked: usize, bead: &BeadId) -> Result<()> {
-    if looked <= LOOKED_MAX {
-        return Ok(());
-    }
-    Err(Error::exhausted("graph_too_large", "the search for a circle would look at too many edges")
-        .with("edges_max", LOOKED_MAX)
-        .with("bead", bead))
-}
-
 /// Gives `above` a greater rank than `below`, for which it waits because of an edge on `through`.
-fn place(txn: &mut ScopedTxn<'_>, above: &BeadId, below: &BeadId, through: Option<&BeadId>) -> Result<Option<Circle>> {
+fn place(
+    txn: &mut ScopedTxn<'_>,
+    known: &mut Known,
+    above: &BeadId,
+    below: &BeadId,
+    through: Option<&BeadId>,
+) -> Result<Option<Circle>> {
     if above == below {
         let mut way = vec![above.clone()];
         if let Some(through) = through {
@@ -175,24 +168,24 @@ fn place(txn: &mut ScopedTxn<'_>, above: &BeadId, below: &BeadId, through: Optio
         way.push(below.clone());
         return Ok(Some(Circle::of(way)));
     }
-    let row = |id: &BeadId| txn.find::<BeadRow>(&Key::bead(id));
-    let (Some(upper), Some(lower)) = (row(above)?, row(below)?) else { return Ok(None) };
+    let (upper, lower) = (known.place(txn.view(), above)?, known.place(txn.view(), below)?);
+    let (Some(upper), Some(lower)) = (upper, lower) else { return Ok(None) };
     if upper.rank > lower.rank {
         return Ok(None);
     }
-    let mut up = Search::up(&upper, lower.rank + 1, below, through);
-    let mut down = Search::down(&lower, upper.rank - 1, above, through);
+    let mut up = Search::up((above, &upper), lower.rank + 1, below, through);
+    let mut down = Search::down((below, &lower), upper.rank - 1, above, through);
     loop {
         let side = if up.looked() <= down.looked() { &mut up } else { &mut down };
-        match side.step(txn.view())? {
+        match side.step(txn.view(), known)? {
             Step::More => {}
             Step::Circle(way) => return Ok(Some(Circle::of(way))),
             Step::Done => {
                 let moves = side.moves();
-                return apply(txn, moves, above).map(|()| None);
+                return apply(txn, known, moves, above).map(|()| None);
             }
         }
-        refuse_many(up.looked() + down.looked(), above)?;
+        known.check_looked(up.looked() + down.looked(), above)?;
     }
 }
 
@@ -211,11 +204,12 @@ pub(super) fn ancestors_between(view: View<'_>, from: &BeadId, part: &BeadId) ->
     Ok(way)
 }
 
-fn apply(txn: &mut ScopedTxn<'_>, moves: Moves, subject: &BeadId) -> Result<()> {
+fn apply(txn: &mut ScopedTxn<'_>, known: &mut Known, moves: Moves, subject: &BeadId) -> Result<()> {
     for (nth, (id, rank)) in (1..).zip(moves) {
         let mut row = txn.bead(&id)?;
         row.rank = rank;
         txn.put(row)?;
+        known.moved(&id);
         if nth % CHANGES_HELD_MAX == 0 {
             txn.event_now("beads.ranked", subject, json!({ "count": CHANGES_HELD_MAX }))?;
         }

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use super::Pages;
-use super::link::is_idle;
+use super::known::{Known, Place, Side};
 use super::order::{ancestors_between, is_awaited};
-use crate::model::{BeadId, BeadRow, DependencyKind, Key, Result};
+use crate::model::{BeadId, DependencyKind, Result};
 use crate::work::view::View;
 
 /// The kinds of edges by which somebody waits for a bead's parts.
@@ -46,9 +45,11 @@ struct Seen {
     via: Option<BeadId>,
 }
 
-/// Edges that are to be looked at.
+/// Edges that are to be looked at, from one of their pages on.
 struct Way {
-    pages: Pages,
+    of: BeadId,
+    side: Side,
+    page: usize,
     /// The bead whose parts they lead to, or come from.
     via: Option<BeadId>,
     /// By how much ranks differ at least along them.
@@ -77,25 +78,31 @@ pub(super) struct Search {
 
 impl Search {
     /// The search for whoever waits for `start`, which goes up to `rank` as it waits for `goal`.
-    pub(super) fn up(start: &BeadRow, rank: i64, goal: &BeadId, through: Option<&BeadId>) -> Self {
+    pub(super) fn up(start: (&BeadId, &Place), rank: i64, goal: &BeadId, through: Option<&BeadId>) -> Self {
         Self::new(Direction::Up, start, rank, goal, through)
     }
 
     /// The search for whatever `start` waits for, which goes down to `rank` as `goal` waits for it.
-    pub(super) fn down(start: &BeadRow, rank: i64, goal: &BeadId, through: Option<&BeadId>) -> Self {
+    pub(super) fn down(start: (&BeadId, &Place), rank: i64, goal: &BeadId, through: Option<&BeadId>) -> Self {
         Self::new(Direction::Down, start, rank, goal, through)
     }
 
-    fn new(direction: Direction, start: &BeadRow, rank: i64, goal: &BeadId, through: Option<&BeadId>) -> Self {
+    fn new(
+        direction: Direction,
+        (id, start): (&BeadId, &Place),
+        rank: i64,
+        goal: &BeadId,
+        through: Option<&BeadId>,
+    ) -> Self {
         let seen = Seen { rank, was: start.rank, parent: start.parent.clone(), from: None, via: None };
         Self {
             direction,
-            start: start.id.clone(),
+            start: id.clone(),
             goal: goal.clone(),
             through: through.cloned(),
-            seen: BTreeMap::from([(start.id.clone(), seen)]),
-            waiting: BinaryHeap::from([(0, rank, start.id.clone())]),
-            at: start.id.clone(),
+            seen: BTreeMap::from([(id.clone(), seen)]),
+            waiting: BinaryHeap::from([(0, rank, id.clone())]),
+            at: id.clone(),
             ways: Vec::new(),
             looked: 0,
             awaited: HashMap::new(),
@@ -114,43 +121,44 @@ impl Search {
     }
 
     /// Looks at the next few edges.
-    pub(super) fn step(&mut self, view: View<'_>) -> Result<Step> {
+    pub(super) fn step(&mut self, view: View<'_>, known: &mut Known) -> Result<Step> {
         let Some(way) = self.ways.last_mut() else {
             let Some((_, rank, next)) = self.waiting.pop() else { return Ok(Step::Done) };
             // It may have been noted again since, to go farther.
             if next == self.start || self.turn(&next).1 == rank {
                 self.at = next;
-                self.ways = self.ways_from(view)?;
+                self.ways = self.ways_from(view, known)?;
             }
             return Ok(Step::More);
         };
-        let Some(page) = way.pages.next(view)? else {
+        let Some(page) = known.page(view, &way.of, way.side, way.page)? else {
             self.ways.pop();
             return Ok(Step::More);
         };
+        way.page += 1;
         let (via, apart) = (way.via.clone(), way.apart);
         self.looked += page.len();
-        for edge in page.iter().filter(|edge| edge.kind.is_acyclic() && !is_idle(edge)) {
+        for edge in &*page {
             let is_own = self.direction == Direction::Down && via.is_none();
             if !is_own {
-                if let Some(way) = self.look(view, &edge.bead, via.as_ref(), apart)? {
+                if let Some(way) = self.look(view, known, &edge.bead, via.as_ref(), apart)? {
                     return Ok(Step::Circle(way));
                 }
                 if self.direction == Direction::Down
                     && let Some(via) = &via
                 {
-                    self.go_into_parts(view, &edge.bead, via)?;
+                    self.go_into_parts(view, known, &edge.bead, via)?;
                 }
                 continue;
             }
             let apart = i64::from(edge.kind != DependencyKind::ParentChild);
             if edge.kind != DependencyKind::WaitsFor
-                && let Some(way) = self.look(view, &edge.on_bead, None, apart)?
+                && let Some(way) = self.look(view, known, &edge.on_bead, None, apart)?
             {
                 return Ok(Step::Circle(way));
             }
             if edge.kind != DependencyKind::ParentChild {
-                self.go_into_parts(view, &edge.on_bead, &edge.on_bead)?;
+                self.go_into_parts(view, known, &edge.on_bead, &edge.on_bead)?;
             }
         }
         Ok(Step::More)
@@ -164,33 +172,40 @@ impl Search {
     }
 
     /// The edges by which a move goes on from the bead that was taken.
-    fn ways_from(&mut self, view: View<'_>) -> Result<Vec<Way>> {
+    fn ways_from(&mut self, view: View<'_>, known: &mut Known) -> Result<Vec<Way>> {
         let at = self.at.clone();
         if self.direction == Direction::Down {
-            return Ok(vec![Way { pages: Pages::dependencies(&at), via: None, apart: 1 }]);
+            return Ok(vec![Way { of: at, side: Side::Dependencies, page: 0, via: None, apart: 1 }]);
         }
-        let way = |on: &BeadId, kind, via, apart| Way { pages: Pages::dependents_by(on, kind), via, apart };
+        let way =
+            |on: &BeadId, kind, via, apart| Way { of: on.clone(), side: Side::Dependents(kind), page: 0, via, apart };
         let mut ways = vec![
             way(&at, DependencyKind::Blocks, None, 1),
             way(&at, DependencyKind::ConditionalBlocks, None, 1),
             way(&at, DependencyKind::ParentChild, None, 0),
         ];
         let rank = self.seen[&at].rank;
-        let mut above = self.awaited_above(view, &at, self.seen[&at].parent.clone())?;
+        let mut above = self.awaited_above(view, known, &at, self.seen[&at].parent.clone())?;
         while let Some(on) = above {
             if self.passed.get(&on).is_some_and(|passed| *passed >= rank) {
                 break;
             }
             self.passed.insert(on.clone(), rank);
             ways.extend(WAITING.map(|kind| way(&on, kind, Some(on.clone()), 0)));
-            let parent = view.look::<BeadRow>(&Key::bead(&on))?.and_then(|row| row.parent.clone());
-            above = self.awaited_above(view, &on, parent)?;
+            let parent = known.place(view, &on)?.and_then(|place| place.parent.clone());
+            above = self.awaited_above(view, known, &on, parent)?;
         }
         Ok(ways)
     }
 
     /// The nearest bead above one that somebody waits for.
-    fn awaited_above(&mut self, view: View<'_>, id: &BeadId, parent: Option<BeadId>) -> Result<Option<BeadId>> {
+    fn awaited_above(
+        &mut self,
+        view: View<'_>,
+        known: &mut Known,
+        id: &BeadId,
+        parent: Option<BeadId>,
+    ) -> Result<Option<BeadId>> {
         if let Some(found) = self.awaited.get(id) {
             return Ok(found.clone());
         }
@@ -199,7 +214,7 @@ impl Search {
         let found = loop {
             let Some(on) = above else { break None };
             self.looked += 1;
-            if is_awaited(view, &on)? {
+            if is_awaited(view, known, &on)? {
                 break Some(on);
             }
             if let Some(found) = self.awaited.get(&on) {
@@ -207,7 +222,7 @@ impl Search {
             }
             // Where the parents themselves are a circle, this ends it.
             self.awaited.insert(on.clone(), None);
-            above = view.look::<BeadRow>(&Key::bead(&on))?.and_then(|row| row.parent.clone());
+            above = known.place(view, &on)?.and_then(|place| place.parent.clone());
             passed.push(on);
         };
         self.awaited.extend(passed.into_iter().map(|id| (id, found.clone())));
@@ -215,20 +230,27 @@ impl Search {
     }
 
     /// Has the parts of a bead looked at, for which the present one waits because of an edge on `via`.
-    fn go_into_parts(&mut self, view: View<'_>, of: &BeadId, via: &BeadId) -> Result<()> {
+    fn go_into_parts(&mut self, view: View<'_>, known: &mut Known, of: &BeadId, via: &BeadId) -> Result<()> {
         let rank = self.seen[&self.at].rank;
-        let has_parts = view.look::<BeadRow>(&Key::bead(of))?.is_some_and(|row| row.parts > 0);
+        let has_parts = known.place(view, of)?.is_some_and(|place| place.has_parts);
         if has_parts && self.passed.get(of).is_none_or(|passed| *passed > rank) {
             self.passed.insert(of.clone(), rank);
-            let pages = Pages::dependents_by(of, DependencyKind::ParentChild);
             // Behind the present one, which is looked at to its end first.
-            self.ways.insert(0, Way { pages, via: Some(via.clone()), apart: 0 });
+            let side = Side::Dependents(DependencyKind::ParentChild);
+            self.ways.insert(0, Way { of: of.clone(), side, page: 0, via: Some(via.clone()), apart: 0 });
         }
         Ok(())
     }
 
     /// Has a bead moved where its rank is in the way; answers the circle that it closes.
-    fn look(&mut self, view: View<'_>, id: &BeadId, via: Option<&BeadId>, apart: i64) -> Result<Option<Vec<BeadId>>> {
+    fn look(
+        &mut self,
+        view: View<'_>,
+        known: &mut Known,
+        id: &BeadId,
+        via: Option<&BeadId>,
+        apart: i64,
+    ) -> Result<Option<Vec<BeadId>>> {
         if *id == self.goal || *id == self.start {
             return self.circle(view, id, via).map(Some);
         }
@@ -237,8 +259,8 @@ impl Search {
         let (was, parent) = match self.seen.get(id) {
             Some(seen) if fits(seen.rank) => return Ok(None),
             Some(seen) => (seen.was, seen.parent.clone()),
-            None => match view.find::<BeadRow>(&Key::bead(id))? {
-                Some(row) if !fits(row.rank) => (row.rank, row.parent),
+            None => match known.place(view, id)? {
+                Some(row) if !fits(row.rank) => (row.rank, row.parent.clone()),
                 _ => return Ok(None),
             },
         };

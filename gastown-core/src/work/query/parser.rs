@@ -187,13 +187,13 @@ impl Parser {
         let key = name.split_once('.').filter(|(field, _)| field.eq_ignore_ascii_case("metadata")).map(|(_, key)| key);
         // A key that is no word stands in quotes behind the dot.
         let quoted = match &self.tokens[(self.next + 1).min(self.tokens.len() - 1)].piece {
-            Piece::Word { text, is_quoted: true } if key == Some("") && !text.is_empty() => Some(text.clone()),
+            Piece::Word { text, is_quoted: true } if key == Some("") => Some(text.clone()),
             _ => None,
         };
         self.next += usize::from(quoted.is_some());
         let key = quoted.as_deref().or(key);
         let field = match key {
-            Some("") => return Err(malformed(at, excerpt(&name), "metadata.<key>")),
+            Some("") if quoted.is_none() => return Err(malformed(at, excerpt(&name), "metadata.<key>")),
             Some(_) => None,
             None => match field(&name) {
                 Some(field) => Some(field),
