@@ -12,11 +12,12 @@ use super::import::kept_line;
 use super::lines::{self, Page, Written};
 use super::read;
 use super::sync::basis;
-use crate::interchange::{Deletion, Dialect, Issue, Record, Time, Writer};
+use crate::interchange::{Deletion, Dialect, Issue, MOVED_TO, Record, Time, Writer};
 use crate::model::{BeadRow, BeadTextRow, DependencyRow, Error, ForeignRow, Key, Result, RowKind, TombstoneRow};
 use crate::store::index::{self, Index};
 use crate::store::{Position, Scan};
 use crate::work::archived;
+use crate::work::beads::moved_to;
 use crate::work::ready::LAST_ID;
 use crate::work::view::{View, text};
 
@@ -255,6 +256,7 @@ fn tombstone(left: &TombstoneRow) -> Result<Record> {
         deleted_at: Some(Time::new(left.deleted_at)),
         deleted_by: left.deleted_by.clone(),
         delete_reason: left.reason.clone().unwrap_or_default(),
+        extra: moved_to(left).map(|to| (MOVED_TO.to_owned(), to.into())).into_iter().collect(),
         ..Issue::default()
     })))
 }
