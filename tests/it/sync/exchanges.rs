@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use gastown_core::interchange::Dialect;
 use gastown_core::model::Timestamp;
 use gastown_core::{
     AddComment, BeadPatch, Claim, CloseBead, ErrorKind, ExportBeads, ImportReport, Link, NewBead, Patch, ReleaseBead,
@@ -44,8 +45,12 @@ struct Play {
 }
 
 /// The beads of a town as it exports them.
-async fn lines(side: &Side, path: &Path, tombstones: bool) -> Vec<Json> {
-    let export = ExportBeads { replace: true, tombstones, ..ExportBeads::from(path) };
+async fn lines(side: &Side, path: &Path) -> Vec<Json> {
+    export(side, path, Dialect::Native, false).await
+}
+
+async fn export(side: &Side, path: &Path, dialect: Dialect, tombstones: bool) -> Vec<Json> {
+    let export = ExportBeads { replace: true, dialect, tombstones, ..ExportBeads::from(path) };
     side.town.operator().beads().export_to(export).await.unwrap();
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -68,8 +73,8 @@ impl Play {
         draw(&mut self.seed, bound)
     }
 
-    async fn import(&self, from: usize, to: usize) -> ImportReport {
-        lines(&self.sides[from], &self.path, true).await;
+    async fn import(&self, from: usize, to: usize, dialect: Dialect) -> ImportReport {
+        export(&self.sides[from], &self.path, dialect, true).await;
         self.sides[to].town.operator().beads().import_from(self.path.as_path()).await.unwrap()
     }
 
@@ -78,7 +83,7 @@ impl Play {
         self.now += 1_000 + i64::try_from(self.draw(5_000_000)).unwrap();
         self.sides.iter().for_each(|side| side.clock.set(Timestamp::from_micros(self.now)));
         let town = self.draw(self.sides.len());
-        let all = lines(&self.sides[town], &self.path, false).await;
+        let all = lines(&self.sides[town], &self.path).await;
         let (act, other) = (self.draw(100), self.draw(self.sides.len()));
         let picked: Vec<(String, String)> = if all.is_empty() {
             Vec::new()
@@ -146,7 +151,8 @@ impl Play {
                 tell(format!("claim {of} {title}"), beads.claim(Claim::of(id(of), "me")).await.map(drop));
             }
             _ if self.manner.imports && (!self.manner.syncs || act % 3 == 0) && other != town => {
-                let report = self.import(other, town).await;
+                let dialect = [Dialect::Native, Dialect::Bd, Dialect::Br][nth % 3];
+                let report = self.import(other, town, dialect).await;
                 said = format!("{town}: import of {other}: {report:?}");
             }
             _ if self.manner.syncs => said = format!("{town}: sync: {:?}", self.sides[town].sync_as_meant().await),
@@ -158,7 +164,7 @@ impl Play {
     /// Exchanges until nothing changes any more.
     async fn comes_to_rest(&mut self) {
         for side in &self.sides {
-            for line in lines(side, &self.path, false).await {
+            for line in lines(side, &self.path).await {
                 let of = ReleaseBead::from(&id(&text(&line, "id")));
                 // Only those that are held can be let go.
                 if text(&line, "status") == "in_progress" {
@@ -177,7 +183,7 @@ impl Play {
                     continue;
                 }
                 for from in (0..self.sides.len()).filter(|from| *from != to) {
-                    let report = self.import(from, to).await;
+                    let report = self.import(from, to, Dialect::Native).await;
                     is_quiet &= report.created + report.updated + report.tombstones == 0;
                     self.done.log.push(format!("rest {round}, {from} to {to}: {report:?}"));
                 }
@@ -189,7 +195,7 @@ impl Play {
     /// Nothing is lost, doubled or done to another.
     async fn is_well(&mut self) {
         for side in 0..self.sides.len() {
-            let all = lines(&self.sides[side], &self.path, false).await;
+            let all = lines(&self.sides[side], &self.path).await;
             let done = &self.done;
             let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for line in &all {

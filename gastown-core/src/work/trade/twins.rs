@@ -20,7 +20,7 @@ use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
 
 /// The most renames in a row that are followed.
-const MOVES_MAX: usize = 32;
+pub(super) const MOVES_MAX: usize = 32;
 
 /// What the ids of a file are called here, where that is something else: their beads are others than those that have these ids
 /// here, or were given another id here or there.
