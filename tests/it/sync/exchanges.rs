@@ -35,6 +35,40 @@ struct Done {
     log: Vec<String>,
 }
 
+/// One thing of what was done.
+enum Noted {
+    Nothing,
+    Made(String),
+    Deleted(String),
+    Closed(String),
+    Said(String, String),
+    Linked(String, String),
+}
+
+impl Done {
+    fn note(&mut self, noted: Noted) {
+        match noted {
+            Noted::Nothing => false,
+            Noted::Made(title) => self.made.insert(title),
+            Noted::Deleted(title) => self.deleted.insert(title),
+            Noted::Closed(title) => self.closed.insert(title),
+            Noted::Said(title, words) => self.said.insert((title, words)),
+            Noted::Linked(title, on) => self.linked.insert((title, on)),
+        };
+    }
+}
+
+/// Tells the whole play where it does not end well.
+struct Told<'a>(&'a mut Play, u64);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}, {:?}:\n{}", self.1, self.0.manner, self.0.done.log.join("\n"));
+        }
+    }
+}
+
 struct Play {
     sides: Vec<Side>,
     seed: u64,
@@ -93,72 +127,61 @@ impl Play {
         };
         let (new_id, nth) = (format!("hq-{}", 1 + self.draw(4)), self.done.log.len());
         let beads = self.sides[town].town.operator().beads();
-        let done = &mut self.done;
-        let mut said = String::new();
-        let mut tell = |words: String, result: Result<()>| {
-            let refused = result.err().map(|error| {
-                // What is not as it should be is never said to be broken.
-                assert!(!matches!(error.kind(), ErrorKind::Internal | ErrorKind::Corrupt), "{words}: {error}");
-                format!(" refused: {error}")
-            });
-            said = format!("{town}: {words}{}", refused.as_deref().unwrap_or_default());
-            refused.is_none()
-        };
-        match (act, &picked[..]) {
+        let (words, result, noted) = match (act, &picked[..]) {
             (0..25, _) | (25..70, []) => {
                 let title = format!("U{nth}");
                 let new = NewBead { id: Some(id(&new_id)), ..NewBead::titled(&title) };
-                if tell(format!("make {new_id} {title}"), beads.create(new).await.map(drop)) {
-                    done.made.insert(title);
-                }
+                (format!("make {new_id} {title}"), beads.create(new).await.map(drop), Noted::Made(title))
             }
             (25..33, [(of, title), _]) => {
-                let patch =
-                    BeadPatch { priority: Patch::Set(u32::try_from(nth % 5).unwrap()), ..BeadPatch::of(id(of)) };
-                tell(format!("change {of} {title}"), beads.update(patch).await.map(drop));
+                let priority = Patch::Set(u32::try_from(nth % 5).unwrap());
+                let patch = BeadPatch { priority, ..BeadPatch::of(id(of)) };
+                (format!("change {of} {title}"), beads.update(patch).await.map(drop), Noted::Nothing)
             }
             (33..43, [(of, title), _]) => {
                 let words = format!("c{nth} of {title}");
-                if tell(format!("say of {of} {title}"), beads.comment(AddComment::new(id(of), &words)).await.map(drop))
-                {
-                    done.said.insert((title.clone(), words));
-                }
+                let result = beads.comment(AddComment::new(id(of), &words)).await.map(drop);
+                (format!("say of {of} {title}"), result, Noted::Said(title.clone(), words))
             }
             (43..48, [(of, title), _]) => {
                 let close = CloseBead { force: true, ..CloseBead::from(&id(of)) };
-                if tell(format!("close {of} {title}"), beads.close(close).await.map(drop)) {
-                    done.closed.insert(title.clone());
-                }
+                (format!("close {of} {title}"), beads.close(close).await.map(drop), Noted::Closed(title.clone()))
             }
             (48..54, [(of, title), (on, other)]) => {
-                if tell(
-                    format!("link {of} {title} to {on} {other}"),
-                    beads.link(Link::blocks(id(of), id(on))).await.map(drop),
-                ) {
-                    done.linked.insert((title.clone(), other.clone()));
-                }
+                let result = beads.link(Link::blocks(id(of), id(on))).await.map(|_| ());
+                (format!("link {of} {title} to {on} {other}"), result, Noted::Linked(title.clone(), other.clone()))
             }
             (54..59, [(of, title), _]) if self.manner.deletes => {
-                if tell(format!("delete {of} {title}"), beads.delete(&id(of)).await.map(drop)) {
-                    done.deleted.insert(title.clone());
-                }
+                let result = beads.delete(&id(of)).await.map(drop);
+                (format!("delete {of} {title}"), result, Noted::Deleted(title.clone()))
             }
             (59..65, [(of, title), _]) if self.manner.renames => {
-                let rename = RenameBead::new(id(of), id(&new_id));
-                tell(format!("rename {of} {title} to {new_id}"), beads.rename(rename).await.map(drop));
+                let result = beads.rename(RenameBead::new(id(of), id(&new_id))).await.map(drop);
+                (format!("rename {of} {title} to {new_id}"), result, Noted::Nothing)
             }
             (65..70, [(of, title), _]) if self.manner.claims => {
-                tell(format!("claim {of} {title}"), beads.claim(Claim::of(id(of), "me")).await.map(drop));
+                let result = beads.claim(Claim::of(id(of), "me")).await.map(drop);
+                (format!("claim {of} {title}"), result, Noted::Nothing)
             }
             _ if self.manner.imports && (!self.manner.syncs || act % 3 == 0) && other != town => {
                 let dialect = [Dialect::Native, Dialect::Bd, Dialect::Br][nth % 3];
                 let report = self.import(other, town, dialect).await;
-                said = format!("{town}: import of {other}: {report:?}");
+                (format!("import of {other}: {report:?}"), Ok(()), Noted::Nothing)
             }
-            _ if self.manner.syncs => said = format!("{town}: sync: {:?}", self.sides[town].sync_as_meant().await),
-            _ => {}
+            _ if self.manner.syncs => {
+                (format!("sync: {:?}", self.sides[town].sync_as_meant().await), Ok(()), Noted::Nothing)
+            }
+            _ => return,
+        };
+        let refused = result.err().map(|error| {
+            // What is not as it should be is never said to be broken.
+            assert!(!matches!(error.kind(), ErrorKind::Internal | ErrorKind::Corrupt), "{words}: {error}");
+            format!(" refused: {error}")
+        });
+        if refused.is_none() {
+            self.done.note(noted);
         }
-        self.done.log.push(said);
+        self.done.log.push(format!("{town}: {words}{}", refused.unwrap_or_default()));
     }
 
     /// Exchanges until nothing changes any more.
@@ -238,15 +261,6 @@ impl Play {
 async fn play(seed: u64, manner: Manner) {
     let dir = tempfile::tempdir().unwrap();
     let mut play = Play::new(dir.path(), seed, manner).await;
-    struct Told<'a>(&'a mut Play, u64);
-    impl Drop for Told<'_> {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                let log = self.0.done.log.join("\n");
-                eprintln!("seed {}, {:?}:\n{log}", self.1, self.0.manner);
-            }
-        }
-    }
     let told = Told(&mut play, seed);
     for _ in 0..40 {
         told.0.step().await;

@@ -211,7 +211,7 @@ async fn what_is_done_to_a_bead_reaches_it_though_it_has_another_id_elsewhere() 
                 drop(beads.update(BeadPatch { title, ..BeadPatch::of(elm) }).await.unwrap());
             }
             "wait" => {
-                drop(beads.link(Link::blocks(elm.clone(), id("hq-4"))).await.unwrap());
+                beads.link(Link::blocks(elm.clone(), id("hq-4"))).await.unwrap();
                 let new = NewBead { id: Some(id("hq-5")), depends_on: vec![elm], ..NewBead::titled("Yew") };
                 drop(beads.create(new).await.unwrap());
             }

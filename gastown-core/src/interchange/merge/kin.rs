@@ -164,6 +164,8 @@ impl<'a> Kinship<'a> {
                 }
             }
         }
-        pairs.into_iter().for_each(|(gone, new)| self.join(gone, new));
+        for (gone, new) in pairs {
+            self.join(gone, new);
+        }
     }
 }

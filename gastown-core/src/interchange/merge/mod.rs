@@ -140,7 +140,9 @@ pub(crate) fn merge_among<'a>(mut sets: [Cow<'a, Issues>; 3], asked: &mut Asked<
     let ids: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
     if let Some(level) = asked.level {
         let [base, ours, theirs] = [&mut *base, &mut *ours, &mut *theirs].map(Cow::to_mut);
-        ids.iter().for_each(|id| level([base.get_mut(id), ours.get_mut(id), theirs.get_mut(id)]));
+        for id in &ids {
+            level([base.get_mut(id), ours.get_mut(id), theirs.get_mut(id)]);
+        }
     }
     for id in &ids {
         let kept = match (base.get(id), ours.get(id), theirs.get(id)) {
@@ -169,10 +171,8 @@ pub(crate) fn merge_among<'a>(mut sets: [Cow<'a, Issues>; 3], asked: &mut Asked<
             (Some(there), Some(at)) if there.at != Some(at) => twin_id(&id, at, 0),
             _ => id,
         };
-        if !merged.issues.contains_key(&id) {
-            rename(&mut mark, &id);
-            merged.issues.insert(id, mark);
-        }
+        rename(&mut mark, &id);
+        merged.issues.entry(id).or_insert(mark);
     }
     // What is not there has no id.
     let has = |id: &Value| id.as_str().is_some_and(|id| merged.issues.contains_key(id));

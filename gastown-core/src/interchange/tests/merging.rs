@@ -238,7 +238,7 @@ fn what_one_side_did_to_an_issue_reaches_it_under_the_id_that_the_other_gave_it(
     assert_eq!(change(|elm| elm.title = "elms".into()).title, "elms");
     assert_eq!(change(deleted).status, "tombstone");
     let edge = |elm: &mut Issue| {
-        elm.dependencies = vec![Edge { depends_on_id: "gt-9".into(), issue_id: "gt-3".into(), ..Edge::default() }]
+        elm.dependencies = vec![Edge { depends_on_id: "gt-9".into(), issue_id: "gt-3".into(), ..Edge::default() }];
     };
     assert_eq!((&change(edge).dependencies[0].issue_id, change(edge).dependencies.len()), (&twin, 1));
     assert_eq!(merge3(&base, &Issues::new(), &there).issues, set([oak]), "what is deleted here is");

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::report::ImportReport;
 use super::rows::{self, Rows};
-use super::twins::{Names, is_twin, left_apart, made_of, told_apart};
+use super::twins::{Names, is_twin, known_as, left_apart, made_of, told_apart};
 use super::{LINE, line};
 use crate::interchange::{Dialect, MOVED_TO, Made, Record, twin_id};
 use crate::model::{
@@ -128,7 +128,7 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, names: &Names, mann
             }
             Incoming::Grave(grave) => {
                 let Some(grave) = left_apart(txn, grave, names, &mut outcome.report)? else { continue };
-                if take_grave(txn, &grave, &mut outcome)? {
+                if take_grave(txn, &grave, names, &mut outcome)? {
                     written.retain(|earlier| earlier.bead.id != grave.id);
                 }
             }
@@ -516,11 +516,11 @@ fn take_edges(txn: &mut ScopedTxn<'_>, rows: &Rows, report: &mut ImportReport) -
 }
 
 /// Takes a tombstone in, and the bead away that it is of; answers whether the bead is gone.
-fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, outcome: &mut Outcome) -> Result<bool> {
+fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, names: &Names, outcome: &mut Outcome) -> Result<bool> {
     let Outcome { report, loose, .. } = outcome;
     let id = &grave.id;
     if let Some(to) = &grave.moved_to {
-        return take_move(txn, grave, to, report);
+        return take_move(txn, grave, to, names, report);
     }
     if let Some(bead) = txn.find::<BeadRow>(&Key::bead(id))? {
         if grave.deleted_at < bead.updated_at {
@@ -566,15 +566,22 @@ fn put_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, report: &mut ImportReport) 
 }
 
 /// Takes in that a bead has another id elsewhere, by which it is known from then on; answers whether there is none of it here.
-fn take_move(txn: &mut ScopedTxn<'_>, grave: &Grave, to: &BeadId, report: &mut ImportReport) -> Result<bool> {
+fn take_move(
+    txn: &mut ScopedTxn<'_>,
+    grave: &Grave,
+    to: &BeadId,
+    names: &Names,
+    report: &mut ImportReport,
+) -> Result<bool> {
     let bead: Option<BeadRow> = txn.find(&Key::bead(&grave.id))?;
     let Some(bead) = bead else {
-        // One that only came by that id says nothing of another.
         let is_known = txn.is_taken(&Key::tombstone(&grave.id))?;
-        if is_known {
+        // It may have another id here than there.
+        let here = known_as(txn.view(), to, &grave.made, names)?;
+        if is_known || here == grave.id {
             report.unchanged += 1;
         } else {
-            put_grave(txn, grave, report)?;
+            put_grave(txn, &Grave { moved_to: Some(here), ..grave.clone() }, report)?;
         }
         return Ok(true);
     };

@@ -196,6 +196,17 @@ fn find(
     })
 }
 
+/// The id that a bead of the file has here, or gets.
+pub(super) fn known_as(view: View<'_>, id: &BeadId, made: &Made, names: &Names) -> Result<BeadId> {
+    if let Some(here) = names.of(id, made) {
+        return Ok(here.clone());
+    }
+    Ok(match place(view, id, made)? {
+        Place::Here(here) => here,
+        Place::New(_) | Place::None => id.clone(),
+    })
+}
+
 /// Whether a record has the id of a twin, so that its bead may be here under the one that it shares.
 pub(super) fn is_twin(id: &BeadId, made: &Made) -> bool {
     made.at.is_some_and(|at| shared_id(id.as_str(), at).is_some())

@@ -146,17 +146,17 @@ impl Look<'_> {
 
     /// The beads that were known under another id, which they have by now.
     fn moved(&self, view: View<'_>, known: &BTreeMap<String, Known>) -> Result<BTreeMap<String, String>> {
-        let mut moves: BTreeMap<String, String> = BTreeMap::new();
+        let mut went: BTreeMap<String, String> = BTreeMap::new();
         view.walk::<TombstoneRow>(Scan::new(&index::TOMBSTONES, vec![], 0), |left| {
-            moves.extend(moved_to(&left).map(|to| (left.id.as_str().to_owned(), to.to_owned())));
+            went.extend(moved_to(&left).map(|to| (left.id.as_str().to_owned(), to.to_owned())));
             Ok(true)
         })?;
         let is_asked = |id: &str| known.contains_key(id) || self.document.contains(id);
         let mut moved = BTreeMap::new();
-        for (from, mut to) in moves.iter().filter(|(from, _)| is_asked(from)) {
+        for (from, mut to) in went.iter().filter(|(from, _)| is_asked(from)) {
             // Back and forth, and round in a circle, is as long as the way is.
-            for _ in 0..moves.len() {
-                let Some(next) = moves.get(to) else { break };
+            for _ in 0..went.len() {
+                let Some(next) = went.get(to) else { break };
                 to = next;
             }
             moved.insert(from.clone(), to.clone());
