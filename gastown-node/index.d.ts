@@ -137,6 +137,7 @@ export type SessionExit =
   | 'superseded'
   | 'refused'
   | 'handed_off'
+  | 'drained'
 /** Whose fault a broken-off session was. */
 export type Fault = 'work' | 'agent' | 'infrastructure' | 'credentials'
 /** How far a session without progress was followed up. */
@@ -410,6 +411,7 @@ export type ReasonKind =
   | 'ephemeral'
   | 'backoff'
   | 'town_paused'
+  | 'draining'
   | 'rig_paused'
   | 'agent_paused'
   | 'agent_retired'
@@ -967,6 +969,68 @@ export interface Finding {
   readonly problem: string
 }
 
+/** What a request for triage is about. */
+export type TriageKind = 'stuck_session' | 'crash_loop'
+
+/** What can be done about it. */
+export type TriageAction = 'wait' | 'nudge' | 'restart' | 'restart_later' | 'stop' | 'park' | 'fail'
+
+/** Something that somebody has to judge: `id` is its escalation, `epoch` the one that it is about. */
+export interface TriageRequest {
+  readonly id: string
+  readonly kind: TriageKind
+  readonly title: string
+  readonly rig: string | null
+  readonly bead: string
+  readonly epoch: number
+  readonly session: string | null
+  readonly options: TriageAction[]
+  readonly createdAt: Timestamp
+}
+
+/** The open requests, oldest first. */
+export interface TriageList {
+  readonly requests: TriageRequest[]
+}
+
+/** What a doctor looks at. */
+export type SymptomKind =
+  | 'hook_orphaned'
+  | 'session_orphaned'
+  | 'session_unwatched'
+  | 'bead_unheld'
+  | 'review_missing'
+  | 'process_orphaned'
+  | 'workspace_orphaned'
+  | 'gate_tree_orphaned'
+  | 'mirror_branch_orphaned'
+  | 'remote_branch_orphaned'
+  | 'engine_off'
+  | 'clock_behind'
+  | 'breaker_open'
+  | 'agent_command_missing'
+  | 'git_unusable'
+  | 'remote_unusable'
+  | 'sessions_bound'
+  | 'row_unreadable'
+
+/** One thing that is not as it should be: what is wrong (`problem`), and what mends it (`remedy`). */
+export interface Symptom {
+  readonly kind: SymptomKind
+  /** With what: an agent's bead, a session, a bead, a branch, a rig, a row; `town` where it is the whole. */
+  readonly subject: string
+  readonly rig: string | null
+  readonly problem: string
+  readonly remedy: string
+  readonly isRepaired: boolean
+}
+
+/** What keeps the town from working; empty when all is well. `repaired` of them were mended. */
+export interface Diagnosis {
+  readonly symptoms: Symptom[]
+  readonly repaired: number
+}
+
 /** What a look at the whole town found; no `findings` where all is well. */
 export interface Checked {
   readonly rows: number
@@ -1096,6 +1160,8 @@ export interface TownStatus {
   readonly at: Timestamp
   readonly head: number
   readonly leader: LeaderStatus | null
+  /** How far the drain of the engine's host is; null where it does not drain. */
+  readonly draining: Draining | null
   readonly pause: TownPause
   /** The next deadline of anything; null where only changes are waited for. */
   readonly nextWake: Timestamp | null
@@ -1172,6 +1238,8 @@ export interface Attempt {
   readonly fault: Fault | null
   readonly reason: string | null
   readonly head: string | null
+  /** A commit of what it had not committed, in the rig's mirror; null where there was nothing. */
+  readonly saved: string | null
   readonly createdAt: Timestamp
   readonly startedAt: Timestamp | null
   readonly endedAt: Timestamp | null
@@ -1290,6 +1358,14 @@ export interface TownPause {
   readonly until: Timestamp | null
 }
 
+/** How far a drain is: the sessions that have not ended are stopped at `until`; `saving` are on their way to the remote. */
+export interface Draining {
+  readonly reason: string
+  readonly until: Timestamp
+  readonly sessions: number
+  readonly saving: number
+}
+
 /**
  * A session that the engine would begin, and why just this one: critical beads go first, then those of the rig with the
  * fewest sessions, then those of the convoy with the fewest, then by priority and waiting.
@@ -1339,6 +1415,8 @@ export interface Session {
   readonly stall: Stall | null
   readonly triage: string | null
   readonly checkpoint: Json
+  /** A commit of what it had not committed, on its `head` or else on its `base`. */
+  readonly saved: string | null
   /** Only where one session is read. */
   readonly output: SessionOutput | null
 }
@@ -1865,6 +1943,24 @@ export interface PauseTown {
   until?: Timestamp | null
 }
 
+/** An answer to a request: what is done, and why; the note is what a bead is parked or failed with. */
+export interface ResolveTriage {
+  id: string
+  action: TriageAction
+  note?: string | null
+}
+
+/** Whether what can be mended is mended; else it is only told. */
+export interface Examine {
+  repair?: boolean
+}
+
+/** Why the engine's host gives its work away, and how long sessions may go on; by the setting `drain.grace_ms` where it is left out. */
+export interface DrainTown {
+  reason: string
+  graceMs?: number | null
+}
+
 /** A rig of which no bead is handed out; until somebody resumes it where `until` is left out. */
 export interface PauseRig {
   name: string
@@ -2114,6 +2210,14 @@ export interface Events {
   watch(options?: { since?: number } & CallOptions): AsyncGenerator<Event, void, undefined>
 }
 
+/** What somebody has to judge, and what is done about it. */
+export interface Triage {
+  /** Lists what waits for somebody's judgement, oldest first. */
+  list(all?: All, options?: CallOptions): Promise<TriageList>
+  /** Does what was chosen, where things are still as they were when it was asked, and closes the request. */
+  resolve(answer: ResolveTriage, options?: ChangeOptions): Promise<TriageRequest>
+}
+
 /** Operations on reservations of paths. */
 export interface Reservations {
   /** Reserves paths for the work on a bead, and says who else has the like; it keeps nobody from them. */
@@ -2136,6 +2240,8 @@ export interface Upkeep {
   check(all?: All, options?: CallOptions): Promise<Checked>
   /** Takes the rows that cannot be read out of their tables, as they are. */
   quarantine(all?: All, options?: CallOptions): Promise<Quarantined>
+  /** Says what keeps the town from working, between rows, outside and left behind; mends what it can where that is asked for. */
+  doctor(examine?: Examine, options?: CallOptions): Promise<Diagnosis>
   /** Lists the rows that were taken out because they could not be read, a page at a time. */
   quarantined(only?: QuarantineFilter, options?: CallOptions): Promise<QuarantinePage>
   /** Brings a row in quarantine back to its table, with other columns where they are given. */
@@ -2150,8 +2256,10 @@ export interface Upkeep {
   archive(over: Archive, options?: CallOptions): Promise<Archived>
   /** Hands out no bead of the whole town for a while; what runs goes on. */
   pause(pause: PauseTown, options?: ChangeOptions): Promise<TownPause>
-  /** Hands out the paused town's beads again. */
+  /** Hands out the paused town's beads again, and calls a drain off. */
   resume(all?: All, options?: ChangeOptions): Promise<TownPause>
+  /** Has the engine's host give its work away: nothing is started, and what runs is stopped after a grace and saved. */
+  drain(drain: DrainTown, options?: ChangeOptions): Promise<Draining>
   /** Lists the beads that were put away and are not back, archive by archive, a page at a time. */
   archived(only?: ArchivedFilter, options?: CallOptions): Promise<ArchivedPage>
   /** Brings a bead back that was put away, closed as it was. */
@@ -2172,6 +2280,7 @@ export class Handle {
   readonly rigs: Rigs
   readonly sessions: Sessions
   readonly reservations: Reservations
+  readonly triage: Triage
   readonly upkeep: Upkeep
   /** Runs an operation by its name: for protocols; programs use the typed methods. */
   call(name: string, input: { [key: string]: unknown }, options?: ChangeOptions): Promise<unknown>
@@ -2233,6 +2342,11 @@ export class Town extends Handle {
   start(): Promise<void>
   /** Stops the engine; agents go on and are adopted later. */
   stop(): Promise<void>
+  /**
+   * Gives the work of this host away and stops the engine, for a machine that goes away. Sessions may go on for `graceMs`; then
+   * they are stopped, and what they left is put at the remote, where the next engine of the town goes on from it.
+   */
+  drain(drain: DrainTown): Promise<void>
   /** Stops the engine and closes the town; later calls reject with the code `store_closed`. */
   close(): Promise<void>
   /** Plays the journal, checks its chain of hashes, and compares what it gives with what is stored. */

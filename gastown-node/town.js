@@ -105,6 +105,10 @@ class Town extends Handle {
     await settle(this.#town.stop())
   }
 
+  async drain(drain) {
+    await settle(translating(() => this.#town.drain(toNative(drain))))
+  }
+
   async close() {
     await settle(this.#town.close())
   }

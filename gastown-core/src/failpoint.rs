@@ -13,6 +13,7 @@ pub const NAMES: &[&str] = &[
     "start.spawned",
     "start.recorded",
     "supervisor.before_exit_record",
+    "outcome.collected",
     "outcome.recorded",
     "publish.pushed",
     "merge.built",

@@ -26,28 +26,29 @@ pub(crate) mod work;
 
 pub use model::{Error, ErrorKind, Result};
 pub use town::{
-    Archive, Archived, ArchivedFilter, ArchivedPage, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Exported, Finding,
-    Follow, Handle, Health, ManualClock, Operation, OutputPage, OutputQuery, OutputSweep, Quarantined, SessionEvent,
-    SystemClock, Town, TownBuilder, TownOptions, TownStatus, Vacuumed, Watch, WriteTo, merge_beads, operations,
+    Archive, Archived, ArchivedFilter, ArchivedPage, Backup, BeadsAt, BeadsAtPage, Checked, Clock, Diagnosis, Examine,
+    Exported, Finding, Follow, Handle, Health, ManualClock, Operation, OutputPage, OutputQuery, OutputSweep,
+    Quarantined, SessionEvent, Symptom, SymptomKind, SystemClock, Town, TownBuilder, TownOptions, TownStatus, Vacuumed,
+    Watch, WriteTo, merge_beads, operations,
 };
 pub use work::{
     AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, AgentWork, All,
     ArchivedBead, Attempt, Attempts, Bead, BeadCounts, BeadFilter, BeadHistory, BeadNode, BeadPage, BeadPatch,
     BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, BeadsExported, BeadsMerged, BlockedBead, BlockedPage,
     Blocker, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
-    Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField, DeleteBead, Deleted, Duplicates, Edges,
-    EdgesOf, Effect, EffectFilter, EffectPage, EffectRef, Epic, EpicPage, EventPage, EventsSince, Explanation,
-    ExportBeads, Failure, FieldChange, FindDuplicates, GraphFilter, HandOff, Heartbeat, HeldBead, HistoryEntry,
-    HistoryOf, HookBead, ImportBeads, ImportConflict, ImportFlaw, ImportRepair, ImportReport, KeyedBead, KeyedLink,
-    LeadTime, Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads, MendRow, MergeBeads,
-    MergeChoice, MoveBead, NearPair, NewBead, NewBeads, NewId, NewSettings, NodePage, Overlap, OverlapQuery, Overlaps,
-    ParkBead, Patch, PauseAgent, PauseRig, PauseTown, Plan, PlanOf, PlannedBead, PlannedStart, Progress,
-    QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, QuerySort, ReadyFilter, ReadySort, Reason,
-    ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter,
-    ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, SameBeads,
-    SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, SlingMany,
-    Slung, StaleBeads, StartPlan, StatsOf, StatusCount, SyncBeads, SyncReport, Task, TownPause, Tree, TreeNode, TreeOf,
-    Unblocks, Unreserve, WaitReason,
+    Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField, DeleteBead, Deleted, DrainTown, Draining,
+    Duplicates, Edges, EdgesOf, Effect, EffectFilter, EffectPage, EffectRef, Epic, EpicPage, EventPage, EventsSince,
+    Explanation, ExportBeads, Failure, FieldChange, FindDuplicates, GraphFilter, HandOff, Heartbeat, HeldBead,
+    HistoryEntry, HistoryOf, HookBead, ImportBeads, ImportConflict, ImportFlaw, ImportRepair, ImportReport, KeyedBead,
+    KeyedLink, LeadTime, Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads, MendRow,
+    MergeBeads, MergeChoice, MoveBead, NearPair, NewBead, NewBeads, NewId, NewSettings, NodePage, Overlap,
+    OverlapQuery, Overlaps, ParkBead, Patch, PauseAgent, PauseRig, PauseTown, Plan, PlanOf, PlannedBead, PlannedStart,
+    Progress, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, QuerySort, ReadyFilter, ReadySort,
+    Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter,
+    ReservationPage, Reserve, Reserved, ResolveTriage, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef,
+    SETTINGS, SameBeads, SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling,
+    SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, StatusCount, SyncBeads, SyncReport, Task, TownPause,
+    Tree, TreeNode, TreeOf, TriageAction, TriageKind, TriageList, TriageRequest, Unblocks, Unreserve, WaitReason,
 };
 
 /// The README's program, compiled.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::model::{RigName, SessionId, Timestamp};
-use gastown_core::{Clock as _, Error, MergeBeads, TownOptions, operations};
+use gastown_core::{Clock as _, DrainTown, Error, MergeBeads, TownOptions, operations};
 use napi_derive::napi;
 use serde_json::Value;
 
@@ -95,6 +95,13 @@ impl Town {
     #[napi]
     pub async fn stop(&self) -> napi::Result<()> {
         self.town.stop().await.map_err(|error| to_rejection(&error))
+    }
+
+    /// Gives the work of this host away and stops the engine.
+    #[napi]
+    pub async fn drain(&self, input: Value) -> napi::Result<()> {
+        let drained = async { self.town.drain(DrainTown::from_json(input)?).await };
+        drained.await.map_err(|error| to_rejection(&error))
     }
 
     /// Stops the engine and closes the town.

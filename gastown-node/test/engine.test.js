@@ -80,7 +80,7 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   assert.equal(failures, 0)
   await town.effects.list({ state: 'confirmed' })
   await assert.rejects(town.effects.retry('stop#s-none#1'), { kind: 'not_found', code: 'effect_missing' })
-  await plain.stop()
+  await drained(town, plain)
 
   await dispatch(town)
 
@@ -121,6 +121,35 @@ test('a convoy lands, and every operation answers what index.d.ts declares', asy
   const without = operationsTable().map(({ name }) => name).filter((name) => !called.has(name))
   assert.deepEqual(without, ['convoys.land', 'effects.retry', 'upkeep.mend', 'upkeep.discard', 'upkeep.recall'])
 })
+
+/** The host gives its work away, and its engine is stopped by that. */
+async function drained(town, plain) {
+  const late = await town.beads.create({ title: 'wait for the tide', rig: 'harbour' })
+  await town.beads.sling(late.id)
+  await until(plain, 'session.started', `s-${late.id}-1`)
+  const quick = { 'session.heartbeat_ms': 100, 'progress.nudge_ms': 100, 'progress.triage_ms': 200 }
+  await town.rigs.configure({ rig: 'harbour', settings: quick })
+  await until(plain, 'session.triaged', `s-${late.id}-1`)
+  const usual = Object.fromEntries(Object.keys(quick).map((name) => [name, null]))
+  await town.rigs.configure({ rig: 'harbour', settings: usual })
+  const { requests: [request] } = await town.triage.list()
+  assert.deepEqual([request.kind, request.bead, request.epoch], ['stuck_session', late.id, 1])
+  await assert.rejects(town.triage.resolve({ id: request.id, action: 'fail' }), { kind: 'invalid', code: 'triage_option' })
+  assert.deepEqual(await town.triage.resolve({ id: request.id, action: 'wait', note: 'it thinks' }), request)
+  await assert.rejects(town.triage.resolve({ id: request.id, action: 'stop' }), { kind: 'conflict', code: 'triage_closed' })
+  assert.deepEqual((await town.triage.list()).requests, [])
+  const draining = await town.upkeep.drain({ reason: 'the machine is taken away', graceMs: 600_000 })
+  assert.deepEqual([draining.reason, draining.sessions, draining.saving], ['the machine is taken away', 1, 0])
+  assert.deepEqual((await town.upkeep.status()).draining, draining)
+  await plain.drain({ reason: 'now', graceMs: 0 })
+  const { attempts: [attempt] } = await town.beads.attempts(late.id)
+  assert.deepEqual([attempt.exit, attempt.fault, attempt.saved], ['drained', null, null])
+  await assert.rejects(plain.drain({ reason: 'again' }), { kind: 'conflict', code: 'engine_not_running' })
+  await assert.rejects(plain.drain({ why: 'no reason' }), { kind: 'invalid', code: 'input_malformed' })
+  await town.beads.close({ id: late.id })
+  const { symptoms, repaired } = await town.upkeep.doctor({ repair: false })
+  assert.deepEqual([symptoms.map(({ kind }) => kind), repaired], [[], 0])
+}
 
 /** Pauses, plans and resumes while no engine runs. */
 async function dispatch(town) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::model::{RigName, SessionId, Timestamp};
-use gastown_core::{Clock as _, MergeBeads, TownOptions, operations};
+use gastown_core::{Clock as _, DrainTown, MergeBeads, TownOptions, operations};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -100,6 +100,12 @@ impl Town {
     fn stop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let town = self.town.clone();
         async_call(py, async move { town.stop().await })
+    }
+
+    /// Gives the work of this host away and stops the engine.
+    fn drain<'py>(&self, py: Python<'py>, input: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let (town, input) = (self.town.clone(), arguments(input)?);
+        async_call(py, async move { town.drain(DrainTown::from_json(input)?).await })
     }
 
     /// Stops the engine and closes the town.

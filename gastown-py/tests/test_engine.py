@@ -235,3 +235,76 @@ async def test_handles_see_and_do_what_their_scope_allows(town: gastown.Town, or
     assert stale.value.code == "epoch_stale"
     with pytest.raises(gastown.NotFoundError):
         await town.session("s-none")
+
+
+async def test_a_host_that_goes_away_is_drained_and_the_next_engine_goes_on(town: gastown.Town, origin: Path) -> None:
+    script = """
+        if [ "$GASTOWN_EPOCH" = 1 ]; then echo half > half.txt; echo ready; exec sleep 1000; fi
+        [ "$(cat half.txt)" = half ] || exit 3
+        git add -A; git commit -q -m whole"""
+    await town.rigs.add("harbour", str(origin), settings={"agent.command": ["sh", "-c", script]})
+    await town.agents.register("toast", rig="harbour")
+    bead = await town.beads.create("lay the keel", rig="harbour")
+    with pytest.raises(gastown.ConflictError) as off:
+        await town.drain("a storm")
+    assert off.value.code == "engine_not_running"
+    await town.beads.sling(bead.id)
+    await town.start()
+    started = await until(town, "session.started")
+    async with town.sessions.follow(started.subject) as pages:
+        async for page in pages:
+            if "ready" in (page.text or ""):
+                break
+    draining = await town.upkeep.drain("the machine is taken away", grace_ms=600_000)
+    assert (draining.reason, draining.sessions, draining.saving) == ("the machine is taken away", 1, 0)
+    assert (await town.upkeep.status()).draining == draining
+    await town.drain("now", grace_ms=0)
+    (first,) = (await town.beads.attempts(bead.id)).attempts
+    assert (first.exit, first.fault, first.head) == ("drained", None, None)
+    assert first.saved is not None
+    assert (await town.sessions.get(first.session)).saved == first.saved
+    with pytest.raises(gastown.InvalidError) as reason:
+        await town.upkeep.drain(" ")
+    assert reason.value.code == "reason_missing"
+    await town.start()
+    await until(town, "bead.closed")
+    assert (await town.beads.get(bead.id)).resolution == "merged"
+
+
+async def test_a_doctor_says_what_keeps_a_town_from_working(town: gastown.Town, origin: Path) -> None:
+    await town.rigs.add("harbour", str(origin))
+    diagnosis = await town.upkeep.doctor()
+    (command,) = [symptom for symptom in diagnosis.symptoms if symptom.rig is not None]
+    assert (command.kind, command.subject, command.is_repaired) == ("agent_command_missing", "harbour", False)
+    assert command.problem and "agent.command" in command.remedy
+    await town.rigs.configure({"agent.command": ["true"]}, rig="harbour")
+    stray = Path(town.dir) / "gates" / "gate-ha-none-0123456789"
+    stray.mkdir(parents=True)
+    repaired = await town.upkeep.doctor(repair=True)
+    assert [(symptom.kind, symptom.is_repaired) for symptom in repaired.symptoms] == [("gate_tree_orphaned", True)]
+    assert repaired.repaired == 1
+    assert not stray.exists()
+    assert await town.upkeep.doctor() == gastown.Diagnosis([], 0)
+
+
+async def test_somebody_judges_a_session_that_shows_nothing(town: gastown.Town, origin: Path) -> None:
+    quick = {"session.heartbeat_ms": 100, "progress.nudge_ms": 100, "progress.triage_ms": 200}
+    await town.rigs.add("harbour", str(origin), settings={"agent.command": ["sh", "-c", "exec sleep 1000"], **quick})
+    await town.agents.register("toast", rig="harbour")
+    bead = await town.beads.create("lay the keel", rig="harbour")
+    await town.beads.sling(bead.id)
+    await town.start()
+    session = (await until(town, "session.triaged")).subject
+    (request,) = (await town.triage.list()).requests
+    assert (request.kind, request.bead, request.epoch, request.session) == ("stuck_session", bead.id, 1, session)
+    assert request.options == ["wait", "nudge", "restart", "restart_later", "stop"]
+    with pytest.raises(gastown.InvalidError) as option:
+        await town.triage.resolve(request.id, "park")
+    assert (option.value.code, option.value.facts["found"]) == ("triage_option", "park")
+    assert await town.triage.resolve(request.id, "stop", note="it dreams") == request
+    await until(town, "session.ended", session)
+    assert (await town.sessions.get(session)).exit == "cancelled"
+    with pytest.raises(gastown.ConflictError) as closed:
+        await town.triage.resolve(request.id, "stop")
+    assert closed.value.code == "triage_closed"
+    assert (await town.triage.list()).requests == []

@@ -236,6 +236,7 @@ killed_at_each! {
     killed_with_a_workspace_half_made = "workspace.filled";
     killed_with_an_agent_nobody_knows_of = "start.spawned";
     killed_while_an_agent_works = "start.recorded";
+    killed_with_work_brought_home_and_not_recorded = "outcome.collected";
     killed_after_an_outcome_is_recorded = "outcome.recorded";
     killed_with_work_published_and_not_recorded = "publish.pushed";
     killed_with_a_merge_built_and_not_recorded = "merge.built";

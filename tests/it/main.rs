@@ -12,6 +12,8 @@ mod crash;
 mod damage;
 mod demo;
 mod dispatch;
+mod doctor;
+mod drain;
 mod engine;
 mod failures;
 mod faults;

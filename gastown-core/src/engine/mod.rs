@@ -15,7 +15,7 @@ use crate::store::{Scan, index};
 use crate::work::liveness::{self, Due};
 use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
-use crate::work::{breaker, convoys, effects, pause, pool, reviews, schedule, sling};
+use crate::work::{breaker, convoys, drain, effects, pause, pool, reviews, schedule, sling};
 
 /// The most beads one tick looks at; the rest waits for the next.
 const BATCH: usize = 256;
@@ -39,6 +39,7 @@ pub(crate) fn tick(txn: &mut ScopedTxn<'_>) -> Result<Tick> {
     }
     wake(txn)?;
     breaker::wake(txn)?;
+    let drains_at = drain::look(txn)?;
     let due = liveness::due(txn)?;
     let resumes_at = pause::end_due(txn)?;
     let planned = schedule::plan(txn.view(), schedule::BATCH)?;
@@ -54,6 +55,7 @@ pub(crate) fn tick(txn: &mut ScopedTxn<'_>) -> Result<Tick> {
         wakes_at,
         effects::next_at(txn.view())?,
         resumes_at,
+        drains_at,
         planned.next_wake,
         collects_at,
         breaker::next_at(txn.view())?,

@@ -1,10 +1,13 @@
 //! The rules and the outcomes together, without an outside world: effects are answered by hand.
 
+mod ailments;
 mod breaker;
+mod drain;
 mod faults;
 mod liveness;
 mod outbox;
 mod scenarios;
+mod triage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -86,11 +89,23 @@ impl Bench {
     /// Ticks, then begins whatever is due.
     pub(super) fn look(&mut self) -> Vec<Issued> {
         let epoch = self.leader;
-        let mut room: BTreeMap<&'static str, usize> =
-            ["start", "stop", "nudge", "publish", "branch", "merge", "gate", "land", "cleanup", "delete_branch"]
-                .into_iter()
-                .map(|kind| (kind, 100))
-                .collect();
+        let mut room: BTreeMap<&'static str, usize> = [
+            "start",
+            "stop",
+            "nudge",
+            "notice",
+            "save",
+            "publish",
+            "branch",
+            "merge",
+            "gate",
+            "land",
+            "cleanup",
+            "delete_branch",
+        ]
+        .into_iter()
+        .map(|kind| (kind, 100))
+        .collect();
         self.run(|txn| {
             while tick(txn)?.more {}
             effects::issue(txn, epoch, &mut room)
@@ -119,7 +134,7 @@ impl Bench {
     }
 
     pub(super) fn end(&mut self, session: &SessionId, epoch: i64, exit: SessionExit, head: Option<Oid>) {
-        let ended = Ended { exit, reason: "by the test".to_owned(), head, keep_workspace: false };
+        let ended = Ended { exit, reason: "by the test".to_owned(), head, saved: None, keep_workspace: false };
         self.run(|txn| outcome::end(txn, session, epoch, &ended)).unwrap();
     }
 

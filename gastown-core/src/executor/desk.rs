@@ -82,6 +82,26 @@ impl Desk {
         serde_json::from_slice(&text).map_err(|source| unreadable().because(source))
     }
 
+    /// The sessions that have a folder.
+    pub(crate) async fn sessions(&self) -> Result<Vec<SessionId>> {
+        #[cfg(feature = "testkit")]
+        if let Some(simulation) = &self.simulation {
+            let briefs = simulation.briefs().lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(briefs.keys().cloned().collect());
+        }
+        named_in(&self.folder).await
+    }
+
+    /// The gates that have a tree in this folder.
+    pub(crate) async fn gates(&self, folder: &Path) -> Result<Vec<SessionId>> {
+        // Trees are the business of the simulated repository.
+        #[cfg(feature = "testkit")]
+        if self.simulation.is_some() {
+            return Ok(Vec::new());
+        }
+        named_in(folder).await
+    }
+
     /// Removes the session's folder; nothing where there is none.
     pub(crate) async fn clear(&self, session: &SessionId) -> Result<()> {
         #[cfg(feature = "testkit")]
@@ -95,6 +115,22 @@ impl Desk {
         })
         .await
     }
+}
+
+/// The sessions after which something in the folder is named; what has another name is not ours.
+async fn named_in(folder: &Path) -> Result<Vec<SessionId>> {
+    let names = on_disk(folder, |folder| {
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<std::io::Result<Vec<_>>>()
+    })
+    .await?;
+    let ids = names.into_iter().filter_map(|name| SessionId::new(name.into_string().ok()?).ok());
+    let mut ids: Vec<SessionId> = ids.collect();
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// Writes a file so that a reader sees all of it or nothing.

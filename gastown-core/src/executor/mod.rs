@@ -8,6 +8,7 @@ mod desk;
 mod gate;
 mod leader;
 mod look;
+pub(crate) mod orphans;
 mod perform;
 mod pump;
 mod sweep;

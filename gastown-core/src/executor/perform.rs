@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::runtime::{ExitOutcome, SessionSpec, SessionState};
 use crate::work::effects::{Done, Failed, Issued, Report};
-use crate::work::outcome::{self, REWORK_KEY};
+use crate::work::outcome::{self, Carried, REWORK_KEY};
 use crate::work::sessions;
 use crate::work::{beads, handoff, settings};
 
@@ -61,6 +61,8 @@ async fn attempt(context: &Context, issued: &Issued) -> Result<Report> {
         Order::Start { session, .. } if probe => probe_start(context, session).await,
         Order::Start { session, rig, .. } => in_time(context, rig, start(context, session)).await,
         Order::Nudge { session, bead, .. } => nudge(context, session, bead).await,
+        Order::Notice { session, until, .. } => notice(context, session, *until).await,
+        Order::Save { rig, branch, head, .. } => publish(context, rig, branch, head, probe).await,
         Order::Stop { session, rig } => stop(context, session, rig).await,
         Order::Publish { rig, branch, head, .. } => publish(context, rig, branch, head, probe).await,
         Order::Branch { rig, branch, from, holds, .. } => make_branch(context, rig, branch, from, holds.as_ref()).await,
@@ -100,12 +102,27 @@ async fn nudge(context: &Context, session: &SessionId, bead: &BeadId) -> Result<
     }
 }
 
+/// Says to the agent that its host is going away, where its runtime can.
+async fn notice(context: &Context, session: &SessionId, until: Timestamp) -> Result<Report> {
+    let left = until.since(context.now()).as_secs();
+    let words = format!(
+        "This machine is going away in {left} seconds. Commit what you have, or leave a checkpoint; another session goes \
+         on from there.\n"
+    );
+    match context.outside.runtime.send(session, words.as_bytes()).await {
+        Ok(()) => Ok(Report::Done(Done::Plainly)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Report::Done(Done::Unheard)),
+        Err(error) => Err(error),
+    }
+}
+
 /// What a session is started with.
 struct Brief {
     session: SessionRow,
     bead: BeadRow,
     text: Json,
-    carried: Option<Oid>,
+    carried: Option<Carried>,
+    saved: Option<Oid>,
     command: Option<Vec<String>>,
     agent: String,
     env: BTreeMap<String, String>,
@@ -134,6 +151,7 @@ async fn brief(context: &Context, id: &SessionId) -> Result<Brief> {
                 output_bytes_max: settings::resolve(view, rig, "session.output_bytes_max")?,
                 events_bytes_max: settings::resolve(view, rig, "session.events_bytes_max")?,
                 carried: outcome::carried(view, &bead.id, session.epoch)?,
+                saved: outcome::saved(view, &bead.id, session.epoch)?,
                 text: json!({ "bead": whole, "checkpoint": handoff::left(view, &bead.id, session.epoch)? }),
                 agent,
                 session,
@@ -156,7 +174,7 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
     let rig = brief.session.rig.clone();
     let repository = context.repository(&rig).await?;
     repository.fetch().await?;
-    let base = base(repository.as_ref(), &brief).await?;
+    let (base, files) = base(repository.as_ref(), &brief).await?;
     let workspace = context.outside.desk.workspace(id);
     context.outside.desk.make(id).await?;
     let spec = WorkspaceSpec {
@@ -165,11 +183,13 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
         base: base.clone(),
         author: Person { name: brief.agent.clone(), email: format!("{}@gastown.invalid", brief.agent) },
         upstream: Some(BranchName::new(brief.session.target.clone())?),
+        files,
     };
     // What an earlier try made for an older tip was used by nobody.
     repository.remove_workspace(&workspace).await?;
     repository.prepare_workspace(&spec).await?;
     brief.text["base"] = json!(base);
+    brief.text["saved"] = json!(brief.saved);
     context.outside.desk.lay(id, &brief.text).await?;
     let mut spec = SessionSpec::new(id.clone(), command, workspace);
     spec.env = environment(context, &brief, &base, &context.outside.desk.brief(id).to_string_lossy());
@@ -204,24 +224,30 @@ async fn probe_start(context: &Context, id: &SessionId) -> Result<Report> {
     Ok(started(status.state, base))
 }
 
-/// The commit a session starts from: what was handed on or sent back, else the tip of the branch its work is meant for.
-async fn base(repository: &dyn Repository, brief: &Brief) -> Result<Oid> {
+/// The commit a session starts from: what was handed on or sent back, else the tip of the branch its work is meant for;
+/// and the commit whose files lie in its workspace besides, where an earlier session left some uncommitted.
+async fn base(repository: &dyn Repository, brief: &Brief) -> Result<(Oid, Option<Oid>)> {
     // What was handed on is newer than what was sent back.
-    if let Some(head) = &brief.carried
+    if let Some(Carried { head, saved }) = &brief.carried
         && repository.commit_exists(head).await?
     {
-        return Ok(head.clone());
+        let files = match saved {
+            Some(saved) if repository.commit_exists(saved).await? => Some(saved.clone()),
+            _ => None,
+        };
+        return Ok((head.clone(), files));
     }
     if let Some(head) = brief.bead.metadata[REWORK_KEY]["head"].as_str() {
         let head = Oid::new(head)?;
         if repository.commit_exists(&head).await? {
-            return Ok(head);
+            return Ok((head, None));
         }
     }
     let target = BranchName::new(brief.session.target.clone())?;
-    repository.branch(&target).await?.ok_or_else(|| {
+    let tip = repository.branch(&target).await?.ok_or_else(|| {
         Error::unavailable("target_missing", format!("the remote has no branch {target}")).with("branch", &target)
-    })
+    })?;
+    Ok((tip, None))
 }
 
 fn environment(context: &Context, brief: &Brief, base: &Oid, file: &str) -> BTreeMap<String, String> {
@@ -240,6 +266,7 @@ fn environment(context: &Context, brief: &Brief, base: &Oid, file: &str) -> BTre
         ("TARGET", brief.session.target.clone()),
         ("BASE", base.to_string()),
         ("BRIEF", file.to_owned()),
+        ("SAVED", brief.saved.as_ref().map_or_else(String::new, ToString::to_string)),
         ("REWORK", rework["reason"].as_str().unwrap_or("").to_owned()),
     ] {
         env.insert(format!("GASTOWN_{name}"), value.replace('\0', ""));

@@ -11,12 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::leader::{self, Engine, Led};
 use super::look::look as look_at;
+use super::orphans;
 use super::perform::perform;
 use super::sweep::Sweeping;
 use super::watch::{Watchers, unwatched};
 use crate::engine;
 use crate::failpoint;
 use crate::model::{Error, Result, SessionId, SessionRow, Timestamp};
+use crate::work::drain;
 use crate::work::effects::{self, Failed, Issued, Report};
 use crate::work::leader as lead;
 use crate::work::liveness::Due;
@@ -26,6 +28,8 @@ const ROOM: &[(&str, usize)] = &[
     ("start", 8),
     ("stop", 16),
     ("nudge", 8),
+    ("notice", 16),
+    ("save", 8),
     ("publish", 4),
     ("branch", 4),
     ("merge", 4),
@@ -36,6 +40,8 @@ const ROOM: &[(&str, usize)] = &[
 ];
 /// The wait after the first error of the store; it doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often the engine looks for what nobody needs any more outside.
+const TEND_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the engine looks for what is over for long enough to be archived.
 const RETAIN_EVERY: Duration = Duration::from_secs(24 * 3_600);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -80,6 +86,7 @@ impl Pump {
             running: HashMap::new(),
             is_unsure: false,
             sweeping: Arc::new(Sweeping::new(now)),
+            tend_at: now,
             retain_at: now,
         };
         let task = tokio::spawn(run_to_its_end(ending, work));
@@ -89,6 +96,11 @@ impl Pump {
     /// Whether it runs.
     pub(crate) fn state(&self) -> PumpState {
         self.state.borrow().clone()
+    }
+
+    /// The same as it changes.
+    pub(crate) fn states(&self) -> watch::Receiver<PumpState> {
+        self.state.clone()
     }
 
     /// Stops beginning effects, waits a little for those in flight to be reported, and gives the lease back.
@@ -193,6 +205,8 @@ struct Work {
     /// Whether effects may have been begun that it did not hear of, as the answer to a look was lost.
     is_unsure: bool,
     sweeping: Arc<Sweeping>,
+    /// When what nobody needs is next looked for.
+    tend_at: Timestamp,
     /// When what is over is next archived.
     retain_at: Timestamp,
 }
@@ -239,6 +253,7 @@ impl Work {
                 self.in_flight.spawn(look_at(self.context.clone(), look.due));
             }
             self.sweep();
+            self.tend();
             self.retain();
             if look.more {
                 continue;
@@ -286,7 +301,12 @@ impl Work {
                     effects::suspect_unheard(txn, epoch, known)?;
                 }
                 let tick = engine::tick(txn)?;
-                let issued = effects::issue(txn, epoch, &mut room.clone())?;
+                let mut room = room.clone();
+                if drain::of(txn.view())?.is_some() {
+                    // It would not be over in time, and the next engine runs it from its beginning.
+                    room.insert("gate", 0);
+                }
+                let issued = effects::issue(txn, epoch, &mut room)?;
                 let orphans = unwatched(txn, &watched)?;
                 Ok(Look { issued, due: tick.due.clone(), orphans, next_wake: tick.next_wake, more: tick.more })
             })
@@ -330,6 +350,21 @@ impl Work {
         }
     }
 
+    /// Has removed what nobody needs any more outside, now and then.
+    fn tend(&mut self) {
+        let now = self.context.now();
+        if now < self.tend_at {
+            return;
+        }
+        self.tend_at = now.after(TEND_EVERY);
+        let context = self.context.clone();
+        self.in_flight.spawn(async move {
+            if let Err(error) = orphans::collect(&context.store, &context.outside, &*context.ctx).await {
+                tracing::warn!(error = %error.chain(), "orphans could not be looked for; it will be tried again later");
+            }
+        });
+    }
+
     /// Has what is over archived, now and then.
     fn retain(&mut self) {
         let now = self.context.now();
@@ -348,7 +383,7 @@ impl Work {
     async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>) {
         let now = self.context.now();
         let until_renewal = self.lease / 3;
-        let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).chain([self.retain_at]).min();
+        let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).chain([self.tend_at, self.retain_at]).min();
         let until_due = next_wake.map_or(until_renewal, |at| at.since(now)).min(until_renewal);
         // In one order, so that a simulation plays the same again.
         tokio::select! {

@@ -7,13 +7,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::desk::Desk;
 use super::pump::Watched;
 use super::sweep::Sweeping;
 use crate::failpoint;
-use crate::git::BranchName;
-use crate::model::{ErrorKind, Oid, Result, SessionExit, SessionRow, SessionState};
+use crate::git::{BranchName, Person, SaveSpec};
+use crate::model::{AgentRow, ErrorKind, Key, Oid, Result, SessionExit, SessionRow, SessionState, Timestamp};
 use crate::runtime::{ExitOutcome, ExitRecord};
 use crate::store::{Scan, index};
+use crate::work::drain;
 use crate::work::outcome::{self, Ended};
 use crate::work::settings;
 use crate::work::txn::ScopedTxn;
@@ -127,8 +129,8 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
     let reason = record.outcome.to_string();
     let mut tries = 0;
     loop {
-        match collect(context, session).await {
-            Ok(head) => return Ended { exit, reason, head, keep_workspace: false },
+        match bring_home(context, session, exit, record).await {
+            Ok((head, saved)) => return Ended { exit, reason, head, saved, keep_workspace: false },
             Err(error) if tries < worth_trying(error.kind()) => {
                 tries += 1;
                 tokio::time::sleep(PAUSE * tries).await;
@@ -148,7 +150,7 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
                     let place = context.outside.desk.workspace(&session.id);
                     reason = format!("{reason}; its workspace is kept: {}", place.display());
                 }
-                return Ended { exit, reason, head: None, keep_workspace };
+                return Ended { exit, reason, head: None, saved: None, keep_workspace };
             }
         }
     }
@@ -177,6 +179,48 @@ const fn worth_trying(kind: ErrorKind) -> u32 {
         ErrorKind::Corrupt => 1,
         _ => 0,
     }
+}
+
+/// Brings the session's commits into the mirror, and where it did not end with commits as it should, also what it had
+/// not committed.
+async fn bring_home(
+    context: &Context,
+    session: &SessionRow,
+    exit: SessionExit,
+    record: &ExitRecord,
+) -> Result<(Option<Oid>, Option<Oid>)> {
+    let head = collect(context, session).await?;
+    let is_done = exit == SessionExit::Succeeded && head.is_some();
+    let parent = head.as_ref().or(session.base.as_ref()).filter(|_| !is_done);
+    let Some(parent) = parent else {
+        failpoint::pass("outcome.collected");
+        return Ok((head, None));
+    };
+    let agent = session.agent.clone();
+    let agent = context.read(move |view| view.find::<AgentRow>(&Key::agent(&agent))).await?;
+    let name = agent.map_or_else(|| session.agent.to_string(), |agent| agent.name.to_string());
+    let spec = what_is_left(&context.outside.desk, session, parent, &name, record.ended_at)?;
+    let saved = context.repository(&session.rig).await?.save(&spec).await?;
+    failpoint::pass("outcome.collected");
+    Ok((head, saved))
+}
+
+/// What of the session's workspace is kept besides its commits, the last of which is `parent`.
+pub(super) fn what_is_left(
+    desk: &Desk,
+    session: &SessionRow,
+    parent: &Oid,
+    agent: &str,
+    time: Timestamp,
+) -> Result<SaveSpec> {
+    Ok(SaveSpec {
+        workspace: desk.workspace(&session.id),
+        parent: parent.clone(),
+        branch: BranchName::new(drain::branch(session))?,
+        message: format!("What {agent} had not committed of {}\n\nSession: {}\n", session.bead, session.id),
+        author: Person { email: format!("{agent}@gastown.invalid"), name: agent.to_owned() },
+        time,
+    })
 }
 
 /// Brings the session's commits into the mirror; none where it left nothing new.

@@ -1,4 +1,4 @@
-//! Writes the files of a commit.
+//! Writes the files of a commit, or of another one beside it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,24 +12,32 @@ use crate::model::{Error, Result};
 /// The deepest folder.
 const DEPTH_MAX: u32 = 256;
 
-/// Fills the empty working tree of the repository at `path` with the files of the commit.
+/// Fills the empty working tree of the repository at `path` with the files of the commit; with those of `files` where
+/// that is given, which then count as changed and not committed.
 ///
 /// No filter, hook or other program runs: libgit2 knows only its own two filters, and reads only the configuration
 /// that was just written. `checkout_too_large` before the first file is written.
-pub(super) fn fill(path: &Path, commit: git2::Oid, files_max: u64) -> Result<()> {
+pub(super) fn fill(path: &Path, base: git2::Oid, files: Option<git2::Oid>, files_max: u64) -> Result<()> {
     let repository = open(&path.join(".git"))?;
-    let commit = repository.find_commit(commit).map_err(fault("find a commit"))?;
+    let commit = repository.find_commit(files.unwrap_or(base)).map_err(fault("find a commit"))?;
     let tree = commit.tree().map_err(fault("find a tree"))?;
     let mut known = HashMap::new();
-    let files = count(&repository, tree.id(), &mut known, 0)?;
-    if files > files_max {
-        return Err(Error::exhausted("checkout_too_large", format!("commit {} has {files} files", commit.id()))
-            .with("files", files)
+    let found = count(&repository, tree.id(), &mut known, 0)?;
+    if found > files_max {
+        return Err(Error::exhausted("checkout_too_large", format!("commit {} has {found} files", commit.id()))
+            .with("files", found)
             .with("files_max", files_max));
     }
     let mut options = CheckoutBuilder::new();
     options.force();
-    repository.checkout_tree(tree.as_object(), Some(&mut options)).map_err(fault("write files"))
+    repository.checkout_tree(tree.as_object(), Some(&mut options)).map_err(fault("write files"))?;
+    if files.is_none() {
+        return Ok(());
+    }
+    let base = repository.find_commit(base).and_then(|base| base.tree()).map_err(fault("find a tree"))?;
+    let mut index = repository.index().map_err(fault("read an index"))?;
+    index.read_tree(&base).map_err(fault("read a tree"))?;
+    index.write().map_err(fault("write an index"))
 }
 
 /// How many files a tree stands for. Each different tree is read once, so that a few trees that multiply to millions

@@ -12,7 +12,7 @@
 //! | `name`, `remote`, `inspect` | branch names, remote addresses, what a remote is like before it becomes a rig |
 //! | `mirror`, `fetch`, `refs`, `stale` | the rig's bare mirror, how it follows the remote, its branches and kept commits, what a kill left |
 //! | `workspace`, `fill`, `remove` | a session's repository, its files, its end |
-//! | `collect`, `salvage` | bringing an agent's commits home without trusting its repository |
+//! | `collect`, `salvage`, `save` | bringing an agent's commits home, and what it had not committed, without trusting its repository |
 //! | `merge`, `publish` | merges computed in the object store, and compare-and-swap at the remote |
 //! | `repository` | the port: what the executor uses of all this |
 
@@ -36,6 +36,7 @@ mod remove;
 mod repository;
 mod runner;
 mod salvage;
+mod save;
 mod stale;
 #[cfg(test)]
 mod tests;
@@ -55,5 +56,6 @@ pub use refs::CommitRange;
 pub use remote::RemoteUrl;
 pub use repository::{Mirrors, Repositories, Repository};
 pub use runner::GitRunner;
+pub use save::SaveSpec;
 pub use version::GitVersion;
 pub use workspace::{Person, WorkspaceSpec};

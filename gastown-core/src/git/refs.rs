@@ -43,6 +43,24 @@ impl Mirror {
         self.with_repository(move |repository| drop_ref(repository, &full)).await
     }
 
+    /// The mirror's own branches whose names begin so, and what each holds, by name.
+    pub async fn branches(&self, beginning: &str) -> Result<Vec<(String, Oid)>> {
+        let beginning = beginning.to_owned();
+        self.with_repository(move |repository| {
+            let mut found = Vec::new();
+            for reference in repository.references_glob("refs/heads/*").map_err(fault("list branches"))? {
+                let reference = reference.map_err(fault("list branches"))?;
+                let (Ok(name), Some(oid)) = (reference.name(), reference.target()) else { continue };
+                if let Some(name) = name.strip_prefix("refs/heads/").filter(|name| name.starts_with(&beginning)) {
+                    found.push((name.to_owned(), from_git(oid)?));
+                }
+            }
+            found.sort();
+            Ok(found)
+        })
+        .await
+    }
+
     /// Whether `descendant` is `ancestor` or comes after it; a commit that is not there is `commit_missing`.
     pub async fn contains(&self, ancestor: &Oid, descendant: &Oid) -> Result<bool> {
         let (ancestor, descendant) = (to_git(ancestor)?, to_git(descendant)?);

@@ -16,6 +16,7 @@ use super::name::BranchName;
 use super::publish::{DeleteOutcome, PublishOutcome};
 use super::remote::RemoteUrl;
 use super::runner::GitRunner;
+use super::save::SaveSpec;
 use super::workspace::WorkspaceSpec;
 use crate::model::{Oid, Result, RigName};
 
@@ -82,6 +83,10 @@ pub trait Repository: Debug + Send + Sync + 'static {
     /// Removes a branch here; nothing where there is none.
     async fn delete_branch(&self, branch: &BranchName) -> Result<()>;
 
+    /// The branches here whose names begin so, and what each holds: those of this machine, and the remote's as at the last
+    /// fetch.
+    async fn branches(&self, beginning: &str) -> Result<Vec<(String, Oid)>>;
+
     /// Makes a session's workspace, or finds it whole.
     async fn prepare_workspace(&self, spec: &WorkspaceSpec) -> Result<()>;
 
@@ -93,6 +98,12 @@ pub trait Repository: Debug + Send + Sync + 'static {
 
     /// Brings the commits of a workspace's branch here; none where the branch is not there.
     async fn collect(&self, workspace: &Path, branch: &BranchName) -> Result<Option<Oid>>;
+
+    /// Keeps what lies in a workspace and is not committed, as a commit under a branch here; none where nothing does.
+    ///
+    /// # Contract
+    /// The same spec gives the same commit. The workspace stays as it is.
+    async fn save(&self, spec: &SaveSpec) -> Result<Option<Oid>>;
 }
 
 #[async_trait]
@@ -141,6 +152,10 @@ impl Repository for Mirror {
         Self::delete_branch(self, branch).await
     }
 
+    async fn branches(&self, beginning: &str) -> Result<Vec<(String, Oid)>> {
+        Self::branches(self, beginning).await
+    }
+
     async fn prepare_workspace(&self, spec: &WorkspaceSpec) -> Result<()> {
         Self::prepare_workspace(self, spec).await
     }
@@ -155,6 +170,10 @@ impl Repository for Mirror {
 
     async fn collect(&self, workspace: &Path, branch: &BranchName) -> Result<Option<Oid>> {
         Self::collect(self, workspace, branch).await
+    }
+
+    async fn save(&self, spec: &SaveSpec) -> Result<Option<Oid>> {
+        Self::save(self, spec).await
     }
 }
 

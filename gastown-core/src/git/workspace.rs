@@ -45,6 +45,8 @@ pub struct WorkspaceSpec {
     pub author: Person,
     /// The branch that `origin/HEAD` names.
     pub upstream: Option<BranchName>,
+    /// A commit whose files lie in it, not committed: what an earlier session of the work left so.
+    pub files: Option<Oid>,
 }
 
 impl Mirror {
@@ -60,13 +62,15 @@ impl Mirror {
             head: Head::Branch(spec.branch.clone(), spec.upstream.clone()),
             base: spec.base.clone(),
             author: Some(spec.author.clone()),
+            files: spec.files.clone(),
         })
         .await
     }
 
     /// Makes a tree of exactly that commit, on no branch and with no remote, or finds it whole.
     pub async fn checkout_scratch(&self, commit: &Oid, path: impl Into<PathBuf>) -> Result<()> {
-        self.prepare(Plan { path: path.into(), head: Head::Detached, base: commit.clone(), author: None }).await
+        self.prepare(Plan { path: path.into(), head: Head::Detached, base: commit.clone(), author: None, files: None })
+            .await
     }
 
     /// Removes a workspace or a scratch tree, and what was left half made beside it. Nothing there is success.
@@ -110,6 +114,7 @@ struct Plan {
     head: Head,
     base: Oid,
     author: Option<Person>,
+    files: Option<Oid>,
 }
 
 impl Plan {
@@ -127,7 +132,11 @@ impl Plan {
         require_commit(&source, base)?;
         self.write_metadata(&folder.path().join(".git"), mirror, &source)?;
         failpoint::pass("workspace.created");
-        fill(folder.path(), base, files_max)?;
+        let files = self.files.as_ref().map(to_git).transpose()?;
+        if let Some(files) = files {
+            require_commit(&source, files)?;
+        }
+        fill(folder.path(), base, files, files_max)?;
         failpoint::pass("workspace.filled");
         if folder.rename_to(&self.path)? || self.is_whole()? {
             return Ok(());
@@ -240,7 +249,7 @@ fn place(path: &Path) -> (&Path, String) {
 }
 
 /// Refuses a path of which any existing part is a link: what it names could be changed under us.
-fn refuse_links(path: &Path) -> Result<()> {
+pub(super) fn refuse_links(path: &Path) -> Result<()> {
     for part in path.ancestors() {
         if fs::symlink_metadata(part).is_ok_and(|found| found.file_type().is_symlink()) {
             return Err(Error::invalid("workspace_symlink", format!("{} is a link", part.display()))

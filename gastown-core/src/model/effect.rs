@@ -94,6 +94,26 @@ pub enum Order {
         /// Where.
         rig: RigName,
     },
+    /// Tell the agent that its host is going away.
+    Notice {
+        /// The session.
+        session: SessionId,
+        /// Where.
+        rig: RigName,
+        /// When it is stopped.
+        until: Timestamp,
+    },
+    /// Put what a session left at the remote, so that another host can go on from it.
+    Save {
+        /// The session.
+        session: SessionId,
+        /// Where.
+        rig: RigName,
+        /// The branch for what was saved; never one that work lands on.
+        branch: String,
+        /// The commit.
+        head: Oid,
+    },
     /// Put a work branch's commit at the remote under the bead's name.
     Publish {
         /// The merge request.
@@ -183,6 +203,8 @@ impl Order {
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
             Self::Nudge { .. } => "nudge",
+            Self::Notice { .. } => "notice",
+            Self::Save { .. } => "save",
             Self::Publish { .. } => "publish",
             Self::Branch { .. } => "branch",
             Self::Merge { .. } => "merge",
@@ -199,6 +221,8 @@ impl Order {
             Self::Start { rig, .. }
             | Self::Stop { rig, .. }
             | Self::Nudge { rig, .. }
+            | Self::Notice { rig, .. }
+            | Self::Save { rig, .. }
             | Self::Publish { rig, .. }
             | Self::Branch { rig, .. }
             | Self::Merge { rig, .. }
@@ -215,6 +239,8 @@ impl Order {
             Self::Start { session, .. }
             | Self::Stop { session, .. }
             | Self::Nudge { session, .. }
+            | Self::Notice { session, .. }
+            | Self::Save { session, .. }
             | Self::Cleanup { session, .. } => session.to_string(),
             Self::Publish { review, .. }
             | Self::Merge { review, .. }
@@ -232,6 +258,10 @@ impl fmt::Display for Order {
             Self::Start { agent, bead, epoch, .. } => write!(f, "start {agent} on {bead} (epoch {epoch})"),
             Self::Stop { session, .. } => write!(f, "stop {session}"),
             Self::Nudge { session, bead, .. } => write!(f, "poke {session} about {bead}"),
+            Self::Notice { session, .. } => write!(f, "tell {session} that its host is going away"),
+            Self::Save { session, branch, head, .. } => {
+                write!(f, "save {} of {session} as {branch}", head.short())
+            }
             Self::Publish { branch, head, .. } => write!(f, "publish {} as {branch}", head.short()),
             Self::Branch { branch, from, .. } => write!(f, "make {branch} from {from}"),
             Self::Merge { review, head, target, .. } => write!(f, "merge {} into {target} for {review}", head.short()),

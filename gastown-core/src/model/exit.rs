@@ -33,6 +33,8 @@ text_enum! {
         Refused = "refused",
         /// Its agent handed the work to a session of its own that goes on.
         HandedOff = "handed_off",
+        /// Its host is going away; another session goes on from what it left.
+        Drained = "drained",
     }
 }
 
@@ -116,6 +118,7 @@ impl SessionExit {
             Self::Superseded => (None, H::Released, W::KeptUnsaved, A::Never),
             Self::Refused => (Some(F::Infrastructure), H::Released, W::Removed, A::AfterBackoff),
             Self::HandedOff => (None, H::Kept, W::KeptUnsaved, A::AtOnce),
+            Self::Drained => (None, H::Kept, W::KeptUnsaved, A::AtOnce),
         };
         Consequence { fault, hook, workspace, again }
     }

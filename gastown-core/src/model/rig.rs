@@ -77,6 +77,10 @@ record! {
         plain epoch: i64,
         /// Until when it holds; renewed while it works.
         volatile lease_until: Timestamp,
+        /// Why nothing is started under it any more; null while it may be.
+        plain drain_reason: Option<String>,
+        /// When the sessions that still run are stopped.
+        plain drain_until: Option<Timestamp>,
     }
 }
 

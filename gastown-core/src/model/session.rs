@@ -122,6 +122,8 @@ record! {
         plain triage: Option<BeadId>,
         /// What its agent left for the next session of the bead.
         plain checkpoint: Option<serde_json::Value>,
+        /// A commit of what it had not committed, on its `head` or else on its `base`.
+        plain saved: Option<Oid>,
     }
 }
 
@@ -174,6 +176,7 @@ mod tests {
                     stall: None,
                     triage: None,
                     checkpoint: None,
+                    saved: None,
                 };
                 let result = row.move_to(to);
                 if SessionState::MOVES.contains(&(from, to)) {

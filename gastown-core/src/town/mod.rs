@@ -6,6 +6,9 @@
 
 mod builder;
 mod clock;
+mod doctor;
+#[cfg(all(feature = "git", feature = "process"))]
+mod drain;
 mod handle;
 mod health;
 #[cfg(test)]
@@ -27,11 +30,12 @@ mod watch;
 
 pub use builder::TownBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use doctor::{Diagnosis, Examine, Symptom, SymptomKind};
 pub use handle::Handle;
 pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
 pub use operation::{
-    Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Upkeep,
-    operations,
+    Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Triage,
+    Upkeep, operations,
 };
 pub use options::TownOptions;
 pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};

@@ -1,5 +1,6 @@
 //! Every operation, in one table: its methods, its name in every language, who may call it.
 
+use super::doctor::{self, Diagnosis, Examine};
 use super::handle::{Handle, from_json, to_json};
 use super::health::{self, Health};
 use super::output::{self, Follow, OutputPage, OutputQuery};
@@ -15,19 +16,19 @@ use crate::work::{
     AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, All, Attempts, Bead,
     BeadCounts, BeadFilter, BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported,
     BlockedPage, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef,
-    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, Duplicates, Edges, EdgesOf, Effect,
-    EffectFilter, EffectPage, EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates,
-    GraphFilter, HandOff, Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, Lease, Link, LoosePage, MadeBeads,
-    MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent, PauseRig, PauseTown,
-    Plan, PlanOf, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, ReadyFilter, RegisterAgent,
-    ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved, Review,
-    ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
-    SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, SyncBeads, SyncReport, TownPause, Tree, TreeOf,
-    Unreserve,
+    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, DrainTown, Draining, Duplicates, Edges,
+    EdgesOf, Effect, EffectFilter, EffectPage, EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads,
+    FindDuplicates, GraphFilter, HandOff, Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, Lease, Link,
+    LoosePage, MadeBeads, MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent,
+    PauseRig, PauseTown, Plan, PlanOf, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, ReadyFilter,
+    RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved,
+    ResolveTriage, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList,
+    SessionRef, Sling, SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, SyncBeads, SyncReport, TownPause,
+    Tree, TreeOf, TriageList, TriageRequest, Unreserve,
 };
 use crate::work::{
-    agents, attempts, beads, convoys, events, find, graph, handoff, hook, outbox, pause, quarantine, query, ready,
-    reservations, reviews, rigs, schedule, sessions, sling,
+    agents, attempts, beads, convoys, drain, events, find, graph, handoff, hook, outbox, pause, quarantine, query,
+    ready, reservations, reviews, rigs, schedule, sessions, sling, triage,
 };
 
 /// What an operation does to the town.
@@ -420,6 +421,29 @@ operations! {
         /// Lists the merge requests of a source or in a state.
         ask "reviews.list" list(ReviewFilter) -> ReviewList = reviews::list, for [Mayor Polecat Refinery Witness Crew];
     }
+    /// What somebody has to judge, and what is done about it.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// let triage = town.operator().triage();
+    /// for request in triage.list(All {}).await?.requests {
+    ///     println!("{}: {:?}", request.title, request.options);
+    ///     triage.resolve(ResolveTriage { id: request.id, action: TriageAction::Wait, note: None }).await?;
+    /// }
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    triage as Triage {
+        /// Lists what waits for somebody's judgement, oldest first.
+        ask "triage.list" list(All) -> TriageList = triage::list, for [Mayor Witness];
+        /// Does what was chosen, where things are still as they were when it was asked, and closes the request.
+        change "triage.resolve" resolve(ResolveTriage) -> TriageRequest = triage::resolve, for [Mayor Witness];
+    }
     /// Operations on reservations of paths.
     ///
     /// ```
@@ -529,6 +553,8 @@ operations! {
         ask "upkeep.status" status(All) -> TownStatus = status::status, for [Mayor];
         /// Looks over the database, every row, the journal and its archives while the town works on.
         outside "upkeep.check" check(All) -> Checked = upkeep::check, for [];
+        /// Says what keeps the town from working, between rows, outside and left behind; mends what it can where that is asked for.
+        outside "upkeep.doctor" doctor(Examine) -> Diagnosis = doctor::doctor, for [];
         /// Takes the rows that cannot be read out of their tables, as they are.
         outside "upkeep.quarantine" quarantine(All) -> Quarantined = upkeep::quarantine, for [];
         /// Lists the rows that were taken out because they could not be read, a page at a time.
@@ -545,7 +571,9 @@ operations! {
         outside "upkeep.archive" archive(Archive) -> Archived = upkeep::archive, for [];
         /// Hands out no bead of the whole town for a while; what runs goes on.
         change "upkeep.pause" pause(PauseTown) -> TownPause = pause::pause_town, for [Mayor];
-        /// Hands out the paused town's beads again.
+        /// Has the engine's host give its work away: nothing is started, and what runs is stopped after a grace and saved.
+        change "upkeep.drain" drain(DrainTown) -> Draining = drain::drain, for [];
+        /// Hands out the paused town's beads again, and calls a drain off.
         change "upkeep.resume" resume(All) -> TownPause = pause::resume_town, for [Mayor];
         /// Lists the beads that were put away and are not back, archive by archive, a page at a time.
         outside "upkeep.archived" archived(ArchivedFilter) -> ArchivedPage = upkeep::archived, for [];

@@ -12,7 +12,7 @@ use crate::model::{
 use crate::store::Scan;
 use crate::store::index::{self, Index};
 use crate::work::view::{View, text};
-use crate::work::{All, Session, TownPause, breaker, effects, liveness};
+use crate::work::{All, Draining, Session, TownPause, breaker, drain, effects, liveness};
 
 /// The most stalled sessions and open escalations that are named.
 const NAMED_MAX: usize = 100;
@@ -33,6 +33,8 @@ pub struct TownStatus {
     pub head: u64,
     /// Who runs the engine; none where nobody ever did.
     pub leader: Option<LeaderStatus>,
+    /// How far the drain of the engine's host is; none where it does not drain.
+    pub draining: Option<Draining>,
     /// Whether the whole town is paused.
     pub pause: TownPause,
     /// The next deadline of a bead, a session, an effect, a breaker or a pause; none where only changes are waited for.
@@ -173,6 +175,7 @@ pub(crate) fn status(view: View<'_>, _: &All) -> Result<TownStatus> {
         head,
         leader: leader.map(|row| LeaderStatus { holder: row.holder, epoch: row.epoch, lease_until: row.lease_until }),
         next_wake: next_wake(view, paused_until)?,
+        draining: drain::progress(view)?,
         pause: TownPause { reason: paused_reason, until: paused_until },
         rigs: rigs(view)?,
         agents,

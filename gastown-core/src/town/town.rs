@@ -431,6 +431,12 @@ impl Town {
         &self.shared.parts.runtime
     }
 
+    /// What the engine here does, as it changes; none where none was started.
+    #[cfg(all(feature = "git", feature = "process"))]
+    pub(super) async fn pump_states(&self) -> Option<tokio::sync::watch::Receiver<crate::executor::PumpState>> {
+        self.shared.pump.lock().await.as_ref().map(Pump::states)
+    }
+
     #[cfg(all(feature = "git", feature = "process"))]
     pub(super) async fn pump_state(&self) -> Option<crate::executor::PumpState> {
         self.shared.pump.lock().await.as_ref().map(Pump::state)

@@ -33,6 +33,8 @@ pub struct Attempt {
     pub reason: Option<String>,
     /// The commit it left.
     pub head: Option<Oid>,
+    /// A commit of what it had not committed, in the rig's mirror; none where there was nothing.
+    pub saved: Option<Oid>,
     /// When it was decided.
     pub created_at: Timestamp,
     /// When its process was seen; none where it never was.
@@ -114,6 +116,7 @@ impl From<SessionRow> for Attempt {
             fault: row.exit.and_then(SessionExit::fault),
             reason: row.reason,
             head: row.head,
+            saved: row.saved,
             created_at: row.created_at,
             started_at: row.started_at,
             ended_at: row.ended_at,

@@ -276,7 +276,7 @@ pub(crate) fn is_wanted(txn: &ScopedTxn<'_>, order: &Order) -> Result<bool> {
             reviews::is_in_work(txn, review)
         }
         Order::Publish { review, .. } => reviews::is_open(txn, review),
-        Order::Nudge { session, .. } => sessions::is_running(txn, session),
+        Order::Nudge { session, .. } | Order::Notice { session, .. } => sessions::is_running(txn, session),
         _ => Ok(true),
     }
 }
@@ -403,7 +403,7 @@ fn finish(txn: &mut ScopedTxn<'_>, mut row: EffectRow, state: EffectState, outco
 fn apply(txn: &mut ScopedTxn<'_>, order: &Order, done: &Done) -> Result<()> {
     match (order, done) {
         (Order::Start { session, .. }, Done::Started { base }) => sessions::started(txn, session, base),
-        (Order::Nudge { session, .. }, Done::Unheard) => {
+        (Order::Nudge { session, .. } | Order::Notice { session, .. }, Done::Unheard) => {
             txn.event("session.nudge_unheard", session, json!({}));
             Ok(())
         }
@@ -433,8 +433,17 @@ fn refused(txn: &mut ScopedTxn<'_>, order: &Order, setback: Setback, reason: &st
         | Order::Gate { review, .. }
         | Order::Land { review, .. } => reviews::eject(txn, review, reason),
         Order::Branch { convoy, .. } => convoys::needs_attention(txn, convoy, reason),
+        Order::Save { session, rig, branch, head } => {
+            let title = format!("What session {session} left is on one machine only");
+            let about = format!("Commit {head} could not be put at the remote as {branch}: {reason}");
+            breaker::raise(txn, Some(rig.clone()), &title, about, "save").map(drop)
+        }
         // What is left behind is found and collected later; nothing waits for it.
-        Order::Stop { .. } | Order::Nudge { .. } | Order::Cleanup { .. } | Order::DeleteBranch { .. } => Ok(()),
+        Order::Stop { .. }
+        | Order::Nudge { .. }
+        | Order::Notice { .. }
+        | Order::Cleanup { .. }
+        | Order::DeleteBranch { .. } => Ok(()),
     }
 }
 

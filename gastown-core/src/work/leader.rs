@@ -26,7 +26,10 @@ pub(crate) fn acquire(txn: &mut ScopedTxn<'_>, holder: &str, lease: Duration, de
         Some(row) => row.epoch + 1,
         None => first_epoch(txn)?,
     };
-    txn.put(LeaderRow { name: "engine".to_owned(), holder: holder.to_owned(), epoch, lease_until: now.after(lease) })?;
+    // A drain ends with the host that was drained.
+    let (drain_reason, drain_until) = (None, None);
+    let (name, lease_until) = ("engine".to_owned(), now.after(lease));
+    txn.put(LeaderRow { name, holder: holder.to_owned(), epoch, lease_until, drain_reason, drain_until })?;
     txn.event("engine.leader", "engine", json!({ "holder": holder, "epoch": epoch }));
     effects::suspect(txn, epoch)?;
     liveness::rouse(txn)?;

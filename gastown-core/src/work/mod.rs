@@ -4,12 +4,14 @@
 //! scope only.
 
 pub(crate) mod agents;
+pub(crate) mod ailments;
 pub(crate) mod archived;
 pub(crate) mod attempts;
 pub(crate) mod beads;
 pub(crate) mod breaker;
 pub(crate) mod command;
 pub(crate) mod convoys;
+pub(crate) mod drain;
 pub(crate) mod effects;
 pub(crate) mod events;
 pub(crate) mod fields;
@@ -22,6 +24,7 @@ pub(crate) mod ids;
 pub(crate) mod leader;
 pub(crate) mod liveness;
 pub(crate) mod miscount;
+pub(crate) mod orphans;
 pub(crate) mod outbox;
 pub(crate) mod outcome;
 pub(crate) mod pause;
@@ -40,6 +43,7 @@ pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod sling;
 pub(crate) mod trade;
+pub(crate) mod triage;
 pub(crate) mod txn;
 pub(crate) mod upgrade;
 pub(crate) mod view;
@@ -52,6 +56,7 @@ pub use beads::{
     RenameBead, Renamed, ReopenBead,
 };
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
+pub use drain::{DrainTown, Draining};
 pub use events::{EventPage, EventsSince};
 pub use find::{
     BeadCounts, BeadHistory, BeadSearch, BeadStats, CountBeads, CountGroup, CountedField, Duplicates, FieldChange,
@@ -85,3 +90,4 @@ pub use trade::{
     BeadsExported, BeadsMerged, ExportBeads, HeldBead, ImportBeads, ImportConflict, ImportFlaw, ImportRepair,
     ImportReport, MergeBeads, MergeChoice, SyncBeads, SyncReport,
 };
+pub use triage::{ResolveTriage, TriageAction, TriageKind, TriageList, TriageRequest};

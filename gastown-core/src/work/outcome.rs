@@ -6,7 +6,7 @@ use serde_json::json;
 use super::beads;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{breaker, convoys, effects, reviews, sessions, settings, sling};
+use super::{breaker, convoys, drain, effects, reviews, sessions, settings, sling, triage};
 use crate::model::{
     AgentRow, AgentState, BeadId, BeadRow, BeadStatus, Consequence, Fault, HookFate, Key, Oid, Order, Part, Resolution,
     Result, SessionExit, SessionId, SessionRow, SessionState, Setback, WorkspaceFate,
@@ -19,11 +19,11 @@ pub(crate) const REWORK_KEY: &str = "gt:rework";
 /// Why a bead failed, as it is stored with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// A stable word: `attempts_exhausted`, `agent_failures_exhausted`, `reworks_exhausted`.
+    /// A stable word: `attempts_exhausted`, `agent_failures_exhausted`, `reworks_exhausted`, `given_up`.
     pub code: String,
     /// What happened, in words.
     pub message: String,
-    /// Whose fault it was: `work`, `agent`, or `merge_queue`.
+    /// Whose fault it was: `work`, `agent`, or `merge_queue`; `triage` where somebody gave it up.
     pub source: String,
 }
 
@@ -36,6 +36,9 @@ pub(crate) struct Ended {
     pub reason: String,
     /// The commit it left on its branch, where that is new.
     pub head: Option<Oid>,
+    /// A commit of what it had not committed.
+    #[serde(default)]
+    pub saved: Option<Oid>,
     /// Whether its workspace holds something that the machine kept us from bringing home.
     #[serde(default)]
     pub keep_workspace: bool,
@@ -44,7 +47,7 @@ pub(crate) struct Ended {
 impl Ended {
     /// The end of a session that left nothing.
     pub(crate) fn of(exit: SessionExit, reason: impl Into<String>) -> Self {
-        Self { exit, reason: reason.into(), head: None, keep_workspace: false }
+        Self { exit, reason: reason.into(), head: None, saved: None, keep_workspace: false }
     }
 }
 
@@ -54,7 +57,8 @@ pub(crate) fn start_unwanted(txn: &mut ScopedTxn<'_>, id: &SessionId) -> Result<
     if session.state == SessionState::Ended || session.started_at.is_some() {
         return Ok(());
     }
-    end(txn, id, session.epoch, &Ended::of(SessionExit::Cancelled, "stopped before it began"))
+    let exit = if drain::of(txn.view())?.is_some() { SessionExit::Drained } else { SessionExit::Cancelled };
+    end(txn, id, session.epoch, &Ended::of(exit, "stopped before it began"))
 }
 
 /// The session could not be started.
@@ -93,6 +97,7 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
     session.exit = Some(exit);
     session.reason = Some(reason.clone());
     session.head.clone_from(&head);
+    session.saved.clone_from(&ended.saved);
     session.ended_at = Some(txn.now());
     session.wake_at = None;
     let triage = session.triage.take();
@@ -105,10 +110,14 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
         "session.ended",
         id,
         json!({ "bead": session.bead, "epoch": epoch, "exit": exit, "reason": reason, "head": head,
-            "workspace_kept": keep_workspace }),
+            "saved": ended.saved, "workspace_kept": keep_workspace }),
     );
     if let Some(triage) = triage {
         breaker::settle_escalation(txn, &triage, "the session has ended")?;
+    }
+    let is_drained = consequence.hook == HookFate::Kept && drain::of(txn.view())?.is_some();
+    if exit == SessionExit::Drained || is_drained {
+        drain::save(txn, &session)?;
     }
     // The runtime's breaker is no rig's, and whoever stopped the session may see one rig only.
     let is_held = txn.as_town(|txn| tell_breaker(txn, &session, exit, &reason))?;
@@ -116,9 +125,13 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
         return Ok(());
     }
     let bead = txn.bead(&session.bead)?;
+    let is_well = exit == SessionExit::Succeeded || consequence.fault == Some(Fault::Work);
+    if bead.agent_failures > 0 && is_well {
+        triage::settle(txn, &bead.id, "a session came to an end of its own")?;
+    }
     match (exit, &head) {
         (SessionExit::Succeeded, Some(head)) => reviews::submit(txn, bead, &session, head),
-        _ if consequence.hook == HookFate::Kept => go_on(txn, bead, agent),
+        _ if consequence.hook == HookFate::Kept => go_on(txn, bead, agent, exit),
         _ => retry(txn, bead, exit, consequence, &reason, is_held),
     }
 }
@@ -128,27 +141,51 @@ fn left(view: View<'_>, session: &SessionRow, ended: &Ended) -> Result<Option<Oi
     if ended.head.is_some() || ended.exit != SessionExit::Succeeded {
         return Ok(ended.head.clone());
     }
-    Ok(carried(view, &session.bead, session.epoch)?.filter(|head| session.base.as_ref() == Some(head)))
+    let carried = carried(view, &session.bead, session.epoch)?;
+    Ok(carried.map(|carried| carried.head).filter(|head| session.base.as_ref() == Some(head)))
 }
 
-/// The commit that an earlier session of the bead handed on, where no later one brought the work to its end.
-pub(crate) fn carried(view: View<'_>, bead: &BeadId, before_epoch: i64) -> Result<Option<Oid>> {
+/// What an earlier session of a bead handed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// The commit that the next one starts from.
+    pub(crate) head: Oid,
+    /// The commit whose files lie in its workspace, not committed.
+    pub(crate) saved: Option<Oid>,
+}
+
+/// What earlier sessions of the bead handed on, where no later one brought the work to its end.
+pub(crate) fn carried(view: View<'_>, bead: &BeadId, before_epoch: i64) -> Result<Option<Carried>> {
     let earlier: Vec<SessionRow> = view.all(Scan::new(&index::SESSIONS_BY_BEAD, vec![text(bead)], 0))?;
-    for session in earlier.into_iter().rev().filter(|session| session.epoch < before_epoch) {
-        match (session.exit, session.head) {
-            (Some(SessionExit::Succeeded), _) => return Ok(None),
-            (Some(SessionExit::HandedOff), Some(head)) => return Ok(Some(head)),
-            _ => {}
-        }
+    let mut carried: Option<Carried> = None;
+    for session in earlier.into_iter().filter(|session| session.epoch < before_epoch) {
+        carried = match (session.exit, session.head, session.saved) {
+            (Some(SessionExit::Succeeded), ..) => None,
+            (Some(SessionExit::HandedOff | SessionExit::Drained), Some(head), saved) => Some(Carried { head, saved }),
+            (Some(SessionExit::HandedOff | SessionExit::Drained), None, saved) => match (session.base, carried) {
+                (Some(base), _) if saved.is_some() => Some(Carried { head: base, saved }),
+                // It took what was handed to it, and put away what lay there.
+                (Some(base), Some(before)) if before.head == base => Some(Carried { head: base, saved }),
+                (_, before) => before,
+            },
+            _ => carried,
+        };
     }
-    Ok(None)
+    Ok(carried)
+}
+
+/// The last commit of what an earlier session of the bead had not committed.
+pub(crate) fn saved(view: View<'_>, bead: &BeadId, before_epoch: i64) -> Result<Option<Oid>> {
+    let earlier: Vec<SessionRow> = view.all(Scan::new(&index::SESSIONS_BY_BEAD, vec![text(bead)], 0))?;
+    Ok(earlier.into_iter().rev().filter(|session| session.epoch < before_epoch).find_map(|session| session.saved))
 }
 
 /// What the end counts as.
 fn judge(session: &SessionRow, ended: &Ended, has_head: bool, superseded: bool) -> (SessionExit, String) {
     let exit = match (ended.exit, session.ending) {
         _ if superseded => SessionExit::Superseded,
-        (_, Some(SessionExit::HandedOff)) => SessionExit::HandedOff,
+        (_, Some(ending @ (SessionExit::HandedOff | SessionExit::Drained))) => ending,
+        (SessionExit::Drained, _) => SessionExit::Drained,
         (SessionExit::Succeeded, _) if has_head => SessionExit::Succeeded,
         // However it came to its end, it was asked to.
         (_, Some(ending)) => ending,
@@ -235,6 +272,7 @@ fn retry(
         bead.outages = 0;
         bead.auth_failures = 0;
     }
+    let mut is_loop = false;
     match consequence.fault {
         None => bead.slung = false,
         Some(_) if is_outage && held => {}
@@ -252,6 +290,7 @@ fn retry(
             if count < most {
                 let wait = settings::jittered(txn, rig.as_ref(), backoff, count)?;
                 bead.wake_at = Some(txn.now().after(wait));
+                is_loop = fault == Fault::Agent && triage::is_loop(txn.view(), &bead)?;
             } else if let Some(code) = code {
                 let message = format!("{count} attempts failed; the last {exit}: {reason}");
                 return fail(txn, bead, code, message, fault.as_str(), json!({ "exit": exit, "failures": count }));
@@ -274,23 +313,33 @@ fn retry(
         "reason": bead.parked_reason, "held": held,
     });
     let kind = if bead.parked_reason.is_some() { "bead.parked" } else { "bead.retried" };
+    let asked = is_loop.then(|| bead.clone());
     txn.put_bead(bead)?;
     txn.event(kind, &id, data);
-    Ok(())
+    match asked {
+        Some(bead) => triage::ask_of_bead(txn, &bead, reason),
+        None => Ok(()),
+    }
 }
 
 /// Has the same agent go on with the bead in a new session; where none may be started now, as soon as one may.
-fn go_on(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, agent: Option<AgentRow>) -> Result<()> {
+fn go_on(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, agent: Option<AgentRow>, exit: SessionExit) -> Result<()> {
     bead.move_to(BeadStatus::Open, None, txn.now())?;
     bead.assignee = None;
     (bead.outages, bead.auth_failures) = (0, 0);
     let id = bead.id.clone();
     txn.put_bead(bead)?;
-    txn.event("bead.handed_off", &id, json!({ "agent": agent.as_ref().map(|agent| &agent.name) }));
+    let agent_name = agent.as_ref().map(|agent| &agent.name);
+    txn.event("bead.handed_off", &id, json!({ "agent": agent_name, "exit": exit }));
     match agent {
         Some(agent) => sling::go_on(txn, &id, agent),
         None => Ok(()),
     }
+}
+
+/// Gives a bead up because somebody said so.
+pub(crate) fn give_up(txn: &mut ScopedTxn<'_>, bead: BeadRow, why: &str) -> Result<()> {
+    fail(txn, bead, "given_up", why.to_owned(), "triage", json!({}))
 }
 
 /// Gives a bead up; what that does to those that wait for it is its convoy's policy.
@@ -307,6 +356,7 @@ fn fail(
     data["failure"] = json!(failure);
     bead.failure = Some(json!(failure));
     beads::settle(txn, bead, BeadStatus::Failed, Resolution::AttemptsExhausted, data)?;
+    triage::settle(txn, &id, "the bead failed")?;
     match convoy {
         Some(convoy) => convoys::member_failed(txn, &convoy, &id),
         None => Ok(()),

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::agents::{self, Agent, AgentRef};
 use super::beads::{self, Bead, BeadRef};
+use super::drain;
 use super::fields::{check_reason, check_time};
 use super::rigs::{self, Rig, RigRef};
 use super::txn::ScopedTxn;
@@ -113,12 +114,13 @@ pub(crate) fn pause_town(txn: &mut ScopedTxn<'_>, input: &PauseTown) -> Result<T
     Ok(TownPause { reason: row.paused_reason, until: row.paused_until })
 }
 
-/// Hands out beads again.
+/// Hands out beads again; a drain of the engine's host is called off.
 pub(crate) fn resume_town(txn: &mut ScopedTxn<'_>, _: &All) -> Result<TownPause> {
     let row = town(txn.view())?;
     if row.paused_reason.is_some() {
         town_goes_on(txn, row)?;
     }
+    drain::call_off(txn)?;
     Ok(TownPause { reason: None, until: None })
 }
 

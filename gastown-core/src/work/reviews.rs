@@ -7,7 +7,7 @@ use super::beads::{self, BeadRef, NewBead};
 use super::ready::PAGE_MAX;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{convoys, effects, graph, outcome, settings};
+use super::{convoys, drain, effects, graph, outcome, settings};
 use crate::model::value::ColumnValue as _;
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, DependencyKind, Error, Key, MergeRequestRow, Oid, Order,
@@ -391,6 +391,9 @@ fn merged(txn: &mut ScopedTxn<'_>, mut row: MergeRequestRow, landed: &Oid) -> Re
     let this = row.clone();
     close(txn, row, Resolution::Merged)?;
     let sessions: Vec<SessionRow> = txn.all(Scan::new(&index::SESSIONS_BY_BEAD, vec![text(&this.source)], 0))?;
+    for session in &sessions {
+        drain::discard(txn, session)?;
+    }
     let cleanup = Order::DeleteBranch {
         rig: this.rig.clone(),
         branch: this.branch.clone(),

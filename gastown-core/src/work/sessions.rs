@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{effects, outcome, ready, settings};
+use super::{drain, effects, outcome, ready, settings};
 use crate::model::{
     BeadId, BeadStatus, Error, Key, Oid, Order, Result, RigName, SessionExit, SessionId, SessionRow, SessionState,
     Stall, Timestamp,
@@ -38,6 +38,7 @@ pub struct Session {
     pub stall: Option<Stall>,
     pub triage: Option<BeadId>,
     pub checkpoint: Option<serde_json::Value>,
+    pub saved: Option<Oid>,
     /// What is known of its output; only where one session is read, and none where that cannot be looked at.
     #[serde(default)]
     pub output: Option<SessionOutput>,
@@ -79,6 +80,7 @@ impl From<SessionRow> for Session {
             stall: row.stall,
             triage: row.triage,
             checkpoint: row.checkpoint,
+            saved: row.saved,
             output: None,
         }
     }
@@ -218,7 +220,7 @@ pub(crate) fn started(txn: &mut ScopedTxn<'_>, id: &SessionId, base: &Oid) -> Re
     session.move_to(SessionState::Running)?;
     session.base = Some(base.clone());
     session.started_at = Some(now);
-    txn.put(session)?;
+    txn.put(session.clone())?;
     txn.event("session.started", id, json!({ "base": base }));
-    Ok(())
+    drain::stop_late(txn, &session)
 }

@@ -90,6 +90,30 @@ pub const SETTINGS: &[Setting] = &[
         shape: Shape::Number(0, 600_000),
     },
     Setting {
+        name: "orphans.keep_ms",
+        meaning: "time for which workspaces and branches of what is over are kept before the engine removes them",
+        default: "604800000",
+        shape: Shape::Number(0, 1 << 50),
+    },
+    Setting {
+        name: "triage.open_max",
+        meaning: "requests for somebody's judgement that are open at once; what comes beyond them is journaled",
+        default: "5",
+        shape: Shape::Number(0, 10_000),
+    },
+    Setting {
+        name: "triage.crashes",
+        meaning: "failures of the agent in a bead's sessions at which somebody is asked to judge",
+        default: "3",
+        shape: Shape::Number(1, 1_000_000),
+    },
+    Setting {
+        name: "drain.grace_ms",
+        meaning: "how long sessions go on while the engine's host is drained, where nobody says otherwise",
+        default: "300000",
+        shape: Shape::Number(0, 604_800_000),
+    },
+    Setting {
         name: "session.start_timeout_ms",
         meaning: "longest try of a start; what comes up after it is taken by the next try, or stopped",
         default: "300000",

@@ -234,6 +234,7 @@ pub(crate) fn start(txn: &mut ScopedTxn<'_>, start: Start) -> Result<()> {
         stall: None,
         triage: None,
         checkpoint: None,
+        saved: None,
     };
     agent.state = AgentState::Hooked;
     agent.hook = Some(bead.id.clone());

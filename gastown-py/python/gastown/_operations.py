@@ -402,6 +402,22 @@ class Events(Group):
         return Watch(self._native.watch(since))
 
 
+class Triage(Group):
+    """What somebody has to judge, and what is done about it."""
+
+    __slots__ = ()
+
+    async def list(self) -> t.TriageList:
+        """Lists what waits for somebody's judgement, oldest first."""
+        return await self._call(t.TriageList, "triage.list", {})
+
+    async def resolve(
+        self, id: str, action: t.TriageAction, *, key: Key = None, **why: Unpack[t.ResolveTriage]
+    ) -> t.TriageRequest:
+        """Does what was chosen, where things are still as they were when it was asked, and closes the request."""
+        return await self._call(t.TriageRequest, "triage.resolve", why, key, id=id, action=action)
+
+
 class Reservations(Group):
     """Operations on reservations of paths."""
 
@@ -441,13 +457,21 @@ class Upkeep(Group):
         """Hands out no bead of the whole town for a while; what runs goes on."""
         return await self._call(t.TownPause, "upkeep.pause", pause, key, reason=reason)
 
+    async def drain(self, reason: str, *, key: Key = None, **drain: Unpack[t.DrainTown]) -> t.Draining:
+        """Has the engine's host give its work away: nothing is started, and what runs is stopped after a grace and saved."""
+        return await self._call(t.Draining, "upkeep.drain", drain, key, reason=reason)
+
     async def resume(self, *, key: Key = None) -> t.TownPause:
-        """Hands out the paused town's beads again."""
+        """Hands out the paused town's beads again, and calls a drain off."""
         return await self._call(t.TownPause, "upkeep.resume", {}, key)
 
     async def check(self) -> t.Checked:
         """Looks over the database, every row, the journal and its archives while the town works on."""
         return await self._call(t.Checked, "upkeep.check", {})
+
+    async def doctor(self, *, repair: bool = False) -> t.Diagnosis:
+        """Says what keeps the town from working, between rows, outside and left behind; mends what it can where that is asked for."""
+        return await self._call(t.Diagnosis, "upkeep.doctor", {}, repair=repair)
 
     async def quarantine(self) -> t.Quarantined:
         """Takes the rows that cannot be read out of their tables, as they are."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
-from gastown._operations import Agents, Beads, Convoys, Effects, Events, Reservations, Reviews, Rigs, Sessions, Upkeep
+from gastown._operations import Agents, Beads, Convoys, Effects, Events, Reservations, Reviews, Rigs, Sessions, Triage, Upkeep
 from gastown._types import Backup, BeadsMerged, Durability, Health, Replay
 from gastown.backend import Backend
 
@@ -34,6 +34,7 @@ class Handle:
         self.reviews = Reviews(native)
         self.rigs = Rigs(native)
         self.sessions = Sessions(native)
+        self.triage = Triage(native)
         self.upkeep = Upkeep(native)
 
     async def call(self, name: str, input: dict[str, Any], *, key: str | None = None) -> Any:
@@ -78,6 +79,14 @@ class Town(Handle):
     async def stop(self) -> None:
         """Stops the engine; agents go on and are adopted later."""
         await self._town.stop()
+
+    async def drain(self, reason: str, *, grace_ms: int | None = None) -> None:
+        """Gives the work of this host away and stops the engine, for a machine that goes away.
+
+        Sessions may go on for `grace_ms` (the setting `drain.grace_ms` where it is left out); then they are stopped, and what
+        they left is put at the remote, where the next engine of the town goes on from it.
+        """
+        await self._town.drain({"reason": reason, "grace_ms": grace_ms})
 
     async def close(self) -> None:
         """Stops the engine and closes the town; later calls raise `UnavailableError` (code `store_closed`)."""

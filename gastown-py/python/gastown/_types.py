@@ -76,6 +76,7 @@ SessionExit = Literal[
     "superseded",
     "refused",
     "handed_off",
+    "drained",
 ]
 Fault = Literal["work", "agent", "infrastructure", "credentials"]
 Stall = Literal["nudged", "triaged", "stopped"]
@@ -98,6 +99,7 @@ ReasonKind = Literal[
     "ephemeral",
     "backoff",
     "town_paused",
+    "draining",
     "rig_paused",
     "agent_paused",
     "agent_retired",
@@ -710,6 +712,8 @@ class Attempt:
     fault: Fault | None
     reason: str | None
     head: str | None
+    saved: str | None
+    """A commit of what it had not committed, in the rig's mirror; none where there was nothing."""
     created_at: int
     started_at: int | None
     ended_at: int | None
@@ -992,6 +996,75 @@ class Vacuumed:
     bytes_after: int | None
 
 
+TriageKind = Literal["stuck_session", "crash_loop"]
+TriageAction = Literal["wait", "nudge", "restart", "restart_later", "stop", "park", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class TriageRequest:
+    """Something that somebody has to judge: `id` is its escalation, `epoch` the one that it is about."""
+
+    id: str
+    kind: TriageKind
+    title: str
+    rig: str | None
+    bead: str
+    epoch: int
+    session: str | None
+    options: list[TriageAction]
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TriageList:
+    """The open requests, oldest first."""
+
+    requests: list[TriageRequest]
+
+
+SymptomKind = Literal[
+    "hook_orphaned",
+    "session_orphaned",
+    "session_unwatched",
+    "bead_unheld",
+    "review_missing",
+    "process_orphaned",
+    "workspace_orphaned",
+    "gate_tree_orphaned",
+    "mirror_branch_orphaned",
+    "remote_branch_orphaned",
+    "engine_off",
+    "clock_behind",
+    "breaker_open",
+    "agent_command_missing",
+    "git_unusable",
+    "remote_unusable",
+    "sessions_bound",
+    "row_unreadable",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """One thing that is not as it should be: what is wrong (`problem`), and what mends it (`remedy`)."""
+
+    kind: SymptomKind
+    subject: str
+    """With what: an agent's bead, a session, a bead, a branch, a rig, a row; `town` where it is the whole."""
+    rig: str | None
+    problem: str
+    remedy: str
+    is_repaired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What keeps the town from working; empty when all is well. `repaired` of them were mended."""
+
+    symptoms: list[Symptom]
+    repaired: int
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """What a look at the whole town found; no `findings` where all is well."""
@@ -1171,6 +1244,16 @@ class TownPause:
 
 
 @dataclass(frozen=True, slots=True)
+class Draining:
+    """How far a drain is: the sessions that have not ended are stopped at `until`; `saving` are on their way to the remote."""
+
+    reason: str
+    until: int
+    sessions: int
+    saving: int
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedStart:
     """A session that the engine would begin, and why just this one.
 
@@ -1237,6 +1320,8 @@ class Session:
     stall: Stall | None
     triage: str | None
     checkpoint: Any
+    saved: str | None
+    """A commit of what it had not committed, on its `head` or else on its `base`."""
     output: SessionOutput | None
 
 
@@ -1316,6 +1401,8 @@ class TownStatus:
     at: int
     head: int
     leader: LeaderStatus | None
+    draining: Draining | None
+    """How far the drain of the engine's host is; none where it does not drain."""
     pause: TownPause
     next_wake: int | None
     """The next deadline of anything; none where only changes are waited for."""
@@ -1878,6 +1965,18 @@ class Pause(TypedDict, total=False):
     """Until when something is paused or set aside; until somebody says so where it is left out."""
 
     until: int | None
+
+
+class ResolveTriage(TypedDict, total=False):
+    """Why, for the journal; it is what a bead is parked or failed with."""
+
+    note: str | None
+
+
+class DrainTown(TypedDict, total=False):
+    """How long sessions may go on, in milliseconds; the setting `drain.grace_ms` where it is left out."""
+
+    grace_ms: int | None
 
 
 class ParkBead(TypedDict, total=False):

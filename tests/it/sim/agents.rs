@@ -116,7 +116,14 @@ fn settle(state: &mut State) {
             (Conduct::Collides, ExitOutcome::Exited { code: 0 }) => {
                 state.forge.work(&workspace, id.as_str(), &[own, ("shared".to_owned(), stamp)]);
             }
-            // One that was broken off may have committed a part.
+            // One that was broken off may have left a part uncommitted, or committed it.
+            (_, ExitOutcome::Stopped) | (Conduct::Fails | Conduct::Dies, _) if stamp % 4 == 1 => {
+                state.forge.scribble(&workspace, own);
+            }
+            (_, ExitOutcome::Stopped) if stamp % 4 == 3 => {
+                state.forge.work(&workspace, id.as_str(), &[own.clone()]);
+                state.forge.scribble(&workspace, (format!("loose/{id}"), stamp));
+            }
             (Conduct::Hangs | Conduct::Fails | Conduct::Dies, _) if stamp.is_multiple_of(2) => {
                 state.forge.work(&workspace, id.as_str(), &[own]);
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gastown_core::git::{
     BranchName, DeleteOutcome, FetchReport, MergeOutcome, MergeSpec, PublishOutcome, RemoteFacts, RemoteUrl,
-    Repositories, Repository, WorkspaceSpec,
+    Repositories, Repository, SaveSpec, WorkspaceSpec,
 };
 use gastown_core::model::{Error, Oid, Result, RigName};
 
@@ -31,6 +31,8 @@ pub(super) struct Commit {
 struct Workspace {
     branch: String,
     head: Oid,
+    /// What is not committed.
+    loose: BTreeMap<String, u64>,
 }
 
 /// The remote and our mirror of it.
@@ -103,7 +105,16 @@ impl Forge {
         let mut tree = self.commits[&parent].files.clone();
         tree.extend(files.iter().cloned());
         let made = self.store(Commit { parents: vec![parent], files: tree, made: session.to_owned() });
-        self.workspaces.get_mut(workspace).unwrap().head = made;
+        let place = self.workspaces.get_mut(workspace).unwrap();
+        place.head = made;
+        place.loose.clear();
+    }
+
+    /// An agent writes a file and does not commit it; nothing where the workspace is gone.
+    pub(super) fn scribble(&mut self, workspace: &Path, file: (String, u64)) {
+        if let Some(place) = self.workspaces.get_mut(workspace) {
+            place.loose.extend([file]);
+        }
     }
 
     /// The nearest commit that both come from.
@@ -261,19 +272,28 @@ impl Repository for World {
         Ok(())
     }
 
+    async fn branches(&self, beginning: &str) -> Result<Vec<(String, Oid)>> {
+        let state = self.state();
+        let ours = state.forge.mirror.iter().filter(|(name, _)| name.starts_with(beginning));
+        Ok(ours.map(|(name, oid)| (name.clone(), oid.clone())).collect())
+    }
+
     async fn prepare_workspace(&self, spec: &WorkspaceSpec) -> Result<()> {
         self.step("git.workspace").await?;
         {
             let forge = &mut self.state().forge;
             let (branch, head) = (spec.branch.as_str().to_owned(), spec.base.clone());
-            forge.workspaces.entry(spec.path.clone()).or_insert(Workspace { branch, head });
+            let files = spec.files.as_ref().map(|commit| forge.commits[commit].files.clone()).unwrap_or_default();
+            let base = &forge.commits[&head].files;
+            let loose = files.into_iter().filter(|(name, held)| base.get(name) != Some(held)).collect();
+            forge.workspaces.entry(spec.path.clone()).or_insert(Workspace { branch, head, loose });
         }
         self.step("git.workspace_made").await
     }
 
     async fn checkout_scratch(&self, commit: &Oid, path: &Path) -> Result<()> {
         self.step("git.scratch").await?;
-        let place = Workspace { branch: String::new(), head: commit.clone() };
+        let place = Workspace { branch: String::new(), head: commit.clone(), loose: BTreeMap::new() };
         self.state().forge.workspaces.insert(path.to_owned(), place);
         Ok(())
     }
@@ -300,5 +320,28 @@ impl Repository for World {
         };
         self.step("git.collected").await?;
         Ok(head)
+    }
+
+    async fn save(&self, spec: &SaveSpec) -> Result<Option<Oid>> {
+        self.step("git.save").await?;
+        let saved = {
+            let forge = &mut self.state().forge;
+            if !forge.commits.contains_key(&spec.parent) {
+                return Err(unknown(&spec.parent));
+            }
+            let loose = forge.workspaces.get(&spec.workspace).map(|place| place.loose.clone()).unwrap_or_default();
+            if loose.is_empty() {
+                None
+            } else {
+                let mut files = forge.commits[&spec.parent].files.clone();
+                files.extend(loose);
+                let made = format!("{} {}", spec.time.as_micros(), spec.message);
+                let commit = forge.store(Commit { parents: vec![spec.parent.clone()], files, made });
+                forge.mirror.insert(spec.branch.as_str().to_owned(), commit.clone());
+                Some(commit)
+            }
+        };
+        self.step("git.saved").await?;
+        Ok(saved)
     }
 }

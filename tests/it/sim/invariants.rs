@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use gastown_core::model::{
-    AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, ConvoyState, Event, Key, MergeRequestRow,
-    ReviewState, Row, SessionRow, SessionState, TownId,
+    AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, ConvoyState, EffectState, Event, Key,
+    MergeRequestRow, ReviewState, Row, SessionRow, SessionState, TownId,
 };
 use gastown_core::store::{Access, Backend as _, MemoryBackend};
 
@@ -289,6 +289,23 @@ impl Watchdog {
             let main = forge.ancestors(forge.remote(MAIN).unwrap());
             if !convoy.landed_oid.as_ref().is_some_and(|oid| main.contains(oid)) {
                 wrong.push(format!("convoy {} is landed and not in {MAIN}", convoy.id));
+            }
+        }
+        // What a drained host left is at the remote, or somebody was told, until its bead is brought home.
+        for session in self.sessions().filter(|session| session.exit.is_some_and(|exit| exit.as_str() == "drained")) {
+            let Some(left) = session.saved.as_ref().or(session.head.as_ref()) else { continue };
+            let branch = format!("gt/saved/{}.{}", session.bead, session.epoch);
+            let is_home = self.reviews().any(|row| row.source == session.bead && row.state == ReviewState::Merged);
+            let there = forge.remote(&branch);
+            if is_home && there.is_some() {
+                wrong.push(format!("{branch} is left although {} is merged", session.bead));
+            }
+            let was_refused = self.rows.values().any(|row| {
+                matches!(row, Row::Effect(effect) if effect.kind == "save"
+                    && effect.id.as_str().contains(session.id.as_str()) && effect.state == EffectState::Refused)
+            });
+            if !is_home && there != Some(left) && !was_refused {
+                wrong.push(format!("{branch} is at {there:?} and not at {left}"));
             }
         }
         // Each bead's change is in the target once.

@@ -131,6 +131,8 @@ fn nothing_is_lost_or_done_twice_whatever_goes_wrong() {
         "bead.hooked",
         "bead.unhooked",
         "bead.parked",
+        "engine.draining",
+        "bead.handed_off",
     ] {
         assert!(coverage.kinds.contains_key(kind), "no {kind} was met");
     }

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use gastown_core::model::{AgentName, FailurePolicy, RigName};
-use gastown_core::{AddRig, ErrorKind, NewSettings, RegisterAgent, SlingConvoy, Task, Town};
+use gastown_core::{AddRig, DrainTown, ErrorKind, NewSettings, RegisterAgent, SlingConvoy, Task, Town};
 use serde_json::{Value as Json, json};
 
 use super::chance::Chance;
+
+/// The engine is drained, and started again.
+const DRAIN: &str = "town.drain";
 
 /// One thing that somebody asks for.
 #[derive(Clone, Debug)]
@@ -150,7 +153,11 @@ impl Script<'_> {
         let agent = self.agents[nth].clone();
         let rig = rig(self.count(self.rigs));
         let reason = "a storm";
-        match self.chance.below(10) {
+        match self.chance.below(12) {
+            10 | 11 => {
+                let grace_ms = self.chance.one_of(&[0, 5_000, 200_000]);
+                self.ask(DRAIN, json!({ "reason": reason, "grace_ms": grace_ms }));
+            }
             0 => self.ask("upkeep.pause", json!({ "reason": reason })),
             1 => self.ask("upkeep.resume", json!({})),
             2 => self.ask("rigs.pause", json!({ "name": rig, "reason": reason })),
@@ -182,6 +189,9 @@ impl Script<'_> {
 impl Ask {
     /// Asks until there is an answer; a refusal for what the state is, is one.
     pub(super) async fn make(&self, town: &Town, nth: usize) {
+        if self.operation == DRAIN {
+            return self.drain(town).await;
+        }
         let handle = town.operator().with_key(format!("ask {nth}"));
         loop {
             match handle.call(self.operation, self.input.clone()).await {
@@ -192,6 +202,25 @@ impl Ask {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 Err(error) => panic!("{} {}: {error:?}", self.operation, self.input),
+            }
+        }
+    }
+
+    /// Drains the host and begins another engine, as one that came up elsewhere.
+    async fn drain(&self, town: &Town) {
+        let input: DrainTown = serde_json::from_value(self.input.clone()).unwrap();
+        match town.drain(input).await {
+            Ok(()) => {
+                if let Err(error) = town.start().await {
+                    let is_trouble =
+                        error.kind() == ErrorKind::Unavailable || error.code() == "engine_running_elsewhere";
+                    assert!(is_trouble, "{error:?}");
+                }
+            }
+            // The engine gave up meanwhile, or another one leads.
+            Err(error) => {
+                let is_trouble = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unavailable);
+                assert!(is_trouble, "{error:?}");
             }
         }
     }

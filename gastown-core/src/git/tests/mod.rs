@@ -7,6 +7,7 @@ mod merge;
 mod mirror;
 mod publish;
 mod runner;
+mod save;
 mod workspace;
 
 use std::ffi::OsStr;
@@ -64,6 +65,7 @@ impl Place {
             base: self.base.clone(),
             author: person(),
             upstream: Some(branch("main")),
+            files: None,
         }
     }
 }

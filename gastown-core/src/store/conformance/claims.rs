@@ -182,7 +182,15 @@ fn lead(txn: &mut dyn Txn, who: &str, now: i64) -> bool {
         _ => 1,
     };
     let lease_until = at(now + 10);
-    txn.put(&Row::Leader(LeaderRow { name: "engine".into(), holder: who.into(), epoch, lease_until })).unwrap();
+    txn.put(&Row::Leader(LeaderRow {
+        name: "engine".into(),
+        holder: who.into(),
+        epoch,
+        lease_until,
+        drain_reason: None,
+        drain_until: None,
+    }))
+    .unwrap();
     true
 }
 

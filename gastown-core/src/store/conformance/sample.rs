@@ -261,6 +261,8 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
             holder: draw.text(),
             epoch: draw.int(),
             lease_until: draw.at(),
+            drain_reason: draw.maybe(Draw::text),
+            drain_until: draw.maybe(Draw::at),
         }),
         RowKind::Idempotency => Row::Idempotency(IdempotencyRow {
             principal: draw.text(),
@@ -367,6 +369,7 @@ fn session(draw: &mut Draw) -> SessionRow {
         stall: draw.maybe(|draw| draw.of(Stall::ALL)),
         triage: draw.maybe(Draw::bead),
         checkpoint: draw.maybe(Draw::json),
+        saved: draw.maybe(Draw::oid),
     }
 }
 

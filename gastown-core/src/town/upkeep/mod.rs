@@ -157,7 +157,7 @@ pub(super) async fn vacuum(handle: &Handle, _: &'static Operation, _: All) -> Re
 }
 
 /// Refuses a handle that does not see the whole town.
-pub(super) fn of_whole_town(handle: &Handle) -> Result<()> {
+pub(in crate::town) fn of_whole_town(handle: &Handle) -> Result<()> {
     match handle.scope().rig() {
         None => Ok(()),
         Some(rig) => Err(Error::forbidden(

@@ -52,6 +52,8 @@ text_enum! {
         Backoff = "backoff",
         /// Nothing of the town is handed out, until a time where there is one.
         TownPaused = "town_paused",
+        /// The engine's host is going away; sessions begin again with the next engine.
+        Draining = "draining",
         /// Nothing of its rig is handed out, until a time where there is one.
         RigPaused = "rig_paused",
         /// Sessions of its rig, or of the town, failed because of the outside world, and none is begun until a time.

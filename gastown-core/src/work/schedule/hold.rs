@@ -9,7 +9,7 @@ use crate::model::{
 use crate::store::{Scan, index};
 use crate::work::graph::{Reason, ReasonKind};
 use crate::work::view::View;
-use crate::work::{breaker, pool, ready, settings, sling};
+use crate::work::{breaker, drain, pool, ready, settings, sling};
 
 /// A pause of the town, a rig or an agent that holds at this moment.
 pub(super) fn is_paused(is: bool, until: Option<Timestamp>, now: Timestamp) -> bool {
@@ -84,6 +84,9 @@ pub(crate) fn holds(view: View<'_>, bead: &BeadRow) -> Result<Vec<Reason>> {
         let (until, text) = (town.paused_until, town.paused_reason);
         found.push(Reason { until, text, ..reason(ReasonKind::TownPaused) });
     }
+    if let Some((text, _)) = drain::of(view)? {
+        found.push(Reason { text: Some(text), ..reason(ReasonKind::Draining) });
+    }
     let row: RigRow = crate::work::rigs::row(view, &rig)?;
     if is_rig_paused(&row, now) {
         let (until, text) = (row.paused_until, row.paused_reason);
@@ -129,6 +132,7 @@ pub(crate) fn may_go_on(view: View<'_>, bead: &BeadRow, agent: &AgentRow) -> Res
     let Some(rig) = bead.rig.as_ref().filter(|_| bead.slung && ready::is_ready(bead, now)) else { return Ok(false) };
     Ok(agent.state == AgentState::Idle
         && paused_town(view)?.is_none()
+        && drain::of(view)?.is_none()
         && !is_rig_paused(&crate::work::rigs::row(view, rig)?, now)
         && breaker::holds(view, rig)?.is_none()
         && sling::target(view, bead)?.is_some())

@@ -14,7 +14,7 @@ use crate::store::{Scan, index};
 use crate::work::breaker::{self, Standing};
 use crate::work::graph::ReasonKind;
 use crate::work::view::View;
-use crate::work::{All, pool, rigs, settings};
+use crate::work::{All, drain, pool, rigs, settings};
 
 /// The most sessions that one look begins; the rest waits for the next.
 pub(crate) const BATCH: usize = 256;
@@ -72,7 +72,7 @@ type Rank = (i64, i64);
 pub(crate) fn plan(view: View<'_>, most: usize) -> Result<Planned> {
     let view = view.of_town();
     let mut planned = Planned::default();
-    if hold::paused_town(view)?.is_some() {
+    if hold::paused_town(view)?.is_some() || drain::of(view)?.is_some() {
         return Ok(planned);
     }
     let mut room = Room::of(view)?;
