@@ -62,9 +62,10 @@ async fn attempt(context: &Context, issued: &Issued) -> Result<Report> {
         Order::Start { session, rig, .. } => in_time(context, rig, start(context, session)).await,
         Order::Nudge { session, bead, .. } => nudge(context, session, bead).await,
         Order::Notice { session, until, .. } => notice(context, session, *until).await,
-        Order::Save { rig, branch, head, .. } => publish(context, rig, branch, head, probe).await,
         Order::Stop { session, rig } => stop(context, session, rig).await,
-        Order::Publish { rig, branch, head, .. } => publish(context, rig, branch, head, probe).await,
+        Order::Publish { rig, branch, head, .. } | Order::Save { rig, branch, head, .. } => {
+            publish(context, rig, branch, head, probe).await
+        }
         Order::Branch { rig, branch, from, holds, .. } => make_branch(context, rig, branch, from, holds.as_ref()).await,
         Order::Merge { review, rig, target, head, message, at } => {
             merge(context, review, rig, target, head, message, *at).await

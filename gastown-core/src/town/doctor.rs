@@ -184,7 +184,7 @@ fn ailment(symptom: &Symptom) -> Option<ailments::Ailment> {
 
 #[cfg(all(feature = "git", feature = "process"))]
 mod outside {
-    use super::*;
+    use super::{Examine, Handle, Reader, Result, RigRow, Scan, Scope, Symptom, SymptomKind, View, index, told};
     use crate::executor::orphans;
     use crate::git::{BranchName, RemoteUrl};
     use crate::work::orphans::OrphanKind;
@@ -241,7 +241,7 @@ mod outside {
                 match orphans::remove(&town.shared.store, &outside, &ctx, &orphan).await {
                     Ok(()) => symptom.is_repaired = true,
                     Err(error) => {
-                        symptom.problem = format!("{}; it cannot be removed: {}", symptom.problem, error.chain())
+                        symptom.problem = format!("{}; it cannot be removed: {}", symptom.problem, error.chain());
                     }
                 }
             }

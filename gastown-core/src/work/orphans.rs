@@ -112,11 +112,7 @@ fn process(view: View<'_>, id: &SessionId) -> Result<Option<&'static str>> {
     })
 }
 
-fn workspace(
-    view: View<'_>,
-    id: &SessionId,
-    keep: Duration,
-) -> Result<Option<(Option<RigName>, &'static str, Option<Timestamp>)>> {
+fn workspace(view: View<'_>, id: &SessionId, keep: Duration) -> Result<Option<Over>> {
     let row: Option<SessionRow> = view.find(&Key::session(id))?;
     let Some(row) = row else { return Ok(Some((None, "the town knows no such session", None))) };
     let Some(ended) = row.ended_at.filter(|_| row.state == SessionState::Ended) else { return Ok(None) };
@@ -125,6 +121,9 @@ fn workspace(
     }
     Ok(Some((Some(row.rig), "its session has ended", Some(ended.after(keep)))))
 }
+
+/// What belongs to something that is over: the rig, why nobody needs it, and when it may go.
+type Over = (Option<RigName>, &'static str, Option<Timestamp>);
 
 /// How the names of gates begin: the merge request and the commit follow.
 const GATE: &str = "gate-";
