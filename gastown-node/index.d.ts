@@ -970,6 +970,30 @@ export interface Finding {
   readonly problem: string
 }
 
+/** What a request for triage is about. */
+export type TriageKind = 'stuck_session' | 'crash_loop'
+
+/** What can be done about it. */
+export type TriageAction = 'wait' | 'nudge' | 'restart' | 'restart_later' | 'stop' | 'park' | 'fail'
+
+/** Something that somebody has to judge: `id` is its escalation, `epoch` the one that it is about. */
+export interface TriageRequest {
+  readonly id: string
+  readonly kind: TriageKind
+  readonly title: string
+  readonly rig: string | null
+  readonly bead: string
+  readonly epoch: number
+  readonly session: string | null
+  readonly options: TriageAction[]
+  readonly createdAt: Timestamp
+}
+
+/** The open requests, oldest first. */
+export interface TriageList {
+  readonly requests: TriageRequest[]
+}
+
 /** What a doctor looks at. */
 export type SymptomKind =
   | 'hook_orphaned'
@@ -1948,6 +1972,13 @@ export interface PauseTown {
   until?: Timestamp | null
 }
 
+/** An answer to a request: what is done, and why; the note is what a bead is parked or failed with. */
+export interface ResolveTriage {
+  id: string
+  action: TriageAction
+  note?: string | null
+}
+
 /** Whether what can be mended is mended; else it is only told. */
 export interface Examine {
   repair?: boolean
@@ -2208,6 +2239,14 @@ export interface Events {
   watch(options?: { since?: number } & CallOptions): AsyncGenerator<Event, void, undefined>
 }
 
+/** What somebody has to judge, and what is done about it. */
+export interface Triage {
+  /** Lists what waits for somebody's judgement, oldest first. */
+  list(all?: All, options?: CallOptions): Promise<TriageList>
+  /** Does what was chosen, where things are still as they were when it was asked, and closes the request. */
+  resolve(answer: ResolveTriage, options?: ChangeOptions): Promise<TriageRequest>
+}
+
 /** Operations on reservations of paths. */
 export interface Reservations {
   /** Reserves paths for the work on a bead, and says who else has the like; it keeps nobody from them. */
@@ -2272,6 +2311,7 @@ export class Handle {
   readonly rigs: Rigs
   readonly sessions: Sessions
   readonly reservations: Reservations
+  readonly triage: Triage
   readonly upkeep: Upkeep
   /** Runs an operation by its name: for protocols; programs use the typed methods. */
   call(name: string, input: { [key: string]: unknown }, options?: ChangeOptions): Promise<unknown>

@@ -18,6 +18,7 @@ pub mod git;
 pub mod interchange;
 pub(crate) mod meter;
 pub mod model;
+pub mod mutant;
 mod random;
 pub mod runtime;
 pub mod store;
@@ -47,10 +48,10 @@ pub use work::{
     OverlapQuery, Overlaps, ParkBead, Patch, PauseAgent, PauseRig, PauseTown, Plan, PlanOf, PlannedBead, PlannedStart,
     Progress, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, QuerySort, ReadyFilter, ReadySort,
     Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter,
-    ReservationPage, Reserve, Reserved, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, SETTINGS, SameBeads,
-    SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, SlingMany,
-    Slung, StaleBeads, StartPlan, StatsOf, StatusCount, SyncBeads, SyncReport, Task, TownPause, Tree, TreeNode, TreeOf,
-    Unblocks, Unreserve, WaitReason,
+    ReservationPage, Reserve, Reserved, ResolveTriage, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef,
+    SETTINGS, SameBeads, SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling,
+    SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, StatusCount, SyncBeads, SyncReport, Task, TownPause,
+    Tree, TreeNode, TreeOf, TriageAction, TriageKind, TriageList, TriageRequest, Unblocks, Unreserve, WaitReason,
 };
 
 /// The README's program, compiled.

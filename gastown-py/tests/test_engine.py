@@ -244,12 +244,9 @@ async def test_handles_see_and_do_what_their_scope_allows(town: gastown.Town, or
         await town.session("s-none")
 
 
-async def test_a_host_that_goes_away_is_drained_and_the_next_engine_goes_on(
-    town: gastown.Town, origin: Path, tmp_path: Path
-) -> None:
-    ready = tmp_path / "ready"
-    script = f"""
-        if [ "$GASTOWN_EPOCH" = 1 ]; then echo half > half.txt; touch {ready}; exec sleep 1000; fi
+async def test_a_host_that_goes_away_is_drained_and_the_next_engine_goes_on(town: gastown.Town, origin: Path) -> None:
+    script = """
+        if [ "$GASTOWN_EPOCH" = 1 ]; then echo half > half.txt; echo ready; exec sleep 1000; fi
         [ "$(cat half.txt)" = half ] || exit 3
         git add -A; git commit -q -m whole"""
     await town.rigs.add("harbour", str(origin), settings={"agent.command": ["sh", "-c", script]})
@@ -260,9 +257,11 @@ async def test_a_host_that_goes_away_is_drained_and_the_next_engine_goes_on(
     assert off.value.code == "engine_not_running"
     await town.beads.sling(bead.id)
     await town.start()
-    await until(town, "session.started")
-    while not ready.exists():
-        await asyncio.sleep(0.02)
+    started = await until(town, "session.started")
+    async with town.sessions.follow(started.subject) as pages:
+        async for page in pages:
+            if "ready" in (page.text or ""):
+                break
     draining = await town.upkeep.drain("the machine is taken away", grace_ms=600_000)
     assert (draining.reason, draining.sessions, draining.saving) == ("the machine is taken away", 1, 0)
     assert (await town.upkeep.status()).draining == draining
@@ -293,3 +292,26 @@ async def test_a_doctor_says_what_keeps_a_town_from_working(town: gastown.Town, 
     assert repaired.repaired == 1
     assert not stray.exists()
     assert await town.upkeep.doctor() == gastown.Diagnosis([], 0)
+
+
+async def test_somebody_judges_a_session_that_shows_nothing(town: gastown.Town, origin: Path) -> None:
+    quick = {"session.heartbeat_ms": 100, "progress.nudge_ms": 100, "progress.triage_ms": 200}
+    await town.rigs.add("harbour", str(origin), settings={"agent.command": ["sh", "-c", "exec sleep 1000"], **quick})
+    await town.agents.register("toast", rig="harbour")
+    bead = await town.beads.create("lay the keel", rig="harbour")
+    await town.beads.sling(bead.id)
+    await town.start()
+    session = (await until(town, "session.triaged")).subject
+    (request,) = (await town.triage.list()).requests
+    assert (request.kind, request.bead, request.epoch, request.session) == ("stuck_session", bead.id, 1, session)
+    assert request.options == ["wait", "nudge", "restart", "restart_later", "stop"]
+    with pytest.raises(gastown.InvalidError) as option:
+        await town.triage.resolve(request.id, "park")
+    assert (option.value.code, option.value.facts["found"]) == ("triage_option", "park")
+    assert await town.triage.resolve(request.id, "stop", note="it dreams") == request
+    await until(town, "session.ended", session)
+    assert (await town.sessions.get(session)).exit == "cancelled"
+    with pytest.raises(gastown.ConflictError) as closed:
+        await town.triage.resolve(request.id, "stop")
+    assert closed.value.code == "triage_closed"
+    assert (await town.triage.list()).requests == []

@@ -23,7 +23,7 @@ enum May {
 
 /// Ground first.
 const FLOORS: &[Floor] = &[
-    Floor { modules: &["model", "failpoint", "meter", "random"], may: May::BelowAndBeside },
+    Floor { modules: &["model", "failpoint", "mutant", "meter", "random"], may: May::BelowAndBeside },
     Floor { modules: &["interchange"], may: May::Below },
     Floor { modules: &["store"], may: May::Below },
     Floor { modules: &["work"], may: May::Below },

@@ -242,3 +242,76 @@ async fn a_twin_that_was_changed_here_is_known_by_when_it_was_made() {
     assert_eq!(titles(&town).await, named(&[("hq-1", "Mine"), (&twin, "Theirs anew")]));
     ends(town).await;
 }
+
+/// What a bead depends on.
+async fn targets(town: &Town, of: &str) -> Vec<String> {
+    let edges = town.operator().beads().edges(&id(of)).await.unwrap();
+    edges.depends_on.into_iter().map(|link| link.on_bead.to_string()).collect()
+}
+
+#[tokio::test]
+async fn edges_of_a_file_lead_to_the_bead_that_they_lead_to_there() {
+    let on = |of: &str, kind: &str| {
+        let edge =
+            json!({ "issue_id": of, "depends_on_id": "hq-1", "type": kind, "created_at": "2025-10-01T00:00:00Z" });
+        json!({ "dependencies": [edge] })
+    };
+    let theirs = plain("hq-1", "Theirs", 2);
+    let waits = line("hq-5", "Waits", 1, &on("hq-5", "blocks"));
+    let part = line("hq-1.1", "Part", 3, &on("hq-1.1", "parent-child"));
+    let news = json!({ "priority": 0, "updated_at": "2035-01-01T00:00:00Z" });
+    for (nth, file) in [theirs.clone() + &waits + &part, part.clone() + &waits + &theirs].into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let town = memory(&dir.path().join("town")).await;
+        own(&town, "hq-1", "Mine").await;
+        let twin = kept_as(&take(&town, dir.path(), &file).await).remove(0);
+        for round in 0..2 {
+            for of in ["hq-5", "hq-1.1"] {
+                assert_eq!(targets(&town, of).await, [twin.as_str()], "{nth}, {round}");
+            }
+            let again = take(&town, dir.path(), &file).await;
+            assert_eq!((again.unchanged, again.updated, again.conflicts), (3, 0, 0), "{again:?}");
+        }
+        // Where an archive has the one of that id, and where it is here no more.
+        town.operator().beads().delete(&id("hq-1")).await.unwrap();
+        let new = line("hq-6", "New", 4, &on("hq-6", "blocks"));
+        take(&town, dir.path(), &(new + &line("hq-1", "Theirs", 2, &news))).await;
+        assert_eq!(targets(&town, "hq-6").await, [twin.as_str()]);
+        assert_eq!(town.operator().beads().get(id(&twin)).await.unwrap().priority, 0);
+        ends(town).await;
+    }
+}
+
+#[tokio::test]
+async fn a_bead_that_was_renamed_elsewhere_is_known_by_both_ids() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two] = [memory(&dir.path().join("one")).await, memory(&dir.path().join("two")).await];
+    for town in [&one, &two] {
+        take(town, dir.path(), &plain("hq-2", "Oak", 1)).await;
+    }
+    one.operator().beads().rename(RenameBead::new(id("hq-2"), id("hq-oak"))).await.unwrap();
+    let path = dir.path().join("out.jsonl");
+    let exchange = async |from: &Town, to: &Town| {
+        let export = ExportBeads { replace: true, tombstones: true, ..ExportBeads::from(path.as_path()) };
+        from.operator().beads().export_to(export).await.unwrap();
+        to.operator().beads().import_from(path.as_path()).await.unwrap()
+    };
+    let report = exchange(&one, &two).await;
+    assert_eq!((report.created, report.updated, report.tombstones), (0, 1, 1), "{report:?}");
+    assert_eq!(titles(&two).await, named(&[("hq-2", "Oak")]));
+    // By either id, and also by a file that does not say which it had.
+    let news = json!({ "priority": 0, "updated_at": "2035-01-01T00:00:00Z" });
+    let report = take(&two, dir.path(), &line("hq-oak", "Oak", 1, &news)).await;
+    assert_eq!((report.updated, report.created), (1, 0), "{report:?}");
+    let report = exchange(&two, &one).await;
+    assert_eq!((report.updated, report.created), (1, 0), "{report:?}");
+    assert_eq!(one.operator().beads().get(id("hq-oak")).await.unwrap().priority, 0);
+    for _ in 0..2 {
+        for (from, to) in [(&one, &two), (&two, &one)] {
+            let report = exchange(from, to).await;
+            assert_eq!((report.created, report.updated, report.tombstones), (0, 0, 0), "{report:?}");
+        }
+    }
+    ends(one).await;
+    ends(two).await;
+}

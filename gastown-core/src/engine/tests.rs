@@ -7,6 +7,7 @@ mod faults;
 mod liveness;
 mod outbox;
 mod scenarios;
+mod triage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

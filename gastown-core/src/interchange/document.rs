@@ -1,5 +1,6 @@
 //! A whole file of issues in memory: which line holds which issue, and how its lines are arranged.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 
@@ -10,7 +11,7 @@ use crate::model::{Error, Result};
 use super::flaw::Repair;
 use super::issue::Issue;
 use super::line::{self, Record};
-use super::merge::{Choice, Issues, Merged, merge_among};
+use super::merge::{Asked, Choice, Issues, Merged, merge_among};
 use super::read::{Entry, Limits, Reader, Side};
 use super::told::{Repaired, Told};
 use super::twin::{Made, TRIES, rename, twin_id};
@@ -300,8 +301,11 @@ impl Document {
         let (of_ours, of_theirs) = (view(Some(Side::Ours)), view(Some(Side::Theirs)));
         let (ours, theirs) = (issues(&of_ours), issues(&of_theirs));
         let places = &self.places;
-        let (Merged { issues: merged, choices }, _) =
-            merge_among(&before, &ours, &theirs, &mut |id| Ok(places.contains_key(id) || is_taken(id)?))?;
+        let kept = BTreeSet::new();
+        let is_taken = &mut |id: &str| Ok(places.contains_key(id) || is_taken(id)?);
+        let mut asked = Asked { is_taken, kept: &kept, level: None };
+        let Merged { issues: merged, choices } =
+            merge_among([&before, &ours, &theirs].map(Cow::Borrowed), &mut asked)?.merged;
         for id in &ids {
             self.places.remove(id);
         }

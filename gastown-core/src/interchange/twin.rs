@@ -41,6 +41,19 @@ impl Made {
     pub(crate) fn is_another(&self, other: &Self) -> bool {
         self.at.is_some() && other.at.is_some() && self.at != other.at && self.title != other.title
     }
+
+    /// Whether two are one whatever their ids are: they were made at one time, and at one that hardly comes twice.
+    pub(super) fn is_surely(&self, other: &Self) -> bool {
+        self.at == other.at && self.at.is_some_and(|at| at.as_micros() % 1_000_000 != 0)
+    }
+}
+
+/// The key of a tombstone that says which id its issue has by now.
+pub(crate) const MOVED_TO: &str = "moved_to";
+
+/// Which id the issue of a tombstone has by now, where it was not deleted.
+pub(crate) fn moved_to(left: &Issue) -> Option<&str> {
+    left.extra.get(MOVED_TO).filter(|_| left.is_tombstone())?.as_str()
 }
 
 /// The id that one of two is kept under: the one that they share, and a word made of it and of the time when this one was made.
@@ -55,7 +68,7 @@ pub(crate) fn twin_id(shared: &str, made: Timestamp, nth: u32) -> String {
 /// The id that an issue made at this time shares, where its own is one that [`twin_id`] gives.
 pub(crate) fn shared_id(id: &str, made: Timestamp) -> Option<&str> {
     let (shared, said) = id.rsplit_once('-')?;
-    (said.len() == WORD && said == word(shared, made, 0)).then_some(shared)
+    (said.len() == WORD && (0..TRIES).any(|nth| said == word(shared, made, nth))).then_some(shared)
 }
 
 fn word(shared: &str, made: Timestamp, nth: u32) -> String {
@@ -95,7 +108,7 @@ mod tests {
         let id = twin_id("gt-a.3", at(5), 0);
         assert_eq!(shared_id(&id, at(5)), Some("gt-a.3"));
         assert_eq!(shared_id(&id, at(6)), None, "it is another issue's");
-        assert_eq!(shared_id(&twin_id("gt-a.3", at(5), 1), at(5)), None);
+        assert_eq!(shared_id(&twin_id("gt-a.3", at(5), 1), at(5)), Some("gt-a.3"));
         assert_eq!((shared_id("gt-a.3", at(5)), shared_id("gt", at(5))), (None, None));
         assert_eq!(shared_id(&twin_id(&id, at(5), 0), at(5)), Some(&*id));
     }

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::measured::Measured;
 use super::operation::{
-    Agents, Beads, Convoys, Effects, Events, Operation, Reservations, Reviews, Rigs, Sessions, Upkeep,
+    Agents, Beads, Convoys, Effects, Events, Operation, Reservations, Reviews, Rigs, Sessions, Triage, Upkeep,
 };
 use super::town::Town;
 use crate::failpoint;
@@ -88,6 +88,11 @@ impl Handle {
     /// Merge requests: list.
     pub fn reviews(&self) -> Reviews {
         Reviews(self.clone())
+    }
+
+    /// What somebody has to judge: list, resolve.
+    pub fn triage(&self) -> Triage {
+        Triage(self.clone())
     }
 
     /// Reservations of paths: add, remove, overlaps.

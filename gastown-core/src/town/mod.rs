@@ -37,8 +37,8 @@ pub use handle::Handle;
 pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
 pub use metrics::Metrics;
 pub use operation::{
-    Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Upkeep,
-    operations,
+    Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Triage,
+    Upkeep, operations,
 };
 pub use options::TownOptions;
 pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};

@@ -23,13 +23,13 @@ use crate::work::{
     LoosePage, MadeBeads, MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent,
     PauseRig, PauseTown, Plan, PlanOf, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, ReadyFilter,
     RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved,
-    Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList, SessionRef, Sling,
-    SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, SyncBeads, SyncReport, TownPause, Tree, TreeOf,
-    Unreserve,
+    ResolveTriage, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList,
+    SessionRef, Sling, SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, SyncBeads, SyncReport, TownPause,
+    Tree, TreeOf, TriageList, TriageRequest, Unreserve,
 };
 use crate::work::{
     agents, attempts, beads, convoys, drain, events, find, graph, handoff, hook, outbox, pause, quarantine, query,
-    ready, reservations, reviews, rigs, schedule, sessions, sling,
+    ready, reservations, reviews, rigs, schedule, sessions, sling, triage,
 };
 
 /// What an operation does to the town.
@@ -421,6 +421,29 @@ operations! {
         ask "reviews.get" get(BeadRef) -> Review = reviews::get, for [Mayor Polecat Refinery Witness Crew];
         /// Lists the merge requests of a source or in a state.
         ask "reviews.list" list(ReviewFilter) -> ReviewList = reviews::list, for [Mayor Polecat Refinery Witness Crew];
+    }
+    /// What somebody has to judge, and what is done about it.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// let triage = town.operator().triage();
+    /// for request in triage.list(All {}).await?.requests {
+    ///     println!("{}: {:?}", request.title, request.options);
+    ///     triage.resolve(ResolveTriage { id: request.id, action: TriageAction::Wait, note: None }).await?;
+    /// }
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    triage as Triage {
+        /// Lists what waits for somebody's judgement, oldest first.
+        ask "triage.list" list(All) -> TriageList = triage::list, for [Mayor Witness];
+        /// Does what was chosen, where things are still as they were when it was asked, and closes the request.
+        change "triage.resolve" resolve(ResolveTriage) -> TriageRequest = triage::resolve, for [Mayor Witness];
     }
     /// Operations on reservations of paths.
     ///

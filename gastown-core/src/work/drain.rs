@@ -16,6 +16,7 @@ use super::{effects, outcome, sessions, settings};
 use crate::model::{
     EffectState, Error, Key, LeaderRow, Order, Result, SessionExit, SessionRow, SessionState, Timestamp,
 };
+use crate::mutant::{self, Mutant};
 use crate::store::{Scan, index};
 
 /// The longest grace of a drain: a week, in milliseconds.
@@ -166,7 +167,8 @@ pub(crate) fn stop_late(txn: &mut ScopedTxn<'_>, session: &SessionRow) -> Result
 
 /// Where a drained session left something, it is put where other hosts find it.
 pub(crate) fn save(txn: &mut ScopedTxn<'_>, session: &SessionRow) -> Result<()> {
-    let Some(left) = session.saved.as_ref().or(session.head.as_ref()) else { return Ok(()) };
+    let left = session.saved.as_ref().or(session.head.as_ref()).filter(|_| !mutant::lives(Mutant::DrainUnsaved));
+    let Some(left) = left else { return Ok(()) };
     let order = Order::Save {
         session: session.id.clone(),
         rig: session.rig.clone(),

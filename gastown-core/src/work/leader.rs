@@ -7,6 +7,7 @@ use serde_json::json;
 use super::txn::ScopedTxn;
 use super::{effects, liveness};
 use crate::model::{Error, Key, LeaderRow, Result};
+use crate::mutant::{self, Mutant};
 
 /// Takes the lease where it is free, has run out, or belongs to `dead`; returns the new leader's epoch.
 ///
@@ -31,7 +32,9 @@ pub(crate) fn acquire(txn: &mut ScopedTxn<'_>, holder: &str, lease: Duration, de
     let (name, lease_until) = ("engine".to_owned(), now.after(lease));
     txn.put(LeaderRow { name, holder: holder.to_owned(), epoch, lease_until, drain_reason, drain_until })?;
     txn.event("engine.leader", "engine", json!({ "holder": holder, "epoch": epoch }));
-    effects::suspect(txn, epoch)?;
+    if !mutant::lives(Mutant::OutboxForgotten) {
+        effects::suspect(txn, epoch)?;
+    }
     liveness::rouse(txn)?;
     Ok(epoch)
 }

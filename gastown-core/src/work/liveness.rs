@@ -13,7 +13,7 @@ use serde_json::json;
 use super::outcome::{self, Ended};
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{breaker, effects, sessions, settings};
+use super::{breaker, effects, sessions, settings, triage};
 use crate::model::value::ColumnValue as _;
 use crate::model::{
     EffectRow, Key, Order, Result, RigName, Scope, SessionExit, SessionId, SessionRow, SessionState, Stall, Timestamp,
@@ -212,7 +212,7 @@ fn follow_up(txn: &mut ScopedTxn<'_>, mut row: SessionRow, limits: &Limits) -> R
             row.stall = Some(Stall::Triaged);
             let title = format!("Session {id} shows no progress");
             let about = format!("It works on {} and has shown nothing for {} minutes.", row.bead, quiet.as_secs() / 60);
-            row.triage = Some(breaker::raise(txn, Some(row.rig.clone()), &title, about, "triage")?);
+            row.triage = triage::ask_of_session(txn, &row, &title, about)?;
             txn.put(row)?;
             txn.event("session.triaged", &id, data);
             Ok(())

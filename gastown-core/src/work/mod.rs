@@ -44,6 +44,7 @@ pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod sling;
 pub(crate) mod trade;
+pub(crate) mod triage;
 pub(crate) mod txn;
 pub(crate) mod upgrade;
 pub(crate) mod view;
@@ -90,3 +91,4 @@ pub use trade::{
     BeadsExported, BeadsMerged, ExportBeads, HeldBead, ImportBeads, ImportConflict, ImportFlaw, ImportRepair,
     ImportReport, MergeBeads, MergeChoice, SyncBeads, SyncReport,
 };
+pub use triage::{ResolveTriage, TriageAction, TriageKind, TriageList, TriageRequest};

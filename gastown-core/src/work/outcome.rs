@@ -6,11 +6,12 @@ use serde_json::json;
 use super::beads;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
-use super::{breaker, convoys, drain, effects, reviews, sessions, settings, sling};
+use super::{breaker, convoys, drain, effects, reviews, sessions, settings, sling, triage};
 use crate::model::{
     AgentRow, AgentState, BeadId, BeadRow, BeadStatus, Consequence, Fault, HookFate, Key, Oid, Order, Part, Resolution,
     Result, SessionExit, SessionId, SessionRow, SessionState, Setback, WorkspaceFate,
 };
+use crate::mutant::{self, Mutant};
 use crate::store::{Scan, index};
 
 /// The key of a bead's metadata under which the merge queue leaves what it wants mended.
@@ -19,11 +20,11 @@ pub(crate) const REWORK_KEY: &str = "gt:rework";
 /// Why a bead failed, as it is stored with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// A stable word: `attempts_exhausted`, `agent_failures_exhausted`, `reworks_exhausted`.
+    /// A stable word: `attempts_exhausted`, `agent_failures_exhausted`, `reworks_exhausted`, `given_up`.
     pub code: String,
     /// What happened, in words.
     pub message: String,
-    /// Whose fault it was: `work`, `agent`, or `merge_queue`.
+    /// Whose fault it was: `work`, `agent`, or `merge_queue`; `triage` where somebody gave it up.
     pub source: String,
 }
 
@@ -103,7 +104,7 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
     let triage = session.triage.take();
     txn.put(session.clone())?;
     let agent = release(txn, &session)?;
-    if !keep_workspace {
+    if !keep_workspace && !mutant::lives(Mutant::CleanupForgotten) {
         effects::enqueue(txn, &Order::Cleanup { session: id.clone(), rig: session.rig.clone() }, 1)?;
     }
     txn.event(
@@ -125,6 +126,10 @@ pub(crate) fn end(txn: &mut ScopedTxn<'_>, id: &SessionId, epoch: i64, ended: &E
         return Ok(());
     }
     let bead = txn.bead(&session.bead)?;
+    let is_well = exit == SessionExit::Succeeded || consequence.fault == Some(Fault::Work);
+    if bead.agent_failures > 0 && is_well {
+        triage::settle(txn, &bead.id, "a session came to an end of its own")?;
+    }
     match (exit, &head) {
         (SessionExit::Succeeded, Some(head)) => reviews::submit(txn, bead, &session, head),
         _ if consequence.hook == HookFate::Kept => go_on(txn, bead, agent, exit),
@@ -197,6 +202,9 @@ fn judge(session: &SessionRow, ended: &Ended, has_head: bool, superseded: bool) 
 
 /// Takes the bead off the hook of the session's agent; answers the agent where it held it.
 fn release(txn: &mut ScopedTxn<'_>, session: &SessionRow) -> Result<Option<AgentRow>> {
+    if mutant::lives(Mutant::HookKept) {
+        return Ok(None);
+    }
     let held = txn.find::<AgentRow>(&Key::agent(&session.agent))?;
     let Some(mut agent) = held.filter(|agent| agent.session.as_ref() == Some(&session.id)) else { return Ok(None) };
     agent.hook = None;
@@ -268,6 +276,7 @@ fn retry(
         bead.outages = 0;
         bead.auth_failures = 0;
     }
+    let mut is_loop = false;
     match consequence.fault {
         None => bead.slung = false,
         Some(_) if is_outage && held => {}
@@ -285,6 +294,7 @@ fn retry(
             if count < most {
                 let wait = settings::jittered(txn, rig.as_ref(), backoff, count)?;
                 bead.wake_at = Some(txn.now().after(wait));
+                is_loop = fault == Fault::Agent && triage::is_loop(txn.view(), &bead)?;
             } else if let Some(code) = code {
                 let message = format!("{count} attempts failed; the last {exit}: {reason}");
                 return fail(txn, bead, code, message, fault.as_str(), json!({ "exit": exit, "failures": count }));
@@ -307,9 +317,13 @@ fn retry(
         "reason": bead.parked_reason, "held": held,
     });
     let kind = if bead.parked_reason.is_some() { "bead.parked" } else { "bead.retried" };
+    let asked = is_loop.then(|| bead.clone());
     txn.put_bead(bead)?;
     txn.event(kind, &id, data);
-    Ok(())
+    match asked {
+        Some(bead) => triage::ask_of_bead(txn, &bead, reason),
+        None => Ok(()),
+    }
 }
 
 /// Has the same agent go on with the bead in a new session; where none may be started now, as soon as one may.
@@ -327,6 +341,11 @@ fn go_on(txn: &mut ScopedTxn<'_>, mut bead: BeadRow, agent: Option<AgentRow>, ex
     }
 }
 
+/// Gives a bead up because somebody said so.
+pub(crate) fn give_up(txn: &mut ScopedTxn<'_>, bead: BeadRow, why: &str) -> Result<()> {
+    fail(txn, bead, "given_up", why.to_owned(), "triage", json!({}))
+}
+
 /// Gives a bead up; what that does to those that wait for it is its convoy's policy.
 fn fail(
     txn: &mut ScopedTxn<'_>,
@@ -341,6 +360,7 @@ fn fail(
     data["failure"] = json!(failure);
     bead.failure = Some(json!(failure));
     beads::settle(txn, bead, BeadStatus::Failed, Resolution::AttemptsExhausted, data)?;
+    triage::settle(txn, &id, "the bead failed")?;
     match convoy {
         Some(convoy) => convoys::member_failed(txn, &convoy, &id),
         None => Ok(()),

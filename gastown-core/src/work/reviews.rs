@@ -13,6 +13,7 @@ use crate::model::{
     BeadId, BeadKind, BeadRow, BeadStatus, ConvoyRow, DependencyKind, Error, Key, MergeRequestRow, Oid, Order,
     Resolution, Result, ReviewState, RigName, SessionId, SessionRow, Timestamp,
 };
+use crate::mutant::{self, Mutant};
 use crate::store::{Scan, index};
 
 /// A merge request.
@@ -296,7 +297,7 @@ pub(crate) fn built(txn: &mut ScopedTxn<'_>, id: &BeadId, target: &Oid, commit: 
     row.merge_oid = Some(commit.clone());
     let gate: Option<Vec<String>> = settings::resolve(txn.view(), Some(&row.rig), "gate.command")?;
     let data = json!({ "target": target, "commit": commit });
-    if gate.is_some() {
+    if gate.is_some() && !mutant::lives(Mutant::GateSkipped) {
         let order = Order::Gate { review: id.clone(), rig: row.rig.clone(), commit: commit.clone() };
         let attempt = row.attempts;
         txn.put(row)?;
@@ -322,6 +323,9 @@ pub(crate) fn contained(txn: &mut ScopedTxn<'_>, id: &BeadId, target: &Oid) -> R
 /// It does not merge: back to its agent, with the files.
 pub(crate) fn conflicts(txn: &mut ScopedTxn<'_>, id: &BeadId, target: &Oid, files: &[String]) -> Result<()> {
     let Some(row) = expect(txn, id, ReviewState::Building)? else { return Ok(()) };
+    if mutant::lives(Mutant::ConflictDropped) {
+        return Ok(());
+    }
     let problem = json!({ "reason": "conflict", "files": files, "target_oid": target });
     send_back(txn, row, ReviewState::Conflict, problem)
 }

@@ -96,6 +96,18 @@ pub const SETTINGS: &[Setting] = &[
         shape: Shape::Number(0, 1 << 50),
     },
     Setting {
+        name: "triage.open_max",
+        meaning: "requests for somebody's judgement that are open at once; what comes beyond them is journaled",
+        default: "5",
+        shape: Shape::Number(0, 10_000),
+    },
+    Setting {
+        name: "triage.crashes",
+        meaning: "failures of the agent in a bead's sessions at which somebody is asked to judge",
+        default: "3",
+        shape: Shape::Number(1, 1_000_000),
+    },
+    Setting {
         name: "drain.grace_ms",
         meaning: "how long sessions go on while the engine's host is drained, where nobody says otherwise",
         default: "300000",

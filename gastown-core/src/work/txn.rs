@@ -15,6 +15,7 @@ use crate::model::{
     BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Shared, Stored, Timestamp,
     WrittenEvent,
 };
+use crate::mutant::{self, Mutant};
 use crate::store::{Position, Reader, Scan, Search, Txn, Unreadable};
 
 /// What comes into a command from outside: the time, the random choices, the caller's key.
@@ -170,8 +171,9 @@ impl<'a> ScopedTxn<'a> {
         let key = row.key();
         self.check(&key, &row)?;
         let change = key.kind.is_journaled().then(|| row.with_cells(|cells| change_text(&key, Some(cells))));
+        let is_lost = mutant::lives(Mutant::ChangeUnjournaled) && key.kind == RowKind::Agent;
         self.raw.put(key.clone(), Arc::new(row))?;
-        if let Some(change) = change {
+        if let Some(change) = change.filter(|_| !is_lost) {
             self.note(key, change);
         }
         Ok(())

@@ -402,6 +402,22 @@ class Events(Group):
         return Watch(self._native.watch(since))
 
 
+class Triage(Group):
+    """What somebody has to judge, and what is done about it."""
+
+    __slots__ = ()
+
+    async def list(self) -> t.TriageList:
+        """Lists what waits for somebody's judgement, oldest first."""
+        return await self._call(t.TriageList, "triage.list", {})
+
+    async def resolve(
+        self, id: str, action: t.TriageAction, *, key: Key = None, **why: Unpack[t.ResolveTriage]
+    ) -> t.TriageRequest:
+        """Does what was chosen, where things are still as they were when it was asked, and closes the request."""
+        return await self._call(t.TriageRequest, "triage.resolve", why, key, id=id, action=action)
+
+
 class Reservations(Group):
     """Operations on reservations of paths."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
-from gastown._operations import Agents, Beads, Convoys, Effects, Events, Reservations, Reviews, Rigs, Sessions, Upkeep
+from gastown._operations import Agents, Beads, Convoys, Effects, Events, Reservations, Reviews, Rigs, Sessions, Triage, Upkeep
 from gastown._types import Backup, BeadsMerged, Durability, Health, Replay
 from gastown.backend import Backend
 
@@ -34,6 +34,7 @@ class Handle:
         self.reviews = Reviews(native)
         self.rigs = Rigs(native)
         self.sessions = Sessions(native)
+        self.triage = Triage(native)
         self.upkeep = Upkeep(native)
 
     async def call(self, name: str, input: dict[str, Any], *, key: str | None = None) -> Any:

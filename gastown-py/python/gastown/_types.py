@@ -997,6 +997,32 @@ class Vacuumed:
     bytes_after: int | None
 
 
+TriageKind = Literal["stuck_session", "crash_loop"]
+TriageAction = Literal["wait", "nudge", "restart", "restart_later", "stop", "park", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class TriageRequest:
+    """Something that somebody has to judge: `id` is its escalation, `epoch` the one that it is about."""
+
+    id: str
+    kind: TriageKind
+    title: str
+    rig: str | None
+    bead: str
+    epoch: int
+    session: str | None
+    options: list[TriageAction]
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TriageList:
+    """The open requests, oldest first."""
+
+    requests: list[TriageRequest]
+
+
 SymptomKind = Literal[
     "hook_orphaned",
     "session_orphaned",
@@ -1974,6 +2000,12 @@ class Pause(TypedDict, total=False):
     """Until when something is paused or set aside; until somebody says so where it is left out."""
 
     until: int | None
+
+
+class ResolveTriage(TypedDict, total=False):
+    """Why, for the journal; it is what a bead is parked or failed with."""
+
+    note: str | None
 
 
 class DrainTown(TypedDict, total=False):

@@ -18,6 +18,8 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gastown_core::mutant::{self, Mutant};
+
 use self::chance::{Chance, Fault, Plan};
 use self::run::{Outcome, play};
 use crate::history::{asked, is_soak};
@@ -146,4 +148,39 @@ fn a_seed_plays_the_same_again() {
         assert_eq!(one.journal_sum, other.journal_sum, "seed {seed} differs: {differs:#?}");
         assert_eq!((one.steps, one.faults), (other.steps, other.faults));
     }
+}
+
+/// The seeds that are tried for a mistake, from the one on in which it showed when it was put back first.
+const MUTANT_SEEDS: u64 = 60;
+
+/// Where each mistake shows at the earliest.
+const fn shows_from(mutant: Mutant) -> u64 {
+    match mutant {
+        Mutant::PauseIgnored | Mutant::BusyAgentTaken | Mutant::ConflictDropped => 4,
+        Mutant::LimitIgnored => 11,
+        Mutant::OutboxForgotten => 1,
+        Mutant::DrainUnsaved => 37,
+        _ => 0,
+    }
+}
+
+/// The first seed in which the simulator says that something is wrong, and what.
+fn first_wrong(mutant: Mutant) -> Option<(u64, String)> {
+    let from = shows_from(mutant);
+    (from..from + MUTANT_SEEDS).find_map(|seed| {
+        let outcome = mutant::with(mutant, || play(seed, plan(seed)));
+        outcome.wrong.into_iter().next().map(|what| (seed, what))
+    })
+}
+
+#[test]
+fn old_mistakes_that_are_put_back_are_seen() {
+    let mut unseen = Vec::new();
+    for &mutant in Mutant::ALL {
+        match first_wrong(mutant) {
+            Some((seed, what)) => println!("{mutant:?}: seed {seed}: {what}"),
+            None => unseen.push(mutant),
+        }
+    }
+    assert_eq!(unseen, [], "these are not seen in {MUTANT_SEEDS} seeds");
 }

@@ -1,6 +1,7 @@
 //! A town and the file of a `.beads` folder, kept equal.
 //!
 //! - [`changes`]: what each side changed, deleted or cannot take.
+//! - [`exchanges`]: towns that exchange beads of the same ids in any order.
 //! - [`kills`]: syncs that are killed, and files that are broken.
 //! - [`rivals`]: several towns and tools with one folder.
 //! - [`twins`]: two beads that have one id.
@@ -17,6 +18,7 @@ use gastown_core::{All, BeadPatch, ManualClock, SyncBeads, SyncReport, Town};
 use serde_json::{Value as Json, json};
 
 mod changes;
+mod exchanges;
 mod kills;
 mod rivals;
 mod twins;

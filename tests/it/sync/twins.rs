@@ -3,7 +3,10 @@
 use std::fs;
 
 use gastown_core::model::Timestamp;
-use gastown_core::{MergeBeads, NewBead, RenameBead, merge_beads};
+use gastown_core::{
+    AddComment, Archive, BeadPatch, Claim, CloseBead, Link, MergeBeads, NewBead, Patch, ReleaseBead, RenameBead,
+    merge_beads,
+};
 use serde_json::{Value as Json, json};
 
 use super::{START, Side, id, issue};
@@ -172,5 +175,159 @@ async fn towns_that_kept_two_beads_otherwise_agree_by_a_sync() {
             }
             side.ends().await;
         }
+    }
+}
+
+/// Two sides with a bead each of the same id: the later one, of the second, has another in the file and does not know yet.
+async fn sides_with_twins(dir: &std::path::Path) -> ([Side; 2], String) {
+    let sides = [Side::new(dir, "one").await, Side::new(dir, "two").await];
+    sides[1].clock.set(Timestamp::from_micros(START + 1_000_000));
+    for (side, title) in sides.iter().zip(["Oak", "Elm"]) {
+        let new = NewBead { id: Some(id("hq-3")), ..NewBead::titled(title) };
+        side.town.operator().beads().create(new).await.unwrap();
+    }
+    let other = NewBead { id: Some(id("hq-4")), ..NewBead::titled("Ash") };
+    sides[1].town.operator().beads().create(other).await.unwrap();
+    sides[1].sync().await;
+    sides[0].sync().await;
+    let twin = ids(&sides[0].text()).into_iter().find(|(title, _)| title == "Elm").unwrap().1;
+    assert_ne!(twin, "hq-3");
+    (sides, twin)
+}
+
+#[tokio::test]
+async fn what_is_done_to_a_bead_reaches_it_though_it_has_another_id_elsewhere() {
+    for act in ["say", "close", "change", "wait", "claim", "delete"] {
+        let dir = tempfile::tempdir().unwrap();
+        let ([one, two], twin) = sides_with_twins(dir.path()).await;
+        let beads = two.town.operator().beads();
+        let elm = id("hq-3");
+        two.clock.set(Timestamp::from_micros(START + 9_000_000));
+        match act {
+            "say" => drop(beads.comment(AddComment::new(elm, "of the elm")).await.unwrap()),
+            "close" => drop(beads.close(&elm).await.unwrap()),
+            "change" => {
+                let title = Patch::Set("Elm, and better".to_owned());
+                drop(beads.update(BeadPatch { title, ..BeadPatch::of(elm) }).await.unwrap());
+            }
+            "wait" => {
+                beads.link(Link::blocks(elm.clone(), id("hq-4"))).await.unwrap();
+                let new = NewBead { id: Some(id("hq-5")), depends_on: vec![elm], ..NewBead::titled("Yew") };
+                drop(beads.create(new).await.unwrap());
+            }
+            "claim" => drop(beads.claim(Claim::of(elm, "me")).await.unwrap()),
+            _ => drop(beads.delete(&elm).await.unwrap()),
+        }
+        let report = two.sync().await;
+        let own = if act == "claim" {
+            assert_eq!(report.held_beads[0].bead.as_str(), "hq-3", "{report:?}");
+            let close = CloseBead::from(&id("hq-3"));
+            assert_eq!(beads.get(id("hq-3")).await.unwrap().title, "Elm", "who works on it finds it");
+            beads.close(close).await.unwrap();
+            "hq-3"
+        } else {
+            twin.as_str()
+        };
+        for _ in 0..2 {
+            two.sync().await;
+            one.sync().await;
+        }
+        for side in [&one, &two] {
+            let beads = side.town.operator().beads();
+            let oak = side.text().lines().find(|line| line.contains("\"Oak\"")).unwrap().to_owned();
+            let oak: Json = serde_json::from_str(&oak).unwrap();
+            let oak = beads.get(id(oak["id"].as_str().unwrap())).await.unwrap();
+            assert_eq!((oak.title.as_str(), oak.status.as_str(), oak.comments), ("Oak", "open", 0), "{act}");
+            if act == "delete" {
+                assert_eq!(ids(&side.text()).len(), 2, "{}", side.text());
+                assert_eq!(beads.get(id(own)).await.unwrap_err().kind(), gastown_core::ErrorKind::NotFound);
+                continue;
+            }
+            let elm = beads.get(id(own)).await.unwrap();
+            assert_eq!(elm.title, if act == "change" { "Elm, and better" } else { "Elm" });
+            let is_closed = matches!(act, "close" | "claim");
+            assert_eq!(
+                (elm.comments, elm.status.as_str()),
+                (i64::from(act == "say"), if is_closed { "closed" } else { "open" })
+            );
+            if act == "wait" {
+                let on = |of: &str| side.line(of).unwrap()["dependencies"][0]["depends_on_id"].clone();
+                assert_eq!((on(own), on("hq-5")), (json!("hq-4"), json!(own)));
+            }
+            side.is_at_rest().await;
+        }
+        one.ends().await;
+        two.ends().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bead_in_use_keeps_its_id_and_edges_to_another_of_that_id_lead_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let side = Side::new(dir.path(), "town").await;
+    let beads = side.town.operator().beads();
+    beads.create(NewBead { id: Some(id("hq-1")), ..NewBead::titled("Mine") }).await.unwrap();
+    beads.claim(Claim::of(id("hq-1"), "me")).await.unwrap();
+    let edge =
+        json!({ "issue_id": "hq-5", "depends_on_id": "hq-1", "type": "blocks", "created_at": "2025-10-01T00:00:00Z" });
+    let five = issue("hq-5", &json!({ "title": "Five", "dependencies": [edge] }));
+    fs::write(side.file(), issue("hq-1", &json!({ "title": "Theirs" })) + &five).unwrap();
+    let report = side.sync().await;
+    assert_eq!(report.held_beads[0].bead.as_str(), "hq-1", "{report:?}");
+    let twin = ids(&side.text()).into_iter().find(|(title, _)| title == "Theirs").unwrap().1;
+    assert!(report.chosen.iter().any(|choice| choice.code == "id_relocated" && choice.kept == twin), "{report:?}");
+    assert_eq!(report.chosen.len(), 1, "{report:?}");
+    assert_eq!(side.line("hq-5").unwrap()["dependencies"][0]["depends_on_id"], twin);
+    let on: Vec<_> = beads.edges(&id("hq-5")).await.unwrap().depends_on.into_iter().map(|edge| edge.on_bead).collect();
+    assert_eq!((on, beads.get(id("hq-1")).await.unwrap().title.as_str()), (vec![id(&twin)], "Mine"));
+    beads.release(ReleaseBead::from(&id("hq-1"))).await.unwrap();
+    side.sync().await;
+    side.is_at_rest().await;
+    side.ends().await;
+}
+
+#[tokio::test]
+async fn a_bead_in_an_archive_keeps_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let side = Side::new(dir.path(), "town").await;
+    let beads = side.town.operator().beads();
+    beads.create(NewBead { id: Some(id("hq-1")), ..NewBead::titled("Mine") }).await.unwrap();
+    beads.close(&id("hq-1")).await.unwrap();
+    side.clock.set(Timestamp::from_micros(START + 9_000_000));
+    let (upkeep, cut) = (side.town.operator().upkeep(), Timestamp::from_micros(START + 1_000_000));
+    let archived = upkeep.archive(Archive { closed_before: Some(cut), events_before: None }).await.unwrap();
+    assert_eq!(archived.beads, 1);
+    fs::write(side.file(), issue("hq-1", &json!({ "title": "Theirs" }))).unwrap();
+    side.sync().await;
+    let found = ids(&side.text());
+    assert_ne!(found[0].1, "hq-1", "{found:?}");
+    upkeep.recall(id("hq-1")).await.unwrap();
+    side.sync().await;
+    assert_eq!(beads.get(id("hq-1")).await.unwrap().title, "Mine");
+    assert_eq!(beads.get(id(&found[0].1)).await.unwrap().title, "Theirs");
+    assert_eq!(ids(&side.text()).len(), 2);
+    side.is_at_rest().await;
+    side.ends().await;
+}
+
+#[tokio::test]
+async fn a_sync_and_an_import_know_a_bead_by_one_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let ([one, two], _) = sides_with_twins(dir.path()).await;
+    let path = dir.path().join("one.jsonl");
+    one.town.operator().beads().export_to(path.as_path()).await.unwrap();
+    two.town.operator().beads().import_from(path.as_path()).await.unwrap();
+    for _ in 0..2 {
+        two.sync().await;
+        one.sync().await;
+    }
+    let found = ids(&one.text());
+    assert_eq!(found.iter().map(|(title, _)| title.as_str()).collect::<Vec<_>>(), ["Ash", "Elm", "Oak"], "{found:?}");
+    for side in [one, two] {
+        side.is_at_rest().await;
+        for (title, of) in &found {
+            assert_eq!(side.town.operator().beads().get(id(of)).await.unwrap().title, *title);
+        }
+        side.ends().await;
     }
 }

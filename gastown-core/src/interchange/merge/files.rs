@@ -1,5 +1,6 @@
 //! Bringing whole files together, line by line.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::model::Result;
@@ -7,8 +8,9 @@ use crate::model::Result;
 use super::super::document::{Document, line_of};
 use super::super::line::{self, Record};
 use super::super::told::Told;
+use super::super::twin::moved_to;
 use super::super::write::Dialect;
-use super::{Choice, Issues, merge_among};
+use super::{Asked, Choice, Issues, merge_among};
 
 /// The outcome of [`merge_files`].
 #[derive(Clone, Debug, PartialEq)]
@@ -49,12 +51,23 @@ pub fn merge_files(base: Vec<u8>, ours: Vec<u8>, theirs: Vec<u8>) -> Result<File
         let before = base.line(id);
         ours.line(id) != before || theirs.line(id) != before
     };
-    let differing: Vec<&str> = ids.iter().copied().filter(differs).collect();
-    let pick = |from: &Document| -> Issues {
+    let mut differing: BTreeSet<&str> = ids.iter().copied().filter(differs).collect();
+    let documents = [&base, &ours, &theirs];
+    let mut sets = documents.map(|from| -> Issues {
         differing.iter().filter_map(|id| Some(((*id).to_owned(), from.issue(id)?))).collect()
-    };
-    let (of_base, of_ours, of_theirs) = (pick(&base), pick(&ours), pick(&theirs));
-    let (merged, _) = merge_among(&of_base, &of_ours, &of_theirs, &mut |id| Ok(ids.contains(id)))?;
+    });
+    // With what says that an issue has another id comes the one that has it.
+    let moved: BTreeSet<&str> =
+        sets.iter().flat_map(BTreeMap::values).filter_map(|left| ids.get(moved_to(left)?).copied()).collect();
+    for id in moved {
+        differing.insert(id);
+        for (set, from) in sets.iter_mut().zip(documents) {
+            set.extend(from.issue(id).map(|issue| (id.to_owned(), issue)));
+        }
+    }
+    let [of_base, of_ours, of_theirs] = &sets;
+    let mut asked = Asked { is_taken: &mut |id| Ok(ids.contains(id)), kept: &BTreeSet::new(), level: None };
+    let merged = merge_among([of_base, of_ours, of_theirs].map(Cow::Borrowed), &mut asked)?.merged;
     choices.extend(merged.choices);
     let mut changes: BTreeMap<String, Option<Vec<u8>>> = differing.iter().map(|id| ((*id).to_owned(), None)).collect();
     for (id, issue) in &merged.issues {

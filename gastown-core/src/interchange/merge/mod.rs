@@ -2,10 +2,12 @@
 
 mod files;
 mod issue;
+mod kin;
 mod list;
-mod relocate;
+mod naming;
 mod text;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
@@ -61,7 +63,7 @@ impl Choice {
         "tombstone_lifted",
     ];
 
-    pub(super) fn new(id: &str, key: &str, code: &'static str, kept: Value, dropped: Value) -> Self {
+    pub(crate) fn new(id: &str, key: &str, code: &'static str, kept: Value, dropped: Value) -> Self {
         debug_assert!(Self::CODES.contains(&code), "{code} is not listed");
         Self { id: id.to_owned(), key: key.to_owned(), code, kept, dropped }
     }
@@ -86,7 +88,8 @@ pub struct Merged {
 /// - What one side deleted and the other did not change is deleted; what the other changed stays. A tombstone wins over changes
 ///   before its deletion.
 /// - Two issues that took the same id apart (`created_at` and title differ) are both kept; the later gets another id, and what
-///   its side newly says about it follows.
+///   its side newly says about it follows. Of two only the one that is there keeps the id, and not what is left of the other.
+/// - An issue is known under another id where one side gave it one, and what the other did to it comes to it.
 ///
 /// ```
 /// use gastown_core::interchange::{Issue, Issues, merge3};
@@ -100,23 +103,48 @@ pub struct Merged {
 /// assert!(merged.choices.is_empty(), "nothing was given up");
 /// ```
 pub fn merge3(base: &Issues, ours: &Issues, theirs: &Issues) -> Merged {
-    merge_among(base, ours, theirs, &mut |_| Ok(false)).expect("nothing is asked for that could fail").0
+    let kept = BTreeSet::new();
+    let mut asked = Asked { is_taken: &mut |_| Ok(false), kept: &kept, level: None };
+    merge_among([base, ours, theirs].map(Cow::Borrowed), &mut asked)
+        .expect("nothing is asked for that could fail")
+        .merged
 }
 
-/// The same with sets that leave out what neither side changed; `is_taken` says whether an id is in use there. Answers besides
-/// which issues of ours got another id: the old ones and the new.
-pub(crate) fn merge_among(
-    base: &Issues,
-    ours: &Issues,
-    theirs: &Issues,
-    is_taken: &mut dyn FnMut(&str) -> Result<bool>,
-) -> Result<(Merged, BTreeMap<String, String>)> {
+/// What a merge asks whom it is for.
+pub(crate) struct Asked<'a> {
+    /// Whether an id is in use besides.
+    pub(crate) is_taken: &'a mut dyn FnMut(&str) -> Result<bool>,
+    /// Ids that stay with what has them in ours, whether or not that is among those that are brought together.
+    pub(crate) kept: &'a BTreeSet<String>,
+    /// Takes out of base, ours and theirs of one issue what only looks like a change.
+    pub(crate) level: Option<fn([Option<&mut Issue>; 3])>,
+}
+
+/// What came of a merge, and of what.
+#[derive(Default)]
+pub(crate) struct Among<'a> {
+    pub(crate) merged: Merged,
+    /// Base, ours and theirs, each issue under the id that it has by now in all of them.
+    pub(crate) sets: [Cow<'a, Issues>; 3],
+    /// The old ids and the new of ours.
+    pub(crate) moved: BTreeMap<String, String>,
+    /// Issues of theirs that are not as they came, before they were brought together.
+    pub(crate) rewritten: BTreeSet<String>,
+}
+
+/// The same with sets that leave out what neither side changed.
+pub(crate) fn merge_among<'a>(mut sets: [Cow<'a, Issues>; 3], asked: &mut Asked<'_>) -> Result<Among<'a>> {
     let mut merged = Merged::default();
-    let moved = relocate::relocate(base, ours, theirs, is_taken, &mut merged.choices)?;
-    let of_ours = moved.of_ours;
-    let (ours, theirs) = (moved.ours.as_ref().unwrap_or(ours), moved.theirs.as_ref().unwrap_or(theirs));
-    let ids: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
-    for id in ids {
+    let naming::Named { names: [_, moved, _], rewritten, marks } = naming::name(&mut sets, asked, &mut merged.choices)?;
+    let [base, ours, theirs] = &mut sets;
+    let ids: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
+    if let Some(level) = asked.level {
+        let [base, ours, theirs] = [&mut *base, &mut *ours, &mut *theirs].map(Cow::to_mut);
+        for id in &ids {
+            level([base.get_mut(id), ours.get_mut(id), theirs.get_mut(id)]);
+        }
+    }
+    for id in &ids {
         let kept = match (base.get(id), ours.get(id), theirs.get(id)) {
             (base, Some(ours), Some(theirs)) => Some(issue::merge(base, ours, theirs, &mut merged.choices)),
             (None, Some(added), None) | (None, None, Some(added)) => Some(added.clone()),
@@ -137,8 +165,20 @@ pub(crate) fn merge_among(
             merged.issues.insert(id.clone(), issue);
         }
     }
+    for (id, mut mark) in marks {
+        let id = match (merged.issues.get(&id).map(Made::of), Made::of(&mark).at) {
+            // Under the id that it would have had itself it tells those that ask for it.
+            (Some(there), Some(at)) if there.at != Some(at) => twin_id(&id, at, 0),
+            _ => id,
+        };
+        rename(&mut mark, &id);
+        merged.issues.entry(id).or_insert(mark);
+    }
+    // What is not there has no id.
+    let has = |id: &Value| id.as_str().is_some_and(|id| merged.issues.contains_key(id));
+    merged.choices.retain(|choice| choice.code != "id_relocated" || has(&choice.kept));
     merged.choices.sort_by(|a, b| (&a.id, &a.key, a.code).cmp(&(&b.id, &b.key, b.code)));
-    Ok((merged, of_ours))
+    Ok(Among { merged, sets, moved, rewritten })
 }
 
 /// Reads all issues of one file by id, the newest line of each; and whatever else the file holds: flaws, other records, and the

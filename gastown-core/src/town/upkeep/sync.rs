@@ -24,6 +24,7 @@ use crate::work::trade::source::ISSUE_FILES;
 use crate::work::trade::sync::basis::{Agreed, Basis};
 use crate::work::trade::sync::look::{Look, Plan, Step};
 use crate::work::trade::sync::settle::{Settled, settle};
+use crate::work::trade::twins::make_room;
 use crate::work::view::View;
 use crate::work::{ImportFlaw, ImportRepair, ImportReport, SyncBeads, SyncReport, beads, command};
 
@@ -53,7 +54,8 @@ struct Rounds<'a> {
     input: SyncBeads,
     path: PathBuf,
     basis: Basis,
-    excluded: BTreeSet<String>,
+    /// Ids that beads cannot do without.
+    kept: BTreeSet<String>,
     loose: HashSet<Link>,
     report: SyncReport,
 }
@@ -72,8 +74,8 @@ pub(in crate::town) async fn sync(
     let path = blocking(move || file_of(&given)).await?;
     let basis = Basis::new(&path, input.rig.as_ref());
     let report = SyncReport { path: path.clone(), ..SyncReport::default() };
-    let (excluded, loose) = (BTreeSet::new(), HashSet::new());
-    let mut rounds = Rounds { handle, operation, input, path, basis, excluded, loose, report };
+    let (kept, loose) = (BTreeSet::new(), HashSet::new());
+    let mut rounds = Rounds { handle, operation, input, path, basis, kept, loose, report };
     // A rehearsal writes nothing, so it need not wait.
     let _turn = if rounds.input.dry_run { None } else { Some(Turn::of(&rounds.path).await?) };
     for _ in 0..ROUNDS_MAX {
@@ -143,13 +145,19 @@ impl Rounds<'_> {
         let found = blocking(move || read(&path)).await?;
         let (found, mut plan) = self.look(found).await?;
         self.doubt(&found, &plan)?;
-        self.tell(&found, &mut plan);
         if self.input.dry_run {
+            self.tell(&found, &mut plan);
             self.rehearse(&found, plan).await?;
             return Ok(true);
         }
-        if !plan.renames.is_empty() {
-            self.rename(std::mem::take(&mut plan.renames)).await?;
+        let renames = std::mem::take(&mut plan.renames);
+        let is_renamed = !renames.is_empty();
+        if !self.rename(renames).await? {
+            // Who else gets another id is decided anew.
+            return Ok(false);
+        }
+        self.tell(&found, &mut plan);
+        if is_renamed {
             return Ok(false);
         }
         let moved = self.change_town(&mut plan).await?;
@@ -161,13 +169,13 @@ impl Rounds<'_> {
 
     async fn look(&self, found: Found) -> Result<(Found, Plan)> {
         let (scope, now) = (self.handle.shared_scope(), self.handle.town().ctx().now);
-        let (basis, excluded) = (self.basis.clone(), self.excluded.clone());
+        let (basis, kept) = (self.basis.clone(), self.kept.clone());
         let (rig, dialect) = (self.input.rig.clone(), self.input.dialect);
         let look = move |reader: &dyn Reader| {
             let mut found = found;
             let dialect = found.document.dialect().unwrap_or(dialect);
             let (document, deletions) = (&mut found.document, &found.deletions);
-            let mut look = Look { basis: &basis, rig: rig.as_ref(), document, deletions, excluded: &excluded, dialect };
+            let mut look = Look { basis: &basis, rig: rig.as_ref(), document, deletions, kept: &kept, dialect };
             let plan = look.plan(View::new(reader, &scope, now))?;
             Ok((found, plan))
         };
@@ -284,24 +292,38 @@ impl Rounds<'_> {
         stay
     }
 
-    /// Gives beads another id whose own one belongs to another issue in the file.
-    async fn rename(&mut self, renames: Vec<(BeadId, BeadId)>) -> Result<()> {
-        for (from, to) in renames {
-            let (ctx, scope, name) = (self.handle.town().ctx(), self.handle.shared_scope(), self.operation.name);
-            let id = from.clone();
-            let write = move |raw: &mut dyn Txn| {
-                command::batch(raw, &scope, &ctx, name, |txn| beads::relocate(txn, &from, &to))
-            };
-            match self.handle.town().shared.store.write(write).await {
-                Ok(()) => {}
-                Err(error) if matches!(error.kind(), crate::ErrorKind::Conflict | crate::ErrorKind::Invalid) => {
-                    self.report.hold(id.clone(), error.code());
-                    self.excluded.insert(id.as_str().to_owned());
+    /// Gives beads another id whose own one belongs to another issue in the file; answers whether all could get it.
+    async fn rename(&mut self, mut renames: Vec<(BeadId, BeadId)>) -> Result<bool> {
+        let mut is_done = true;
+        while !renames.is_empty() {
+            // Those first whose new id is not one that another is still to give up.
+            let old: BTreeSet<BeadId> = renames.iter().map(|(from, _)| from.clone()).collect();
+            let (mut now, later): (Vec<_>, Vec<_>) = renames.into_iter().partition(|(_, to)| !old.contains(to));
+            renames = later;
+            if now.is_empty() {
+                now = std::mem::take(&mut renames);
+            }
+            for (from, to) in now {
+                let (ctx, scope, name) = (self.handle.town().ctx(), self.handle.shared_scope(), self.operation.name);
+                let id = from.clone();
+                let write = move |raw: &mut dyn Txn| {
+                    command::batch(raw, &scope, &ctx, name, |txn| {
+                        make_room(txn, &to)?;
+                        beads::relocate(txn, &from, &to)
+                    })
+                };
+                match self.handle.town().shared.store.write(write).await {
+                    Ok(()) => {}
+                    Err(error) if matches!(error.kind(), crate::ErrorKind::Conflict | crate::ErrorKind::Invalid) => {
+                        is_done = false;
+                        self.report.hold(id.clone(), error.code());
+                        self.kept.insert(id.as_str().to_owned());
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(is_done)
     }
 
     /// Changes the town, a batch at a time; answers whether a bead changed meanwhile, and must be looked at again.

@@ -14,6 +14,7 @@ use crate::work::command;
 use crate::work::graph::Link;
 use crate::work::trade::import::{Batch, LOOSE_MAX, Manner, Outcome, import as take, look_again, still_loose};
 use crate::work::trade::source::Source;
+use crate::work::trade::twins::Names;
 use crate::work::trade::{BeadsExported, ExportBeads, ImportBeads, ImportReport, export as put};
 use crate::work::view::View;
 
@@ -68,6 +69,7 @@ pub(in crate::town) async fn import(
     }
     let store = &handle.town().shared.store;
     let mut progress = Progress::default();
+    let names = Arc::new(names(handle, &path).await?);
     let source = blocking(move || Source::open(&path)).await?;
     let (mut next, mut spent) = (next_batch(source, None).await?, None);
     loop {
@@ -76,9 +78,9 @@ pub(in crate::town) async fn import(
         let Some(batch) = batch else { break };
         let (ctx, scope, manner) = (handle.town().ctx(), handle.shared_scope(), manner.clone());
         let batch = Arc::new(batch);
-        let taken = Arc::clone(&batch);
+        let (taken, names) = (Arc::clone(&batch), Arc::clone(&names));
         let write = move |raw: &mut dyn Txn| {
-            command::batch(raw, &scope, &ctx, operation.name, |txn| take(txn, &taken, &manner))
+            command::batch(raw, &scope, &ctx, operation.name, |txn| take(txn, &taken, &names, &manner))
         };
         // The next one is read while this one is written.
         let (written, read) = tokio::join!(store.write(write), next_batch(source, spent.replace(batch)));
@@ -99,6 +101,31 @@ pub(in crate::town) async fn import(
         Ok(report)
     };
     store.read(look).await
+}
+
+/// Reads a file for what its ids mean, as an edge may be read before the bead is that it leads to.
+async fn names(handle: &Handle, path: &Path) -> Result<Names> {
+    let store = &handle.town().shared.store;
+    let (scope, now) = (handle.shared_scope(), handle.town().ctx().now);
+    let of = scope.clone();
+    if !store.read(move |reader: &dyn Reader| Names::are_asked(View::new(reader, &of, now))).await? {
+        return Ok(Names::default());
+    }
+    let path = path.to_owned();
+    let mut source = blocking(move || Source::open(&path)).await?;
+    let names = Arc::new(Mutex::new(Names::default()));
+    loop {
+        let (rest, batch, _) = next_batch(source, None).await?;
+        source = rest;
+        let Some(batch) = batch else { break };
+        let (of, known) = (scope.clone(), Arc::clone(&names));
+        let learn = move |reader: &dyn Reader| {
+            known.lock().unwrap_or_else(PoisonError::into_inner).learn(View::new(reader, &of, now), &batch)
+        };
+        store.read(learn).await?;
+    }
+    let names = std::mem::take(&mut *names.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(names)
 }
 
 /// Reads a batch, and what there is to say of its lines. One that was taken in is dropped here, as the writer has more to
@@ -149,9 +176,13 @@ async fn rehearse(
     let write = move |raw: &mut dyn Txn| -> Result<()> {
         let report = command::batch(raw, &scope, &ctx, operation.name, |txn| {
             let mut progress = Progress::default();
+            let (mut names, mut ahead) = (Names::default(), Source::open(&path)?);
+            while let Some(batch) = ahead.next_batch(&mut ImportReport::default())? {
+                names.learn(txn.view(), &batch)?;
+            }
             let mut source = Source::open(&path)?;
             while let Some(batch) = source.next_batch(&mut progress.report)? {
-                progress.add(take(txn, &batch, &manner)?);
+                progress.add(take(txn, &batch, &names, &manner)?);
                 if progress.is_full() {
                     let loose = std::mem::take(&mut progress.loose);
                     progress.keep(still_loose(txn.view(), &loose)?, LOOSE_MAX / 2);

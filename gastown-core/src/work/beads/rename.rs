@@ -6,6 +6,7 @@ use serde_json::json;
 use super::bead::{Bead, assemble};
 use super::delete::{bury, edges_of, refuse_in_use, with_parts};
 use super::{check_version, ids, new};
+use crate::interchange::MOVED_TO;
 use crate::model::{
     BeadId, BeadRow, BeadTextRow, CommentRow, Error, Key, LabelRow, ReservationRow, Result, RigName, Stored,
     TombstoneRow,
@@ -13,9 +14,6 @@ use crate::model::{
 use crate::store::{Scan, index};
 use crate::work::txn::ScopedTxn;
 use crate::work::view::text;
-
-/// The key of a tombstone's record that says where a bead went.
-const MOVED_TO: &str = "moved_to";
 
 /// Gives a bead another id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,14 +97,7 @@ pub(crate) fn rename(txn: &mut ScopedTxn<'_>, input: &RenameBead) -> Result<Rena
         refuse_in_use(txn, row)?;
     }
     for NewId { old: from, new: to } in &renamed {
-        // Going back to an id that it had is no collision.
-        let left = txn.as_town(|txn| txn.find::<TombstoneRow>(&Key::tombstone(to)))?;
-        let is_own = left.as_ref().and_then(moved_to).is_some_and(|went| went == from.as_str());
-        if is_own {
-            txn.as_town(|txn| txn.delete(&Key::tombstone(to)))?;
-        } else if !ids::is_free(txn, to)? {
-            return Err(Error::conflict("id_taken", format!("there is or was a bead {to} already")).with("bead", to));
-        }
+        make_free(txn, from, to)?;
     }
     for NewId { old: from, new: to } in &renamed {
         let rig = txn.bead(from)?.rig;
@@ -150,15 +141,27 @@ pub(crate) fn move_to_rig(txn: &mut ScopedTxn<'_>, input: &MoveBead) -> Result<R
     Ok(Renamed { bead: assemble(txn.view(), txn.bead(&root)?)?, renamed })
 }
 
-/// Gives a bead another id because a different bead of the same id comes in, and leaves the old one free.
+/// Gives a bead another id because it is known by that one elsewhere, or because a different bead of the same id comes in.
 pub(crate) fn relocate(txn: &mut ScopedTxn<'_>, from: &BeadId, to: &BeadId) -> Result<()> {
     let row = txn.bead(from)?;
     refuse_in_use(txn, &row)?;
-    if !ids::is_free(txn, to)? {
-        return Err(Error::conflict("id_taken", format!("there is or was a bead {to} already")).with("bead", to));
-    }
+    make_free(txn, from, to)?;
     change_id(txn, from, to, row.rig)?;
-    txn.delete(&Key::tombstone(from))
+    // Nobody changed it: what was done to it elsewhere is newer.
+    let moved: BeadRow = txn.bead(to)?;
+    txn.put(BeadRow { updated_at: row.updated_at, ..moved })
+}
+
+/// Refuses an id that another bead has or had; going back to one that it had itself is no collision.
+fn make_free(txn: &mut ScopedTxn<'_>, from: &BeadId, to: &BeadId) -> Result<()> {
+    let left = txn.as_town(|txn| txn.find::<TombstoneRow>(&Key::tombstone(to)))?;
+    if left.as_ref().and_then(moved_to).is_some_and(|went| went == from.as_str()) {
+        return txn.as_town(|txn| txn.delete(&Key::tombstone(to)));
+    }
+    if ids::is_free(txn, to)? {
+        return Ok(());
+    }
+    Err(Error::conflict("id_taken", format!("there is or was a bead {to} already")).with("bead", to))
 }
 
 /// What of a part's id stands behind its parent's, from the point on.

@@ -6,6 +6,7 @@ use crate::model::{
     AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, Error, Key, Result, RigName, RigRow, RigState, Role,
     Timestamp, TownRow,
 };
+use crate::mutant::{self, Mutant};
 use crate::store::{Scan, index};
 use crate::work::graph::{Reason, ReasonKind};
 use crate::work::view::View;
@@ -35,7 +36,8 @@ pub(super) fn is_free(agent: &AgentRow, bead: &BeadId, now: Timestamp) -> bool {
         AgentState::Paused => !is_paused(true, agent.paused_until, now),
         AgentState::Retired => false,
     };
-    is_up && agent.hook.as_ref().is_none_or(|held| held == bead && agent.session.is_none())
+    let is_idle = agent.hook.as_ref().is_none_or(|held| held == bead && agent.session.is_none());
+    is_up && (is_idle || mutant::lives(Mutant::BusyAgentTaken))
 }
 
 /// What holds every bead of a queue: its agent, or the branch that it starts from.

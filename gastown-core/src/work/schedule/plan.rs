@@ -10,6 +10,7 @@ use super::queue::{self, Queue};
 use super::room::Room;
 use crate::model::value::ColumnValue as _;
 use crate::model::{AgentName, AgentRow, BeadId, BeadRow, Key, Result, RigName, RigRow, Role, Timestamp};
+use crate::mutant::{self, Mutant};
 use crate::store::{Scan, index};
 use crate::work::breaker::{self, Standing};
 use crate::work::graph::ReasonKind;
@@ -72,7 +73,8 @@ type Rank = (i64, i64);
 pub(crate) fn plan(view: View<'_>, most: usize) -> Result<Planned> {
     let view = view.of_town();
     let mut planned = Planned::default();
-    if hold::paused_town(view)?.is_some() || drain::of(view)?.is_some() {
+    let is_paused = hold::paused_town(view)?.is_some() && !mutant::lives(Mutant::PauseIgnored);
+    if is_paused || drain::of(view)?.is_some() {
         return Ok(planned);
     }
     let mut room = Room::of(view)?;

@@ -12,11 +12,15 @@ use super::import::kept_line;
 use super::lines::{self, Page, Written};
 use super::read;
 use super::sync::basis;
-use crate::interchange::{Deletion, Dialect, Issue, Record, Time, Writer};
-use crate::model::{BeadRow, BeadTextRow, DependencyRow, Error, ForeignRow, Key, Result, RowKind, TombstoneRow};
+use super::twins::MOVES_MAX;
+use crate::interchange::{Deletion, Dialect, Issue, MOVED_TO, Record, Time, Writer};
+use crate::model::{
+    BeadId, BeadRow, BeadTextRow, DependencyRow, Error, ForeignRow, Key, Result, RowKind, TombstoneRow,
+};
 use crate::store::index::{self, Index};
 use crate::store::{Position, Scan};
 use crate::work::archived;
+use crate::work::beads::moved_to;
 use crate::work::ready::LAST_ID;
 use crate::work::view::{View, text};
 
@@ -101,6 +105,7 @@ pub(crate) fn export(view: View<'_>, input: &ExportBeads, out: &mut (dyn Write +
     done.beads = write_beads(view, input, &mut writer)?;
     if input.tombstones {
         view.walk::<TombstoneRow>(Scan::new(&index::TOMBSTONES, vec![], 0), |left| {
+            let left = up_to_date(view, left)?;
             match input.dialect {
                 Dialect::Native => writer.record(&tombstone(&left)?)?,
                 // Among issues other tools want an issue; an entry of a file of deletions is none.
@@ -234,13 +239,28 @@ fn each_page(view: View<'_>, input: &ExportBeads, mut visit: impl FnMut(Page) ->
     }
 }
 
+/// What is left of a bead, which says where that is by now and not where it was in between.
+fn up_to_date(view: View<'_>, mut left: TombstoneRow) -> Result<TombstoneRow> {
+    for _ in 0..MOVES_MAX {
+        let Some(to) = moved_to(&left).map(BeadId::new).transpose()? else { break };
+        let next = view.find::<TombstoneRow>(&Key::tombstone(&to))?;
+        let (Some(next), Some(record)) = (next.as_ref().and_then(moved_to), &mut left.record) else { break };
+        record[MOVED_TO] = next.into();
+    }
+    Ok(left)
+}
+
 /// What is left of a deleted bead, as a record: the one it came as, or one that says when it was deleted.
 fn tombstone(left: &TombstoneRow) -> Result<Record> {
     if let Some(line) = kept_line(left.record.as_ref()) {
-        return read(line)?.ok_or_else(|| {
+        let mut record = read(line)?.ok_or_else(|| {
             Error::corrupt("tombstone_unreadable", format!("what is left of bead {} cannot be read", left.id))
                 .with("bead", &left.id)
-        });
+        })?;
+        if let (Record::Tombstone(issue), Some(to)) = (&mut record, moved_to(left)) {
+            issue.extra.insert(MOVED_TO.to_owned(), to.into());
+        }
+        return Ok(record);
     }
     let record = left.record.as_ref();
     let said = |key: &str| record.and_then(|record| record.get(key)?.as_str()).unwrap_or_default().to_owned();
@@ -255,6 +275,7 @@ fn tombstone(left: &TombstoneRow) -> Result<Record> {
         deleted_at: Some(Time::new(left.deleted_at)),
         deleted_by: left.deleted_by.clone(),
         delete_reason: left.reason.clone().unwrap_or_default(),
+        extra: moved_to(left).map(|to| (MOVED_TO.to_owned(), to.into())).into_iter().collect(),
         ..Issue::default()
     })))
 }

@@ -10,9 +10,9 @@ use serde_json::{Value as Json, json};
 
 use super::report::ImportReport;
 use super::rows::{self, Rows};
-use super::twins::{is_twin, left_apart, made_of, told_apart};
+use super::twins::{Names, is_twin, known_as, left_apart, made_of, told_apart};
 use super::{LINE, line};
-use crate::interchange::{Dialect, Made, Record};
+use crate::interchange::{Dialect, MOVED_TO, Made, Record, twin_id};
 use crate::model::{
     BeadId, BeadKind, BeadRow, BeadTextRow, CommentRow, DependencyKind, DependencyRow, ForeignRow, Key, LabelRow,
     Result, RigName, RigRow, Row, Stored as _, Timestamp, TombstoneRow,
@@ -49,10 +49,11 @@ impl Incoming {
     }
 
     /// Whether its bead may be here under another id.
-    fn is_twin(&self) -> bool {
+    fn is_twin(&self, names: &Names) -> bool {
+        let is_known = |id: &BeadId, made: &Made| is_twin(id, made) || names.know(id, made);
         match self {
-            Self::Issue(rows) => is_twin(&rows.bead.id, &made_of(&rows.bead)),
-            Self::Grave(grave) => is_twin(&grave.id, &grave.made),
+            Self::Issue(rows) => is_known(&rows.bead.id, &made_of(&rows.bead)),
+            Self::Grave(grave) => is_known(&grave.id, &grave.made),
             Self::Foreign(_) => false,
         }
     }
@@ -66,6 +67,8 @@ pub(super) struct Grave {
     pub(super) deleted_at: Timestamp,
     pub(super) deleted_by: String,
     pub(super) reason: Option<String>,
+    /// The id that it has by now, where it was not deleted.
+    pub(super) moved_to: Option<BeadId>,
     pub(super) line: String,
 }
 
@@ -93,8 +96,9 @@ pub(crate) struct Outcome {
 pub(crate) const LOOSE_MAX: usize = 1_000_000;
 
 /// Takes a batch in, in one transaction.
-pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) -> Result<Outcome> {
+pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, names: &Names, manner: &Manner) -> Result<Outcome> {
     let mut outcome = Outcome::default();
+    let records = names.translated(batch)?;
     let rigs: Vec<RigRow> = txn.all(Scan::new(&index::RIGS, vec![], 0))?;
     let has_away = archived::is_any(txn.view())?;
     // Those that are new and not written yet.
@@ -102,8 +106,8 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
     let mut ids: HashSet<&BeadId> = HashSet::new();
     let mut written: Vec<Cow<'_, Rows>> = Vec::new();
     let mut others: Vec<Cow<'_, Rows>> = Vec::new();
-    for record in &batch.records {
-        let is_twin = record.is_twin();
+    for record in records.iter() {
+        let is_twin = record.is_twin(names);
         if is_twin || record.id().is_some_and(|id| ids.contains(id)) {
             // What comes twice is held against what came first.
             create_all(txn, std::mem::take(&mut fresh), manner, &rigs, &mut outcome)?;
@@ -115,7 +119,7 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
                 fresh.push(rows);
             }
             Incoming::Issue(rows) => {
-                let Some(rows) = told_apart(txn, rows, &mut outcome.report)? else { continue };
+                let Some(rows) = told_apart(txn, rows, names, &mut outcome.report)? else { continue };
                 if take_bead(txn, &rows, manner, &rigs, &mut outcome)? {
                     written.retain(|earlier| earlier.bead.id != rows.bead.id);
                     written.push(rows.clone());
@@ -123,8 +127,8 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, manner: &Manner) ->
                 others.push(rows);
             }
             Incoming::Grave(grave) => {
-                let Some(grave) = left_apart(txn, grave, &mut outcome.report)? else { continue };
-                if take_grave(txn, &grave, &mut outcome)? {
+                let Some(grave) = left_apart(txn, grave, names, &mut outcome.report)? else { continue };
+                if take_grave(txn, &grave, names, &mut outcome)? {
                     written.retain(|earlier| earlier.bead.id != grave.id);
                 }
             }
@@ -324,11 +328,13 @@ fn take_bead(
         report.created += 1;
         return Ok(true);
     };
-    if rows.bead.updated_at < bead.updated_at {
-        report.skipped += 1;
+    let stored = Stored::of(txn.view(), bead)?;
+    if rows.bead.updated_at < stored.bead.updated_at {
+        // A comment is no change of the bead.
+        let count = if add_comments(txn, &stored, rows)? { &mut report.updated } else { &mut report.skipped };
+        *count += 1;
         return Ok(false);
     }
-    let stored = Stored::of(txn.view(), bead)?;
     let (here, there) = (said(stored.issue())?, said(rows.issue())?);
     if here == there {
         let count = if add_comments(txn, &stored, rows)? { &mut report.updated } else { &mut report.unchanged };
@@ -510,9 +516,12 @@ fn take_edges(txn: &mut ScopedTxn<'_>, rows: &Rows, report: &mut ImportReport) -
 }
 
 /// Takes a tombstone in, and the bead away that it is of; answers whether the bead is gone.
-fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, outcome: &mut Outcome) -> Result<bool> {
+fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, names: &Names, outcome: &mut Outcome) -> Result<bool> {
     let Outcome { report, loose, .. } = outcome;
     let id = &grave.id;
+    if let Some(to) = &grave.moved_to {
+        return take_move(txn, grave, to, names, report);
+    }
     if let Some(bead) = txn.find::<BeadRow>(&Key::bead(id))? {
         if grave.deleted_at < bead.updated_at {
             report.skipped += 1;
@@ -524,27 +533,85 @@ fn take_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, outcome: &mut Outcome) -> 
         }
         loose.extend(bury(txn, &bead)?);
     }
-    let known = txn.find::<TombstoneRow>(&Key::tombstone(id))?;
-    if let Some(known) = known {
+    put_grave(txn, grave, report)?;
+    Ok(true)
+}
+
+fn put_grave(txn: &mut ScopedTxn<'_>, grave: &Grave, report: &mut ImportReport) -> Result<()> {
+    let id = &grave.id;
+    if let Some(known) = txn.find::<TombstoneRow>(&Key::tombstone(id))? {
         let here = known.record.as_ref().and_then(|record| record.get(LINE)?.as_str()).unwrap_or("");
         if here == grave.line {
             report.unchanged += 1;
-            return Ok(true);
+            return Ok(());
         }
         if (known.deleted_at, here) > (grave.deleted_at, grave.line.as_str()) {
             report.skipped += 1;
-            return Ok(true);
+            return Ok(());
         }
+    }
+    let mut record = json!({ LINE: grave.line });
+    if let Some(to) = &grave.moved_to {
+        record[MOVED_TO] = to.as_str().into();
     }
     txn.put(TombstoneRow {
         id: id.clone(),
         deleted_at: grave.deleted_at,
         deleted_by: grave.deleted_by.clone(),
         reason: grave.reason.clone(),
-        record: Some(json!({ LINE: grave.line })),
+        record: Some(record),
     })?;
     report.tombstones += 1;
-    Ok(true)
+    Ok(())
+}
+
+/// Takes in that a bead has another id elsewhere, by which it is known from then on; answers whether there is none of it here.
+fn take_move(
+    txn: &mut ScopedTxn<'_>,
+    grave: &Grave,
+    to: &BeadId,
+    names: &Names,
+    report: &mut ImportReport,
+) -> Result<bool> {
+    let bead: Option<BeadRow> = txn.find(&Key::bead(&grave.id))?;
+    let Some(bead) = bead else {
+        let is_known = txn.is_taken(&Key::tombstone(&grave.id))?;
+        // It may have another id here than there.
+        let here = known_as(txn.view(), to, &grave.made, names)?;
+        if is_known || here == grave.id {
+            report.unchanged += 1;
+        } else {
+            put_grave(txn, &Grave { moved_to: Some(here), ..grave.clone() }, report)?;
+        }
+        return Ok(true);
+    };
+    // Where another has that id here, it is asked for by the one that tells it from that.
+    let twin = grave.made.at.map(|at| BeadId::new(twin_id(to.as_str(), at, 0))).transpose()?;
+    for id in [Some(to.clone()), twin].into_iter().flatten() {
+        if bead.id == id || leads_to(txn, &id, &bead)? {
+            break;
+        }
+        if txn.is_taken(&Key::bead(&id))? || txn.is_taken(&Key::tombstone(&id))? {
+            continue;
+        }
+        txn.put(TombstoneRow {
+            id,
+            deleted_at: grave.deleted_at,
+            deleted_by: grave.deleted_by.clone(),
+            reason: None,
+            record: Some(json!({ MOVED_TO: bead.id, "title": bead.title, "created_at": bead.created_at })),
+        })?;
+        report.tombstones += 1;
+        return Ok(false);
+    }
+    report.unchanged += 1;
+    Ok(false)
+}
+
+/// Whether what is left under an id says that it is this bead.
+fn leads_to(txn: &ScopedTxn<'_>, id: &BeadId, bead: &BeadRow) -> Result<bool> {
+    let left: Option<TombstoneRow> = txn.find(&Key::tombstone(id))?;
+    Ok(left.as_ref().and_then(beads::moved_to) == Some(bead.id.as_str()))
 }
 
 /// Takes a bead away; edges to it stay, as edges to what is not there. Answers these.

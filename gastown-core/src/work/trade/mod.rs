@@ -19,7 +19,7 @@ pub(crate) mod report;
 mod rows;
 pub(crate) mod source;
 pub(crate) mod sync;
-mod twins;
+pub(crate) mod twins;
 mod unfit;
 
 pub use choice::MergeChoice;

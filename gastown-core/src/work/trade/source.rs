@@ -12,7 +12,7 @@ use super::import::{Batch, Grave, Incoming};
 use super::report::{ImportFlaw, ImportReport};
 use super::unfit::Refusal;
 use super::{LINE, line, rows, shorten};
-use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Made, Reader, Record, SideLimits, Time};
+use crate::interchange::{Dialect, Entry, Flat, Limits, Line, Made, Reader, Record, SideLimits, Time, moved_to};
 use crate::model::event::hex;
 use crate::model::{BeadId, Error, ForeignRow, Result, Timestamp};
 
@@ -239,6 +239,7 @@ fn incoming(read: &Line, file: &str) -> std::result::Result<(Incoming, usize), R
                 deleted_at: at,
                 deleted_by: issue.deleted_by.clone(),
                 reason: Some(issue.delete_reason.clone()).filter(|reason| !reason.is_empty()),
+                moved_to: moved_to(issue).and_then(|to| BeadId::new(to).ok()),
                 line: text,
             }))
         }
@@ -248,6 +249,7 @@ fn incoming(read: &Line, file: &str) -> std::result::Result<(Incoming, usize), R
             deleted_at: one.ts.as_ref().map(|time| time.at).unwrap_or_default(),
             deleted_by: one.by.clone(),
             reason: Some(one.reason.clone()).filter(|reason| !reason.is_empty()),
+            moved_to: None,
             line: text,
         })),
         Record::Memory(one) => foreign("memory", &one.key, &text),

@@ -1,5 +1,6 @@
 //! What a sync has to do, from one snapshot of the town and one reading of the file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::export::{deleted, left_of};
@@ -9,12 +10,13 @@ use super::super::source::foreign_of;
 use super::super::unfit::Refusal;
 use super::basis::{Agreed, Basis};
 use crate::interchange::{
-    Choice, Deletion, Dialect, Document, Essence, Issue, Issues, Made, Merged, dress, line_of, merge_among, recall,
-    shared_id,
+    Among, Asked, Choice, Deletion, Dialect, Document, Essence, Issue, Issues, MOVED_TO, Made, TRIES, dress, line_of,
+    merge_among, recall, shared_id, twin_id,
 };
-use crate::model::{BeadId, BeadRow, ForeignRow, Key, Result, RigName, Stored as _, TombstoneRow};
+use crate::model::{BeadId, BeadRow, ForeignRow, Key, Result, RigName, Stored as _, Timestamp, TombstoneRow};
 use crate::store::{Scan, index};
 use crate::work::archived;
+use crate::work::beads::moved_to;
 use crate::work::view::View;
 
 /// The two sides, and what they agreed on.
@@ -24,8 +26,8 @@ pub(crate) struct Look<'a> {
     pub(crate) document: &'a mut Document,
     /// What files beside it tell of deleted issues.
     pub(crate) deletions: &'a BTreeMap<String, Deletion>,
-    /// Issues that are left alone.
-    pub(crate) excluded: &'a BTreeSet<String>,
+    /// Ids that beads of the town cannot do without.
+    pub(crate) kept: &'a BTreeSet<String>,
     /// For whom new lines are written.
     pub(crate) dialect: Dialect,
 }
@@ -41,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     /// What changes in the file.
     pub(crate) lines: BTreeMap<String, Option<Vec<u8>>>,
+    /// What the file says of issues under an id, or with ids, that it gets only now.
+    pub(crate) theirs: BTreeMap<String, Vec<u8>>,
     /// What both agree on then, where that is something else than before.
     pub(crate) agreed: BTreeMap<String, Option<Agreed>>,
     /// Records that are no beads.
@@ -79,6 +83,19 @@ struct Differing {
     ours: Issues,
     theirs: Issues,
     here: BTreeMap<String, Essence>,
+    /// Those that are beads of the town.
+    alive: BTreeSet<String>,
+    /// Those that the town has elsewhere, in an archive.
+    away: BTreeSet<String>,
+    /// Ids that what has them in the town cannot do without.
+    kept: BTreeSet<String>,
+}
+
+/// What came of them.
+struct Outcome<'a> {
+    here: BTreeMap<String, Essence>,
+    away: BTreeSet<String>,
+    among: Among<'a>,
 }
 
 impl Look<'_> {
@@ -87,34 +104,64 @@ impl Look<'_> {
         let mut plan = Plan { version: self.basis.version(view)?, ..Plan::default() };
         self.settle(view, &mut plan)?;
         let known = self.known(view)?;
-        let mut found = Differing::default();
+        let moved = self.moved(view, &known)?;
+        let mut found = Differing { kept: self.kept.clone(), ..Differing::default() };
         let mut seen = BTreeSet::new();
-        self.walk_beads(view, &known, &mut found, &mut seen, &mut plan)?;
-        // Of a bead that the town has no more nothing is lost with its line.
-        plan.known = known.keys().filter(|id| seen.contains(*id)).count() as u64;
+        self.walk_beads(view, &known, &moved, &mut found, &mut seen, &mut plan)?;
+        // Of a bead that the town has no more nothing is lost with its line, and one that has another id is not gone.
         let is_gone = |id: &&String| !self.document.contains(id) && !self.deletions.contains_key(*id);
+        plan.known = known.keys().filter(|id| seen.contains(*id)).count() as u64;
         plan.gone = known.keys().filter(|id| seen.contains(*id)).filter(is_gone).count() as u64;
         let document = &*self.document;
         let rest: BTreeSet<&str> = known.keys().map(String::as_str).chain(document.ids()).collect();
-        for id in rest.into_iter().filter(|id| !seen.contains(*id) && !self.excluded.contains(*id)) {
-            self.without_bead(view, id, known.get(id), &mut found, &mut plan)?;
+        for id in rest.into_iter().filter(|id| !seen.contains(*id)) {
+            self.without_bead(view, id, known.get(id), moved.get(id), &mut found, &mut plan)?;
         }
         let is_known = |id: &str| known.contains_key(id) || document.contains(id);
-        let (Merged { issues, choices }, moved) =
-            merge_among(&found.base, &found.ours, &found.theirs, &mut |id| Ok(is_known(id) || is_in_town(view, id)?))?;
+        let Differing { base, ours, theirs, here, alive, away, kept } = found;
+        let mut ids: BTreeSet<String> = [&base, &ours, &theirs].iter().flat_map(|set| set.keys()).cloned().collect();
+        let is_taken = &mut |id: &str| Ok(is_known(id) || is_in_town(view, id)?);
+        let mut asked = Asked { is_taken, kept: &kept, level: Some(level) };
+        let mut among = merge_among([base, ours, theirs].map(Cow::Owned), &mut asked)?;
+        let choices = std::mem::take(&mut among.merged.choices);
+        for (from, to) in among.moved.iter().filter(|(from, _)| alive.contains(*from)) {
+            let is_told = |choice: &Choice| choice.code == "id_relocated" && choice.kept == to.as_str();
+            if !choices.iter().any(is_told) {
+                let title = among.sets[1].get(to).map(|issue| issue.title.as_str());
+                plan.choices.push(Choice::new(from, "id", "id_relocated", to.as_str().into(), title.into()));
+            }
+            plan.renames.extend(BeadId::new(from.as_str()).ok().zip(BeadId::new(to.as_str()).ok()));
+        }
         plan.choices.extend(choices);
         plan.choices.extend(document.dropped());
         plan.choices.extend(document.twins());
-        for (from, to) in moved {
-            plan.renames.extend(BeadId::new(from).ok().zip(BeadId::new(to).ok()));
-        }
-        let ids: BTreeSet<&String> =
-            [&found.base, &found.ours, &found.theirs, &issues].iter().flat_map(|set| set.keys()).collect();
-        for id in ids {
-            self.decide(id, issues.get(id), &known, &found, &mut plan);
+        ids.extend(among.merged.issues.keys().cloned());
+        let outcome = Outcome { here, away, among };
+        for id in &ids {
+            self.decide(id, &known, &outcome, &mut plan);
         }
         self.foreign(view, &mut plan)?;
         Ok(plan)
+    }
+
+    /// The beads that were known under another id, which they have by now.
+    fn moved(&self, view: View<'_>, known: &BTreeMap<String, Known>) -> Result<BTreeMap<String, String>> {
+        let mut went: BTreeMap<String, String> = BTreeMap::new();
+        view.walk::<TombstoneRow>(Scan::new(&index::TOMBSTONES, vec![], 0), |left| {
+            went.extend(moved_to(&left).map(|to| (left.id.as_str().to_owned(), to.to_owned())));
+            Ok(true)
+        })?;
+        let is_asked = |id: &str| known.contains_key(id) || self.document.contains(id);
+        let mut moved = BTreeMap::new();
+        for (from, mut to) in went.iter().filter(|(from, _)| is_asked(from)) {
+            // Back and forth, and round in a circle, is as long as the way is.
+            for _ in 0..went.len() {
+                let Some(next) = went.get(to) else { break };
+                to = next;
+            }
+            moved.insert(from.clone(), to.clone());
+        }
+        Ok(moved)
     }
 
     /// Finishes a merge that somebody left unfinished in the file.
@@ -132,11 +179,9 @@ impl Look<'_> {
     fn known(&self, view: View<'_>) -> Result<BTreeMap<String, Known>> {
         let mut known = BTreeMap::new();
         self.basis.walk(view, |id, agreed| {
-            if !self.excluded.contains(&id) {
-                let is_same = self.document.line(&id) == Some(agreed.line.as_bytes());
-                let line = (!is_same).then_some(agreed.line);
-                known.insert(id, Known { said: agreed.said, line });
-            }
+            let is_same = self.document.line(&id) == Some(agreed.line.as_bytes());
+            let line = (!is_same).then_some(agreed.line);
+            known.insert(id, Known { said: agreed.said, line });
         })?;
         Ok(known)
     }
@@ -146,24 +191,28 @@ impl Look<'_> {
         !bead.ephemeral && is_simple(bead.kind) && self.rig.is_none_or(|rig| bead.rig.as_ref() == Some(rig))
     }
 
-    /// Whether the file has the id that a bead shares with another, so that it may be there under that one.
-    fn is_twin(&self, issue: &Issue) -> bool {
-        Made::of(issue).at.and_then(|at| shared_id(&issue.id, at)).is_some_and(|shared| self.document.contains(shared))
+    /// Whether the file has, or had, an id that a bead may be there under besides its own.
+    fn has_other_id(&self, issue: &Issue, known: &BTreeMap<String, Known>) -> bool {
+        let has = |id: &str| self.document.contains(id) || known.contains_key(id);
+        let Some(at) = Made::of(issue).at else { return false };
+        shared_id(&issue.id, at).is_some_and(has) || has(&twin_id(&issue.id, at, 0))
     }
 
     fn walk_beads(
         &self,
         view: View<'_>,
         known: &BTreeMap<String, Known>,
+        moved: &BTreeMap<String, String>,
         found: &mut Differing,
         seen: &mut BTreeSet<String>,
         plan: &mut Plan,
     ) -> Result<()> {
+        let targets: BTreeSet<&str> = moved.values().map(String::as_str).collect();
         view.walk::<BeadRow>(Scan::new(&index::BEADS, vec![], 0), |bead| {
             let id = bead.id.as_str().to_owned();
             let (before, is_in_file) = (known.get(&id), self.document.contains(&id));
-            let is_known = before.is_some() || is_in_file;
-            if self.excluded.contains(&id) || !is_known && !self.goes_out(&bead) {
+            let was_known = targets.contains(id.as_str());
+            if before.is_none() && !is_in_file && !was_known && !self.goes_out(&bead) {
                 return Ok(true);
             }
             let mut issue = Stored::of(view, bead)?.issue();
@@ -173,18 +222,26 @@ impl Look<'_> {
             let said = Essence::of(&issue);
             seen.insert(id.clone());
             match before {
-                Some(before) if before.line.is_none() && before.said == said => plan.unchanged += 1,
-                None if is_in_file && self.document.issue(&id).is_some_and(|theirs| Essence::of(&theirs) == said) => {
+                Some(before) if before.line.is_none() && before.said == said && !was_known => plan.unchanged += 1,
+                None if is_in_file
+                    && !was_known
+                    && self.document.issue(&id).is_some_and(|theirs| Essence::of(&theirs) == said) =>
+                {
                     plan.unchanged += 1;
                     plan.agree(&id, self.document.line(&id), said);
                 }
-                None if !is_in_file && !self.deletions.contains_key(&id) && !self.is_twin(&issue) => {
+                None if !is_in_file
+                    && !was_known
+                    && !self.deletions.contains_key(&id)
+                    && !self.has_other_id(&issue, known) =>
+                {
                     let line = line_of(&issue, self.dialect);
                     plan.agree(&id, Some(&line), said);
                     plan.lines.insert(id, Some(line));
                 }
                 before => {
                     found.here.insert(id.clone(), said);
+                    found.alive.insert(id.clone());
                     self.differs(&id, before, Some(issue), found);
                 }
             }
@@ -192,82 +249,72 @@ impl Look<'_> {
         })
     }
 
-    /// An issue that is no bead here: it was deleted, went to an archive, or is new.
+    /// An issue that is no bead here: it was deleted, has another id, went to an archive, or is new.
     fn without_bead(
         &self,
         view: View<'_>,
         id: &str,
         before: Option<&Known>,
+        moved: Option<&String>,
         found: &mut Differing,
         plan: &mut Plan,
     ) -> Result<()> {
-        let left = match BeadId::new(id) {
-            Ok(id) => view.find::<TombstoneRow>(&Key::tombstone(&id))?,
-            Err(_) => None,
-        };
+        let bead = BeadId::new(id).ok();
+        let left = bead.as_ref().map(|bead| view.find::<TombstoneRow>(&Key::tombstone(bead))).transpose()?.flatten();
         if let Some(left) = left {
-            let issue = left_of(&left)?;
+            let mut issue = left_of(&left)?;
+            if let Some(to) = moved {
+                issue.extra.insert(MOVED_TO.to_owned(), to.as_str().into());
+            }
             let said = Essence::of(&issue);
             if before.is_some_and(|before| before.line.is_none() && before.said == said) {
                 plan.unchanged += 1;
                 return Ok(());
             }
             found.here.insert(id.to_owned(), said);
-            // What is left of a bead is of that one, and of no other to which the file gives its id.
-            let is_of_another =
-                before.is_none() && self.document.issue(id).is_some_and(|theirs| is_another(&issue, &theirs));
-            self.differs(id, before, (!is_of_another).then_some(issue), found);
-        } else if before.is_some_and(|before| before.line.is_none()) {
+            self.differs(id, before, Some(issue), found);
+            return Ok(());
+        }
+        if before.is_some_and(|before| before.line.is_none()) {
             // It went to an archive: that is no change.
             plan.unchanged += 1;
-        } else if before.is_none() && self.is_away(view, id)? {
-            plan.unchanged += 1;
-            if let Some(theirs) = self.document.issue(id) {
+            return Ok(());
+        }
+        let away = bead.as_ref().map(|bead| archived::find(view, bead)).transpose()?.flatten();
+        if let (Some(away), Some(theirs)) = (&away, self.document.issue(id)) {
+            if away.made().is_another(&Made::of(&theirs)) {
+                // The bead in the archive comes back under its id.
+                found.kept.insert(id.to_owned());
+            } else if before.is_none() && changed_at(&theirs).is_some_and(|at| at <= away.updated_at) {
+                plan.unchanged += 1;
                 plan.agree(id, self.document.line(id), Essence::of(&theirs));
+                return Ok(());
             }
-        } else {
-            self.differs(id, before, None, found);
+        }
+        self.differs(id, before, None, found);
+        if let Some(base) = found.base.get(id)
+            && (away.is_some() || !is_elsewhere(view, base)?)
+        {
+            // What went to an archive did not change.
+            found.ours.insert(id.to_owned(), base.clone());
+            found.away.insert(id.to_owned());
         }
         Ok(())
     }
 
-    /// Whether an issue that both sides never agreed on is a bead in an archive, of which the file says nothing newer.
-    fn is_away(&self, view: View<'_>, id: &str) -> Result<bool> {
-        let (Ok(bead), Some(theirs)) = (BeadId::new(id), self.document.issue(id)) else { return Ok(false) };
-        let away = archived::find(view, &bead)?.filter(|away| !away.made().is_another(&Made::of(&theirs)));
-        let changed_at = theirs.updated_at.as_ref().or(theirs.created_at.as_ref()).map(|time| time.at);
-        Ok(away.is_some_and(|away| changed_at.is_some_and(|at| at <= away.updated_at)))
-    }
-
     /// Puts an issue with what both sides and their agreement say of it to those that are looked at.
     fn differs(&self, id: &str, before: Option<&Known>, ours: Option<Issue>, found: &mut Differing) {
-        let mut base = before.and_then(|before| match &before.line {
+        let base = before.and_then(|before| match &before.line {
             Some(line) => read(line.as_bytes()),
             None => self.document.issue(id),
         });
-        let mut theirs = self.document.issue(id).or_else(|| {
+        let theirs = self.document.issue(id).or_else(|| {
             let mut left = deleted(self.deletions.get(id)?);
             if let Some(base) = &base {
                 dress(&mut left, base);
             }
             Some(left)
         });
-        let ours = match ours {
-            Some(mut ours) => {
-                if let Some(line) = base.as_ref().or(theirs.as_ref()) {
-                    dress(&mut ours, line);
-                }
-                Some(ours)
-            }
-            // What went to an archive did not change.
-            None => base.clone(),
-        };
-        if let (Some(base), Some(ours)) = (&mut base, &ours) {
-            recall(base, ours);
-        }
-        if let (Some(theirs), Some(known)) = (&mut theirs, base.as_ref().or(ours.as_ref())) {
-            recall(theirs, known);
-        }
         for (set, issue) in [(&mut found.base, base), (&mut found.ours, ours), (&mut found.theirs, theirs)] {
             if let Some(issue) = issue {
                 set.insert(id.to_owned(), issue);
@@ -276,18 +323,12 @@ impl Look<'_> {
     }
 
     /// What becomes of one issue on both sides.
-    fn decide(
-        &self,
-        id: &str,
-        merged: Option<&Issue>,
-        known: &BTreeMap<String, Known>,
-        found: &Differing,
-        plan: &mut Plan,
-    ) {
-        let here = found.here.get(id).copied();
-        let is_alive = here.is_some() && found.ours.get(id).is_some_and(|ours| !ours.is_tombstone());
-        let Some(merged) = merged else {
-            if let (true, Some(ours), Ok(id)) = (is_alive, found.ours.get(id), BeadId::new(id)) {
+    fn decide(&self, id: &str, known: &BTreeMap<String, Known>, outcome: &Outcome<'_>, plan: &mut Plan) {
+        let Outcome { here, away, among: Among { merged, sets: [base, ours, theirs], rewritten, .. } } = outcome;
+        let here = here.get(id).copied();
+        let Some(merged) = merged.issues.get(id) else {
+            let ours = ours.get(id).filter(|ours| here.is_some() && !ours.is_tombstone());
+            if let (Some(ours), Ok(id)) = (ours, BeadId::new(id)) {
                 plan.steps.push(Step { id, here, becomes: Box::new(gone(ours)) });
             }
             if self.document.contains(id) {
@@ -299,7 +340,8 @@ impl Look<'_> {
             return;
         };
         let said = Essence::of(merged);
-        if here != Some(said) {
+        let stays_away = away.contains(id) && base.get(id).is_some_and(|base| Essence::of(base) == said);
+        if here != Some(said) && !stays_away {
             match rows::rows(merged) {
                 Ok(rows) => {
                     plan.set_aside
@@ -308,12 +350,20 @@ impl Look<'_> {
                 }
                 Err(Refusal { code, message, .. }) => {
                     plan.refused.push((id.to_owned(), code, message));
+                    if let Some(theirs) = theirs.get(id).filter(|_| rewritten.contains(id)) {
+                        plan.lines.insert(id.to_owned(), Some(line_of(theirs, Dialect::Native)));
+                    }
                     return;
                 }
             }
+            if let Some(theirs) = theirs.get(id).filter(|_| rewritten.contains(id)) {
+                plan.theirs.insert(id.to_owned(), line_of(theirs, Dialect::Native));
+            }
         }
         let leaves_line = !merged.is_tombstone() || self.document.has_tombstones() || self.dialect == Dialect::Br;
-        let theirs = found.theirs.get(id).filter(|_| self.document.contains(id));
+        // Its own line, and not that of another which had the id.
+        let is_new = !theirs.contains_key(id) && !base.contains_key(id);
+        let theirs = theirs.get(id).filter(|_| self.document.contains(id) && !rewritten.contains(id));
         let line = match theirs {
             Some(theirs) if Essence::of(theirs) == said => self.document.line(id).map(<[u8]>::to_vec),
             _ if !leaves_line => {
@@ -322,8 +372,7 @@ impl Look<'_> {
                 }
                 None
             }
-            theirs => {
-                let is_new = theirs.is_none() && !found.base.contains_key(id);
+            _ => {
                 let line = line_of(merged, if is_new { self.dialect } else { Dialect::Native });
                 plan.lines.insert(id.to_owned(), Some(line.clone()));
                 Some(line)
@@ -360,6 +409,9 @@ impl Plan {
     pub(crate) fn without(&mut self, ids: &BTreeSet<String>) {
         self.lines.retain(|id, _| !ids.contains(id));
         self.agreed.retain(|id, _| !ids.contains(id));
+        // Another may have the line that it had.
+        let theirs = std::mem::take(&mut self.theirs).into_iter().filter(|(id, _)| ids.contains(id));
+        self.lines.extend(theirs.map(|(id, line)| (id, Some(line))));
     }
 }
 
@@ -391,7 +443,40 @@ fn gone(ours: &Issue) -> Issue {
 /// Why a bead was deleted whose line is gone.
 const GONE: &str = "its line was taken out of the file";
 
-/// Whether an issue is there in the place of another that was deleted.
-fn is_another(left: &Issue, theirs: &Issue) -> bool {
-    !theirs.is_tombstone() && Made::of(left).is_another(&Made::of(theirs))
+/// Takes out of what the town and the file say of one issue what only looks like a change.
+fn level([base, mut ours, mut theirs]: [Option<&mut Issue>; 3]) {
+    if let Some(ours) = &mut ours
+        && let Some(line) = base.as_deref().or(theirs.as_deref())
+    {
+        dress(ours, line);
+    }
+    let base = match (base, &ours) {
+        (Some(base), Some(ours)) => {
+            recall(base, ours);
+            Some(base)
+        }
+        (base, _) => base,
+    };
+    if let Some(theirs) = &mut theirs
+        && let Some(known) = base.as_deref().or(ours.as_deref())
+    {
+        recall(theirs, known);
+    }
+}
+
+/// Whether a bead that has not the id that both sides knew has another by which it is known.
+fn is_elsewhere(view: View<'_>, base: &Issue) -> Result<bool> {
+    let Some(at) = Made::of(base).at else { return Ok(false) };
+    let twins = (0..TRIES).map(|nth| twin_id(&base.id, at, nth));
+    for id in shared_id(&base.id, at).map(str::to_owned).into_iter().chain(twins) {
+        let Ok(id) = BeadId::new(id) else { continue };
+        if view.find::<BeadRow>(&Key::bead(&id))?.is_some_and(|bead| bead.created_at == at) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn changed_at(issue: &Issue) -> Option<Timestamp> {
+    issue.updated_at.as_ref().or(issue.created_at.as_ref()).map(|time| time.at)
 }

@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::super::export::left_of;
 use super::super::import::{self, Outcome, Stored, is_in_use, is_simple};
+use super::super::line;
 use super::super::report::ImportReport;
 use super::super::rows::{self, Rows};
+use super::super::twins::remains;
 use super::super::unfit::Refusal;
-use super::super::{LINE, line};
 use super::look::Step;
 use crate::interchange::{Dialect, Ending, Essence, Issue, Record, Time, outward_status};
 use crate::model::{BeadId, BeadRow, Error, ForeignRow, Key, Result, RigName, RigRow, TombstoneRow};
@@ -132,13 +133,13 @@ fn grave(txn: &mut ScopedTxn<'_>, stored: Option<Stored>, issue: &Issue) -> Resu
     let at = issue.deleted_at.as_ref().or(issue.updated_at.as_ref()).map(|time| time.at);
     let (deleted_by, reason) = (issue.deleted_by.clone(), issue.delete_reason.clone());
     let id = BeadId::new(issue.id.as_str())?;
-    let kept = line(&Record::Tombstone(Box::new(issue)), Dialect::Native)?;
+    let kept = line(&Record::Tombstone(Box::new(issue.clone())), Dialect::Native)?;
     txn.put(TombstoneRow {
         id,
         deleted_at: at.unwrap_or_default(),
         deleted_by,
         reason: Some(reason).filter(|reason| !reason.is_empty()),
-        record: Some(json!({ LINE: kept })),
+        record: Some(remains(&kept, Some(&issue))),
     })?;
     Ok(loose)
 }
