@@ -350,7 +350,7 @@ impl Work {
         }
         self.measure_at = self.context.now().after(MEASURE_EVERY);
         let meters = self.context.store.meters();
-        standing.into_iter().for_each(|noted| meters.note(noted));
+        meters.note_all(standing);
         #[allow(clippy::cast_precision_loss, reason = "the queue has a bound")]
         meters.set(&table::WRITE_QUEUE, &[], self.context.store.queue_depth() as f64);
     }

@@ -28,7 +28,7 @@ pub(super) async fn metrics(handle: &Handle, _: &'static Operation, _: All) -> R
     let look = move |reader: &dyn Reader| observed::standing(View::new(reader, &scope, at));
     let standing = store.read(look).await?;
     let meters = store.meters();
-    standing.into_iter().for_each(|noted| meters.note(noted));
+    meters.note_all(standing);
     #[allow(clippy::cast_precision_loss, reason = "the queue has a bound")]
     meters.set(&table::WRITE_QUEUE, &[], store.queue_depth() as f64);
     let leads = handle.town().leads().await;

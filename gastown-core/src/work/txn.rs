@@ -266,12 +266,12 @@ impl<'a> ScopedTxn<'a> {
     /// Appends an event that carries every change since the one before.
     pub(crate) fn event(&mut self, kind: &str, subject: impl AsRef<str>, data: serde_json::Value) {
         let changes = self.take_pending();
-        for noted in
-            [observed::of_entry(self, kind, subject.as_ref(), &data), observed::length(self, kind, subject.as_ref())]
-        {
-            noted.into_iter().for_each(|noted| self.notes.add(noted));
+        let subject = subject.as_ref();
+        let noted = [observed::of_entry(self, kind, subject, &data), observed::length(self, kind, subject)];
+        for noted in noted.into_iter().flatten() {
+            self.notes.add(noted);
         }
-        self.entry(kind, subject.as_ref(), data, changes);
+        self.entry(kind, subject, data, changes);
     }
 
     /// Counts the entries of the journal so far as the work of the engine's rules.
