@@ -4,6 +4,7 @@
 //! - [`twins`]: two beads that came by one id.
 //! - [`unfit`]: what of an issue can be no row.
 //! - [`source`]: a file or a folder as batches of records.
+//! - [`graves`]: what is left of beads, as an import takes it.
 //! - [`import`]: a batch of records into the town.
 //! - [`export`]: the town's beads as lines.
 //! - [`lines`]: many beads as lines, without the rows between.
@@ -12,6 +13,7 @@
 
 mod choice;
 pub(crate) mod export;
+mod graves;
 pub(crate) mod import;
 mod lines;
 pub(crate) mod merge;
