@@ -54,7 +54,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ear {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut collect = Collect::default();
         event.record(&mut collect);
-        let spans = context.event_scope(event).into_iter().flat_map(|scope| scope.from_root());
+        let spans = context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root);
         let spans = spans.map(|span| (span.name(), span.extensions().get::<Fields>().cloned().unwrap_or_default()));
         let told = Told { level: *event.metadata().level(), fields: collect.0, spans: spans.collect() };
         self.0.lock().unwrap().push(told);

@@ -121,7 +121,7 @@ fn settle(state: &mut State) {
                 state.forge.scribble(&workspace, own);
             }
             (_, ExitOutcome::Stopped) if stamp % 4 == 3 => {
-                state.forge.work(&workspace, id.as_str(), &[own.clone()]);
+                state.forge.work(&workspace, id.as_str(), std::slice::from_ref(&own));
                 state.forge.scribble(&workspace, (format!("loose/{id}"), stamp));
             }
             (Conduct::Hangs | Conduct::Fails | Conduct::Dies, _) if stamp.is_multiple_of(2) => {

@@ -4,16 +4,14 @@ use super::*;
 use crate::git::SaveSpec;
 use crate::model::Timestamp;
 
-impl Place {
-    fn saving(&self, workspace: &Path, parent: &Oid) -> SaveSpec {
-        SaveSpec {
-            workspace: workspace.to_owned(),
-            parent: parent.clone(),
-            branch: branch("gt/saved/gt-1.1"),
-            message: "What Toast had not committed".into(),
-            author: person(),
-            time: Timestamp::from_micros(1_800_000_000_000_000),
-        }
+fn saving(workspace: &Path, parent: &Oid) -> SaveSpec {
+    SaveSpec {
+        workspace: workspace.to_owned(),
+        parent: parent.clone(),
+        branch: branch("gt/saved/gt-1.1"),
+        message: "What Toast had not committed".into(),
+        author: person(),
+        time: Timestamp::from_micros(1_800_000_000_000_000),
     }
 }
 
@@ -37,7 +35,7 @@ async fn what_was_not_committed_is_kept_and_laid_into_the_next_workspace_as_it_w
     // It was also put into the agent's index, which nobody reads.
     git(&tree, &["add", "new.txt"]);
 
-    let spec = place.saving(&tree, &head);
+    let spec = saving(&tree, &head);
     let saved = place.mirror.save(&spec).await.unwrap().unwrap();
     assert_eq!(place.mirror.save(&spec).await.unwrap(), Some(saved.clone()), "a repeat makes the same commit");
     assert_eq!(place.mirror.branch(&spec.branch).await.unwrap(), Some(saved.clone()));
@@ -63,10 +61,10 @@ async fn what_was_not_committed_is_kept_and_laid_into_the_next_workspace_as_it_w
 async fn where_nothing_differs_or_nothing_is_there_nothing_is_kept() {
     let place = Place::new().await;
     let tree = place.workspace("toast").await.path;
-    let spec = place.saving(&tree, &place.base);
+    let spec = saving(&tree, &place.base);
     assert_eq!(place.mirror.save(&spec).await.unwrap(), None);
     assert_eq!(place.mirror.branch(&spec.branch).await.unwrap(), None);
-    let nowhere = place.saving(&place.root().join("nowhere"), &place.base);
+    let nowhere = saving(&place.root().join("nowhere"), &place.base);
     assert_eq!(place.mirror.save(&nowhere).await.unwrap(), None);
 }
 
@@ -88,7 +86,7 @@ async fn a_hostile_workspace_gives_nothing_but_its_own_files() {
     fs::write(tree.join(".gitattributes"), "* filter=evil\n").unwrap();
     fs::write(tree.join("plain"), "plain\n").unwrap();
 
-    let saved = place.mirror.save(&place.saving(&tree, &place.base)).await.unwrap().unwrap();
+    let saved = place.mirror.save(&saving(&tree, &place.base)).await.unwrap().unwrap();
     let found = files(&place, &saved);
     assert_eq!(found, [".gitattributes", "README.md", "file", "folder", "plain", "run.sh", "src/lib.rs"]);
     let mode = git(place.mirror.path(), &["ls-tree", saved.as_str(), "file", "folder"]);
@@ -100,7 +98,7 @@ async fn a_hostile_workspace_gives_nothing_but_its_own_files() {
     git(place.mirror.path(), &["fsck"]);
 
     symlink(&tree, place.root().join("link")).unwrap();
-    let linked = place.saving(&place.root().join("link"), &place.base);
+    let linked = saving(&place.root().join("link"), &place.base);
     assert_eq!(place.mirror.save(&linked).await.unwrap_err().code(), "workspace_symlink");
 }
 
@@ -113,7 +111,7 @@ async fn too_much_is_refused_and_nothing_of_it_is_kept() {
     let runner = GitRunner::new(options).await.unwrap();
     let url = place.mirror.url().clone();
     let bounded = Mirror::open(runner, place.mirror.path(), &url).await.unwrap();
-    let spec = place.saving(&tree, &place.base);
+    let spec = saving(&tree, &place.base);
     let error = bounded.save(&spec).await.unwrap_err();
     assert_eq!((error.code(), error.fact("bytes_max")), ("workspace_too_large", Some("65536")));
     assert_eq!(place.mirror.branch(&spec.branch).await.unwrap(), None);
