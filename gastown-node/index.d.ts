@@ -1156,9 +1156,12 @@ export interface RecentEvent {
   readonly subject: string
 }
 
+/** A time in seconds, with a fraction. */
+export type Seconds = number
+
 /** How many were no longer than a bound in seconds. */
 export interface MetricBucket {
-  readonly upto: number
+  readonly upto: Seconds
   readonly count: number
 }
 
@@ -1166,20 +1169,20 @@ export interface MetricBucket {
 export interface MetricValue {
   readonly name: string
   readonly kind: MetricKind
-  readonly labels: Readonly<Record<string, string>>
+  readonly labels: Record<string, string>
   /** The count or the state; null of a histogram. */
   readonly value: number | null
   /** How many were measured, of a histogram. */
   readonly count: number | null
   /** The sum of what was measured, in seconds. */
-  readonly sum: number | null
+  readonly sum: Seconds | null
   /** How many of them were no longer than each bound; empty unless of a histogram. */
   readonly buckets: MetricBucket[]
 }
 
 /** What is counted and measured of a town since it was opened in this process. */
 export interface Metrics {
-  readonly at: number
+  readonly at: Timestamp
   /** Each metric with each set of its labels that there was, by name and labels. */
   readonly metrics: MetricValue[]
 }

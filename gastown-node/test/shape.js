@@ -77,6 +77,7 @@ function fits(value, type, place) {
       }
       if (name === 'Uint8Array') return value instanceof Uint8Array
       if (name === 'Timestamp') return Number.isSafeInteger(value)
+      if (name === 'Seconds') return Number.isFinite(value)
       if (['Json', 'JsonObject'].includes(name)) return true
       const named = types.get(name)
       if (ts.isTypeAliasDeclaration(named)) return fits(value, named.type, place)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Handle:
     """A town through one scope: the operations of every noun."""
 
-    __slots__ = ("_native", "agents", "beads", "convoys", "effects", "events", "reservations", "reviews", "rigs", "sessions", "upkeep")
+    __slots__ = ("_native", "agents", "beads", "convoys", "effects", "events", "reservations", "reviews", "rigs", "sessions", "triage", "upkeep")
 
     def __init__(self, native: _gastown.Handle) -> None:
         self._native = native
