@@ -105,6 +105,10 @@ async fn what_nobody_needs_any_more_is_found_and_removed_and_nothing_else() {
     let owned = |symptoms: &[Symptom]| -> Vec<_> {
         named(symptoms).into_iter().map(|(kind, subject, repaired)| (kind, subject.to_owned(), repaired)).collect()
     };
+    let young = owned(&symptoms(&yard.town, false).await);
+    assert!(!young.iter().any(|(_, subject, _)| *subject == over), "it is kept for a while: {young:?}");
+    let settings = NewSettings::from([("orphans.keep_ms".to_owned(), json!(0))]);
+    yard.town.operator().rigs().configure(gastown_core::Configure { rig: None, settings }).await.unwrap();
     assert_eq!(owned(&symptoms(&yard.town, false).await), wanted(false));
     assert_eq!(owned(&symptoms(&yard.town, true).await), wanted(true));
     until("the stray process is over", async || {

@@ -229,14 +229,13 @@ mod outside {
                 OrphanKind::RemoteBranch => SymptomKind::RemoteBranchOrphaned,
             };
             let remedy = match orphan.due {
-                None => "nobody knows what it is worth: look at it, and remove it by hand".to_owned(),
-                Some(due) if due > now => {
-                    format!("the engine removes it after {due}; repair does now, where nothing is lost by it")
-                }
-                Some(_) => "the engine removes it".to_owned(),
+                None => "nobody knows what it is worth: look at it, and remove it by hand",
+                // It is kept for a while, and nothing is wrong with that.
+                Some(due) if due > town.ctx().now => continue,
+                Some(_) => "the engine removes it",
             };
             let problem = format!("nobody needs this {} any more: {}", orphan.kind, orphan.why);
-            let mut symptom = told(kind, orphan.subject.clone(), orphan.rig.clone(), problem, &remedy);
+            let mut symptom = told(kind, orphan.subject.clone(), orphan.rig.clone(), problem, remedy);
             if input.repair && orphan.due.is_some() {
                 match orphans::remove(&town.shared.store, &outside, &ctx, &orphan).await {
                     Ok(()) => symptom.is_repaired = true,
