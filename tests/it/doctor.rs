@@ -47,6 +47,7 @@ async fn what_keeps_a_town_from_working_is_told_with_what_mends_it() {
     assert_eq!(
         named(&found),
         [
+            (SymptomKind::EngineOff, "town", false),
             (SymptomKind::AgentCommandMissing, "harbour", false),
             (SymptomKind::SessionsBound, "town", false),
             (SymptomKind::RemoteUnusable, "harbour", false),
@@ -54,7 +55,7 @@ async fn what_keeps_a_town_from_working_is_told_with_what_mends_it() {
         "{found:#?}"
     );
     assert!(found.iter().all(|symptom| !symptom.remedy.is_empty()));
-    assert!(found[2].problem.contains("does not exist"), "{found:#?}");
+    assert!(found[3].problem.contains("does not exist"), "{found:#?}");
     town.close().await.unwrap();
 }
 

@@ -6,7 +6,7 @@ use gastown_core::model::{BeadStatus, Resolution, SessionExit, SessionId};
 use gastown_core::runtime::conformance::until;
 use gastown_core::{All, DrainTown, Town};
 
-use crate::support::{HANG, Yard, event, git, happened, open};
+use crate::support::{HANG, Yard, event, git, happened, open, processes_of, sh};
 
 /// The first commits, leaves something uncommitted, says so, and waits; the second finds both and brings it home.
 const DRAINED: &str = r#"
@@ -121,5 +121,29 @@ async fn a_drain_that_is_called_off_says_so_and_the_session_goes_on() {
     let stopped = yard.town.operator().sessions().stop(session).await.unwrap();
     assert_eq!(stopped.ending, Some(SessionExit::Cancelled));
     happened(&yard.town, &mut since, "bead.retried", &bead.id).await;
+    yard.ends_tidy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_gate_ran_on_a_host_that_went_is_merged_by_the_next() {
+    let script = "echo x > x; git add -A; git commit -q -m x";
+    let dir = tempfile::tempdir().unwrap();
+    let flag = dir.path().join("go");
+    let gate = format!("while [ ! -e {} ]; do sleep 0.02; done", flag.display());
+    let yard = Yard::new(script, [("gate.command", sh(&gate))]).await;
+    let bead = yard.sling("lay the keel").await;
+    event(&yard.town, &mut 0, |event| event.kind == "review.built").await;
+    tokio::time::timeout(HANG, yard.town.drain(grace(0))).await.expect("the drain hangs").unwrap();
+    yard.town.close().await.unwrap();
+    std::fs::write(&flag, "").unwrap();
+    until("the gate of the first host is over", async || processes_of(yard.dir.path()).is_empty()).await;
+    for folder in ["mirrors", "work", "gates", "sessions"] {
+        std::fs::remove_dir_all(yard.dir.path().join("town").join(folder)).unwrap();
+    }
+    let yard = Yard { town: open(yard.dir.path()).await, ..yard };
+    yard.town.start().await.unwrap();
+    yard.merged(&bead).await;
+    event(&yard.town, &mut 0, |event| event.kind == "review.unbuilt").await;
+    assert_eq!(git(&yard.origin, &["show", "main:x"]), "x");
     yard.ends_tidy().await;
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
+use super::perform::is_here;
 use crate::failpoint;
 use crate::model::{BeadId, Oid, Result, RigName, SessionId};
 use crate::runtime::{ExitOutcome, SessionSpec};
@@ -30,6 +31,9 @@ pub(super) async fn run(context: &Context, review: &BeadId, rig: &RigName, commi
     // The setting was taken away since: there is nothing to pass.
     let Some(command) = command else { return Ok(Report::Done(Done::GatePassed)) };
     let repository = context.repository(rig).await?;
+    if !is_here(repository.as_ref(), commit).await? {
+        return Ok(Report::Done(Done::Unbuilt));
+    }
     let id = SessionId::new(format!("gate-{review}-{}", commit.short()))?;
     let tree = context.outside.gates.join(id.as_str());
     repository.checkout_scratch(commit, &tree).await?;

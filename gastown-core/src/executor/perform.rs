@@ -392,6 +392,9 @@ async fn land(
 ) -> Result<Report> {
     let repository = context.repository(rig).await?;
     let branch = BranchName::new(target)?;
+    if !is_here(repository.as_ref(), commit).await? {
+        return Ok(Report::Done(Done::Unbuilt));
+    }
     let actual = repository.remote_branch(&branch).await?;
     let report = if actual.as_ref() == Some(expected) {
         match repository.publish(&branch, commit, Some(expected)).await? {
@@ -406,6 +409,15 @@ async fn land(
         repository.release(&keep_name(review)).await?;
     }
     Ok(report)
+}
+
+/// Whether a merge commit is on this machine; one that landed comes with a fetch.
+pub(super) async fn is_here(repository: &dyn Repository, commit: &Oid) -> Result<bool> {
+    if repository.commit_exists(commit).await? {
+        return Ok(true);
+    }
+    repository.fetch().await?;
+    repository.commit_exists(commit).await
 }
 
 /// Whether the target, which is not what it was, holds our commit already.

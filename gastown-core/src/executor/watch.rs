@@ -139,7 +139,21 @@ async fn outcome(context: &Context, session: &SessionRow, record: &ExitRecord) -
     let mut tries = 0;
     loop {
         match bring_home(context, session, exit, record).await {
-            Ok((head, saved)) => return Ended { exit, reason, head, saved, keep_workspace: false },
+            Ok((head, Ok(saved))) => return Ended { exit, reason, head, saved, keep_workspace: false },
+            Ok((_, Err(error))) if tries < worth_trying(error.kind()) => {
+                tries += 1;
+                tokio::time::sleep(PAUSE * tries).await;
+            }
+            // Its commits are home; what it had not committed lies where it is.
+            Ok((head, Err(error))) => {
+                let place = context.outside.desk.workspace(&session.id);
+                let reason = format!(
+                    "{reason}; what it had not committed could not be saved: {}; its workspace is kept: {}",
+                    error.chain(),
+                    place.display()
+                );
+                return Ended { exit, reason, head, saved: None, keep_workspace: true };
+            }
             Err(error) if tries < worth_trying(error.kind()) => {
                 tries += 1;
                 tokio::time::sleep(PAUSE * tries).await;
@@ -197,21 +211,26 @@ async fn bring_home(
     session: &SessionRow,
     exit: SessionExit,
     record: &ExitRecord,
-) -> Result<(Option<Oid>, Option<Oid>)> {
+) -> Result<(Option<Oid>, Result<Option<Oid>>)> {
     let head = collect(context, session).await?;
     let is_done = exit == SessionExit::Succeeded && head.is_some();
     let parent = head.as_ref().or(session.base.as_ref()).filter(|_| !is_done);
     let Some(parent) = parent else {
         failpoint::pass("outcome.collected");
-        return Ok((head, None));
+        return Ok((head, Ok(None)));
     };
+    let saved = save(context, session, parent, record).await;
+    failpoint::pass("outcome.collected");
+    Ok((head, saved))
+}
+
+/// Keeps what the session had not committed on top of `parent`.
+async fn save(context: &Context, session: &SessionRow, parent: &Oid, record: &ExitRecord) -> Result<Option<Oid>> {
     let agent = session.agent.clone();
     let agent = context.read(move |view| view.find::<AgentRow>(&Key::agent(&agent))).await?;
     let name = agent.map_or_else(|| session.agent.to_string(), |agent| agent.name.to_string());
     let spec = what_is_left(&context.outside.desk, session, parent, &name, record.ended_at)?;
-    let saved = context.repository(&session.rig).await?.save(&spec).await?;
-    failpoint::pass("outcome.collected");
-    Ok((head, saved))
+    context.repository(&session.rig).await?.save(&spec).await
 }
 
 /// What of the session's workspace is kept besides its commits, the last of which is `parent`.

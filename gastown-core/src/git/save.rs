@@ -33,7 +33,7 @@ impl Mirror {
     /// Makes a commit of the files in a workspace that are not in `parent`, and keeps it under a branch of the mirror.
     ///
     /// None where nothing differs, or where there is no workspace. What the repository's own ignore files leave out is
-    /// left out. The workspace's git folder is neither read nor written, no link is followed, and no program runs.
+    /// left out, and so are repositories inside it. The workspace's git folder is neither read nor written, no link is followed, and no program runs.
     /// Repeating it is harmless.
     ///
     /// # Errors
@@ -87,6 +87,10 @@ fn add(index: &mut Index, workspace: &Path, bounds: Bounds) -> Result<()> {
     let (mut files, mut bytes) = (0_u64, 0_u64);
     let mut is_too_much = false;
     let mut count = |path: &Path, _: &[u8]| {
+        // A repository of its own inside: only its files could be kept, and git would take it for a submodule.
+        if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return 1;
+        }
         files += 1;
         // What is not there any more is taken out and costs nothing.
         let found = std::fs::symlink_metadata(workspace.join(path));

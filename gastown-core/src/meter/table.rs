@@ -96,7 +96,7 @@ metrics! {
     Histogram SESSION_DURATION = "gastown_session_duration_seconds" []
         "From the start of a session's process to its end, by the town's clock.";
     Histogram SLING_TO_RUNNING = "gastown_sling_to_running_seconds" []
-        "From a sling until the agent's process runs, by the town's clock.";
+        "From a sling until a process of an agent runs, by the town's clock; each attempt counts, from the first sling.";
     Histogram TICK_DURATION = "gastown_tick_duration_seconds" []
         "One tick of the engine, with its commit.";
 }

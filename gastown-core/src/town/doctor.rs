@@ -6,9 +6,9 @@ use super::handle::Handle;
 use super::operation::Operation;
 use super::upkeep::of_whole_town;
 use crate::model::text_enum::text_enum;
-use crate::model::{BreakerRow, BreakerState, LeaderRow, Result, RigName, RigRow, Scope};
+use crate::model::{BreakerRow, BreakerState, LeaderRow, Result, RigName, RigRow, Scope, SessionState};
 use crate::store::{Reader, Scan, Txn, index};
-use crate::work::view::View;
+use crate::work::view::{View, text};
 use crate::work::{ailments, command, schedule, settings};
 
 /// What to look at, and whether to mend it.
@@ -139,9 +139,16 @@ fn rows(view: View<'_>) -> Result<Vec<Symptom>> {
         }
         Some(_) => {}
         None => {
-            let waiting = schedule::plan(view, schedule::BATCH)?.starts.len();
+            let mut waiting = schedule::plan(view, schedule::BATCH)?.starts.len() as u64;
+            for state in [SessionState::Planned, SessionState::Starting, SessionState::Running, SessionState::Finishing]
+            {
+                let scan = Scan::new(&index::SESSIONS_BY_STATE, vec![text(state.as_str())], usize::MAX);
+                waiting += view.count(&scan)?;
+            }
             if waiting > 0 {
-                let problem = format!("{waiting} beads could be started, and no engine runs");
+                let problem = format!(
+                    "{waiting} beads wait for their sessions to be started or looked after, and no engine runs"
+                );
                 symptoms.push(told(SymptomKind::EngineOff, "town", None, problem, "start the engine: town.start"));
             }
         }

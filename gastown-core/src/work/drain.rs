@@ -73,9 +73,10 @@ impl Draining {
     }
 }
 
-/// The leader's row, where it drains.
+/// Why and until when the engine's host drains; nothing where no engine leads any more.
 pub(crate) fn of(view: View<'_>) -> Result<Option<(String, Timestamp)>> {
     let leader: Option<LeaderRow> = view.of_town().find(&Key::leader())?;
+    let leader = leader.filter(|row| row.lease_until > view.now());
     Ok(leader.and_then(|row| Some((row.drain_reason?, row.drain_until?))))
 }
 
@@ -89,7 +90,9 @@ pub(crate) fn progress(view: View<'_>) -> Result<Option<Draining>> {
     }
     let mut saving = 0;
     for state in [EffectState::Planned, EffectState::Issued, EffectState::Ambiguous, EffectState::Probing] {
-        saving += count(Scan::new(&index::EFFECTS_BY_KIND, vec![text(state.as_str()), text("save")], 0))?;
+        for kind in ["save", "publish"] {
+            saving += count(Scan::new(&index::EFFECTS_BY_KIND, vec![text(state.as_str()), text(kind)], 0))?;
+        }
     }
     Ok(Some(Draining { reason, until, sessions, saving }))
 }

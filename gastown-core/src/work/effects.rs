@@ -114,6 +114,8 @@ pub(crate) enum Done {
         /// The end of what it printed.
         output: String,
     },
+    /// The merge commit is not on this machine: another one made it, and it is at no remote.
+    Unbuilt,
     /// The target moved while the change was tested.
     Moved {
         /// What it holds now; none where it is gone.
@@ -431,6 +433,7 @@ fn apply(txn: &mut ScopedTxn<'_>, order: &Order, done: &Done) -> Result<()> {
         (Order::Gate { review, .. }, Done::GateFailed { how, output }) => {
             reviews::gate_failed(txn, review, how, output)
         }
+        (Order::Gate { review, .. } | Order::Land { review, .. }, Done::Unbuilt) => reviews::unbuilt(txn, review),
         (Order::Land { review, .. }, Done::Moved { actual }) => reviews::moved(txn, review, actual.as_ref()),
         (Order::Land { review, commit, .. }, _) => reviews::landed(txn, review, commit),
         _ => Ok(()),

@@ -10,8 +10,8 @@ use super::view::{View, text};
 use super::{effects, settings};
 use crate::model::text_enum::text_enum;
 use crate::model::{
-    BeadId, BeadRow, EffectRow, EffectState, Key, MergeRequestRow, Oid, Order, Result, RigName, SessionId, SessionRow,
-    SessionState, Timestamp,
+    BeadId, BeadRow, BeadStatus, EffectRow, EffectState, Key, MergeRequestRow, Oid, Order, Result, RigName, SessionId,
+    SessionRow, SessionState, Timestamp,
 };
 use crate::store::{Scan, index};
 
@@ -149,7 +149,7 @@ fn stray(
     holds: &Oid,
     keep: Duration,
 ) -> Result<Option<(OrphanKind, &'static str, Option<Timestamp>)>> {
-    if branch.starts_with("gt/convoy/") || is_under_way(view, "delete_branch", &branch.replace('/', "-"))? {
+    if branch.starts_with("gt/convoy/") || is_being_removed(view, branch)? {
         return Ok(None);
     }
     let (kind, bead) = match branch.split('/').collect::<Vec<_>>()[..] {
@@ -167,7 +167,9 @@ fn stray(
         let is_ours = kind == OrphanKind::MirrorBranch && !is_live(view, branch)?;
         return Ok(is_ours.then_some((kind, "the town knows no such bead", None)));
     };
-    let Some(closed) = row.closed_at.filter(|_| row.status.is_terminal()) else { return Ok(None) };
+    // One that failed may be opened again, and goes on from what is there.
+    let is_over = row.status == BeadStatus::Closed && !is_being_removed(view, &format!("gt/{bead}"))?;
+    let Some(closed) = row.closed_at.filter(|_| is_over) else { return Ok(None) };
     if kind == OrphanKind::RemoteBranch && !was_published(view, &row.id, holds)? {
         return Ok(None);
     }
@@ -189,6 +191,11 @@ fn is_live(view: View<'_>, branch: &str) -> Result<bool> {
 fn was_published(view: View<'_>, bead: &BeadId, holds: &Oid) -> Result<bool> {
     let reviews: Vec<MergeRequestRow> = view.all(Scan::new(&index::REVIEWS_BY_SOURCE, vec![text(bead)], 0))?;
     Ok(reviews.iter().all(|review| review.state.is_terminal()) && reviews.iter().any(|review| review.head == *holds))
+}
+
+/// Whether a branch is on its way out; those that went into it go with it.
+fn is_being_removed(view: View<'_>, branch: &str) -> Result<bool> {
+    is_under_way(view, "delete_branch", &branch.replace('/', "-"))
 }
 
 /// Whether an effect of the kind about the subject waits or is being done.

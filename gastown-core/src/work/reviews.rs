@@ -383,6 +383,20 @@ pub(crate) fn moved(txn: &mut ScopedTxn<'_>, id: &BeadId, actual: Option<&Oid>) 
     Ok(())
 }
 
+/// The merge commit is on another machine only: it is made again.
+pub(crate) fn unbuilt(txn: &mut ScopedTxn<'_>, id: &BeadId) -> Result<()> {
+    let mut row = row(txn.view(), id)?;
+    if !matches!(row.state, ReviewState::Building | ReviewState::Publishing) {
+        txn.event("review.stale_report", id, json!({ "state": row.state }));
+        return Ok(());
+    }
+    row.move_to(ReviewState::Queued)?;
+    txn.put(row)?;
+    txn.mark_dirty(id)?;
+    txn.event("review.unbuilt", id, json!({}));
+    Ok(())
+}
+
 /// The target holds the merge commit.
 pub(crate) fn landed(txn: &mut ScopedTxn<'_>, id: &BeadId, commit: &Oid) -> Result<()> {
     let Some(row) = expect(txn, id, ReviewState::Publishing)? else { return Ok(()) };

@@ -103,7 +103,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "triage.crashes",
-        meaning: "failures of the agent in a bead's sessions at which somebody is asked to judge",
+        meaning: "so many failures of the agent in a bead's sessions, and every so many more, somebody is asked to judge",
         default: "3",
         shape: Shape::Number(1, 1_000_000),
     },

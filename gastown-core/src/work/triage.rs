@@ -303,5 +303,5 @@ fn of_bead(txn: &mut ScopedTxn<'_>, matter: &Matter, input: &ResolveTriage) -> R
 /// Whether somebody is to be asked about a bead, with so many of its sessions broken.
 pub(crate) fn is_loop(view: View<'_>, bead: &BeadRow) -> Result<bool> {
     let from: Option<u32> = settings::resolve(view, bead.rig.as_ref(), "triage.crashes")?;
-    Ok(from.is_some_and(|from| bead.agent_failures == from))
+    Ok(from.is_some_and(|from| bead.agent_failures.is_multiple_of(from)))
 }

@@ -209,3 +209,20 @@ fn what_is_carried_is_the_last_that_was_handed_on() {
     let last = bench.run(|txn| outcome::saved(txn.view(), &bead, 4)).unwrap();
     assert_eq!(last, Some(oid(21)), "it is still known");
 }
+
+#[test]
+fn a_merge_commit_that_is_on_another_machine_only_is_made_again() {
+    let mut bench = Bench::new(1, quick());
+    let bead = bench.issue("lay the keel");
+    let (session, epoch) = bench.running(&bead);
+    let land = bench.landing(&session, epoch, oid(7));
+    bench.done(&land, Done::Unbuilt);
+    assert_eq!(bench.events("review.unbuilt").len(), 1);
+    let merge = bench.one("merge");
+    bench.done(&merge, Done::Merged { target: oid(1), commit: oid(91) });
+    let land = bench.one("land");
+    bench.done(&land, Done::Plainly);
+    assert_eq!(bench.bead(&bead).status, BeadStatus::Closed);
+    bench.done(&land, Done::Unbuilt);
+    assert_eq!(bench.review_of(&bead).landed_oid, Some(oid(91)), "what comes late changes nothing");
+}

@@ -160,3 +160,22 @@ fn a_session_that_comes_to_an_end_of_its_own_settles_what_was_asked() {
     assert_eq!(open(&mut bench), []);
     assert_eq!(bench.bead(&request.id).status, BeadStatus::Closed);
 }
+
+#[test]
+fn somebody_is_asked_again_after_as_many_more_failures() {
+    let mut bench = Bench::new(1, settings(&[("triage.crashes", json!(2)), ("agent_failures.max", json!(100))]));
+    let bead = bench.issue("lay the keel");
+    bench.running(&bead);
+    for epoch in 1..=6 {
+        if epoch > 1 {
+            let start = bench.one("start");
+            bench.done(&start, Done::Started { base: oid(1) });
+        }
+        bench.end(&SessionId::new(format!("s-{bead}-{epoch}")).unwrap(), epoch, SessionExit::Crashed, None);
+        let asked = open(&mut bench);
+        assert_eq!(asked.len(), usize::from(epoch % 2 == 0), "after {epoch}");
+        for request in asked {
+            answer(&mut bench, &request.id, TriageAction::Wait).unwrap();
+        }
+    }
+}

@@ -116,3 +116,17 @@ async fn too_much_is_refused_and_nothing_of_it_is_kept() {
     assert_eq!((error.code(), error.fact("bytes_max")), ("workspace_too_large", Some("65536")));
     assert_eq!(place.mirror.branch(&spec.branch).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_repository_inside_keeps_nothing_else_from_being_saved() {
+    let place = Place::new().await;
+    let tree = place.workspace("toast").await.path;
+    let nested = tree.join("nested");
+    git(&tree, &["init", "-q", text(&nested)]);
+    commit(&nested, "inner", "inner");
+    fs::create_dir(tree.join("odd")).unwrap();
+    fs::write(tree.join("odd/.git"), "gitdir: /nowhere\n").unwrap();
+    fs::write(tree.join("half"), "half\n").unwrap();
+    let saved = place.mirror.save(&saving(&tree, &place.base)).await.unwrap().unwrap();
+    assert_eq!(files(&place, &saved), ["README.md", "half", "run.sh", "src/lib.rs"]);
+}
