@@ -6,8 +6,8 @@ use super::handle::Handle;
 use super::operation::Operation;
 use super::upkeep::of_whole_town;
 use crate::model::text_enum::text_enum;
-use crate::model::{BreakerRow, BreakerState, LeaderRow, Result, RigName, RigRow, Scope, SessionState};
-use crate::store::{Reader, Scan, Txn, index};
+use crate::model::{BreakerRow, BreakerState, LeaderRow, Result, RigName, RigRow, SessionState};
+use crate::store::{Scan, Txn, index};
 use crate::work::view::{View, text};
 use crate::work::{ailments, command, schedule, settings};
 
@@ -191,9 +191,11 @@ fn ailment(symptom: &Symptom) -> Option<ailments::Ailment> {
 
 #[cfg(all(feature = "git", feature = "process"))]
 mod outside {
-    use super::{Examine, Handle, Reader, Result, RigRow, Scan, Scope, Symptom, SymptomKind, View, index, told};
+    use super::{Examine, Handle, Result, RigRow, Scan, Symptom, SymptomKind, View, index, told};
     use crate::executor::orphans;
     use crate::git::{BranchName, RemoteUrl};
+    use crate::model::Scope;
+    use crate::store::Reader;
     use crate::work::orphans::OrphanKind;
 
     /// Looks at this machine and at the remotes.

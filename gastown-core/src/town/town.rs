@@ -431,6 +431,10 @@ impl Town {
     }
 
     /// Whether the engine runs in this process.
+    #[cfg_attr(
+        not(all(feature = "git", feature = "process")),
+        expect(clippy::unused_async, reason = "with an engine it waits")
+    )]
     pub(super) async fn leads(&self) -> bool {
         #[cfg(all(feature = "git", feature = "process"))]
         return matches!(self.pump_state().await, Some(crate::executor::PumpState::Running));

@@ -256,3 +256,25 @@ async fn a_rig_gives_its_own_beads_and_takes_what_comes_in() {
     side.is_at_rest().await;
     side.ends().await;
 }
+
+#[tokio::test]
+async fn what_waits_for_a_deleted_bead_waits_again_once_that_is_changed_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let side = Side::new(dir.path(), "town").await;
+    let beads = side.town.operator().beads();
+    fs::write(side.file(), issue("hq-1", &json!({})) + &issue("hq-2", &json!({}))).unwrap();
+    side.sync().await;
+    side.clock.advance(Duration::from_secs(60));
+    beads.delete(DeleteBead::from(&id("hq-2"))).await.unwrap();
+    let edge = json!({ "issue_id": "hq-1", "depends_on_id": "hq-2", "type": "blocks" });
+    let waits = json!({ "updated_at": "2035-10-01T00:00:00Z", "dependencies": [edge] });
+    fs::write(side.file(), issue("hq-1", &waits) + &issue("hq-2", &json!({}))).unwrap();
+    side.sync().await;
+    assert!(beads.get(id("hq-1")).await.unwrap().blockers == 0, "it is not there");
+    let later = json!({ "title": "Changed", "updated_at": "2035-10-01T00:00:00Z" });
+    fs::write(side.file(), side.text() + &issue("hq-2", &later)).unwrap();
+    assert_eq!(side.sync().await.created, 1);
+    assert_eq!(beads.get(id("hq-1")).await.unwrap().blockers, 1);
+    side.is_at_rest().await;
+    side.ends().await;
+}

@@ -374,9 +374,10 @@ pub(super) fn is_in_use(txn: &ScopedTxn<'_>, bead: &BeadRow) -> bool {
         || beads::refuse_in_session(txn, bead).is_err()
 }
 
-/// Writes a bead that is not there, in this rig, with what belongs to it besides its edges.
+/// Writes a bead that is not there, in this rig, with what belongs to it besides its edges; those that waited for it count.
 pub(super) fn create(txn: &mut ScopedTxn<'_>, rows: &Rows, rig: Option<RigName>) -> Result<()> {
-    put_new(txn, BeadRow { rig, ..rows.bead.clone() }, rows)
+    put_new(txn, BeadRow { rig, ..rows.bead.clone() }, rows)?;
+    graph::added(txn, &rows.bead.id)
 }
 
 /// Writes a bead that is not there, with what belongs to it besides its edges.
