@@ -66,7 +66,7 @@ pub(super) fn of_connecting(source: tokio_postgres::Error) -> Error {
         }
         Some(_) => Error::unavailable("store_unreachable", "the database takes no connection now"),
         None => match source.to_string().as_str() {
-            "error performing TLS handshake" => {
+            "error performing TLS handshake" if !is_cut(&source) => {
                 Error::forbidden("store_tls", "no trusted encrypted connection to the database could be made")
             }
             "authentication error" | "invalid configuration" => {
@@ -79,6 +79,27 @@ pub(super) fn of_connecting(source: tokio_postgres::Error) -> Error {
         Some(code) => error.with("sqlstate", code).because(source),
         None => error.because(source),
     }
+}
+
+/// Whether the connection broke, and did not fail for what was said over it.
+fn is_cut(error: &tokio_postgres::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            let cut = [
+                Kind::BrokenPipe,
+                Kind::ConnectionReset,
+                Kind::ConnectionAborted,
+                Kind::NotConnected,
+                Kind::TimedOut,
+                Kind::UnexpectedEof,
+            ];
+            return cut.contains(&io.kind());
+        }
+        source = cause.source();
+    }
+    false
 }
 
 pub(super) fn read_only() -> Error {

@@ -128,6 +128,23 @@ fn a_certificate_is_trusted_as_far_as_was_asked() {
 }
 
 #[test]
+fn a_connection_that_is_cut_in_its_handshake_is_out_of_reach_and_not_untrusted() {
+    use std::io::{Read as _, Write as _};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut line, _) = listener.accept().unwrap();
+        // It is asked for TLS, says yes, and is gone.
+        line.read_exact(&mut [0; 8]).unwrap();
+        line.write_all(b"S").unwrap();
+    });
+    let found = refused(&format!("postgres://tess@127.0.0.1:{port}/town?sslmode=require"));
+    assert_eq!(found, is("store_unreachable", ErrorKind::Unavailable));
+    server.join().unwrap();
+}
+
+#[test]
 fn a_server_that_may_only_be_read_takes_no_writer() {
     let url = TestServer::shared().fresh_url();
     let read_only = format!("{url}&options=-c%20default_transaction_read_only%3Don");

@@ -154,6 +154,7 @@ fn a_published_migration_does_not_change() {
         (2, "9a1d9ca17299e43343137e03e430f96182095bac90040e6f67bb3837ef68226e".to_owned()),
         (3, "72645d6ba6c2ad322797ce36df27ca8c004f329cf930e0ab5745f2a0a63c885f".to_owned()),
         (4, "9aff9cdc11a474f85ab072b156149ce4821dc514f26e8683db7896b3a576bdcd".to_owned()),
+        (5, "80f72b5f169571f6f5780d4478703825118b99d909deee53b29c30a115118695".to_owned()),
     ];
     assert_eq!(sums, published);
 }
