@@ -67,7 +67,7 @@ text_enum! {
     pub enum WorkspaceFate = "fate of a workspace" {
         /// It is removed; what was committed is in the mirror.
         Removed = "removed",
-        /// It is removed, unless the machine kept us from bringing its commits home: then it stays.
+        /// It is removed, unless the machine kept us from bringing its commits home, or what was not committed: then it stays.
         KeptUnsaved = "kept_unsaved",
     }
 }
@@ -113,7 +113,7 @@ impl SessionExit {
             Self::Cancelled => (None, H::Released, W::KeptUnsaved, A::WhenSlung),
             Self::Lost => (Some(F::Infrastructure), H::Released, W::KeptUnsaved, A::AfterBackoff),
             Self::AuthFailed => (Some(F::Credentials), H::Released, W::KeptUnsaved, A::AfterBackoff),
-            Self::ProtocolError => (Some(F::Agent), H::Released, W::Removed, A::AfterBackoff),
+            Self::ProtocolError => (Some(F::Agent), H::Released, W::KeptUnsaved, A::AfterBackoff),
             Self::Crashed => (Some(F::Agent), H::Released, W::KeptUnsaved, A::AfterBackoff),
             Self::Superseded => (None, H::Released, W::KeptUnsaved, A::Never),
             Self::Refused => (Some(F::Infrastructure), H::Released, W::Removed, A::AfterBackoff),

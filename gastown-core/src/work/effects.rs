@@ -418,7 +418,11 @@ fn finish(txn: &mut ScopedTxn<'_>, mut row: EffectRow, state: EffectState, outco
 fn apply(txn: &mut ScopedTxn<'_>, order: &Order, done: &Done) -> Result<()> {
     match (order, done) {
         (Order::Start { session, .. }, Done::Started { base }) => sessions::started(txn, session, base),
-        (Order::Nudge { session, .. } | Order::Notice { session, .. }, Done::Unheard) => {
+        (Order::Notice { session, .. }, Done::Unheard) => {
+            txn.event("session.notice_unheard", session, json!({}));
+            Ok(())
+        }
+        (Order::Nudge { session, .. }, Done::Unheard) => {
             txn.event("session.nudge_unheard", session, json!({}));
             Ok(())
         }

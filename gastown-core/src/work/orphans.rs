@@ -89,6 +89,34 @@ pub(crate) fn find(view: View<'_>, there: &Outdoors) -> Result<Vec<Orphan>> {
             found.push(Orphan { kind, subject, rig, holds, why, due });
         }
     }
+    found.extend(put_away(view, keep)?);
+    Ok(found)
+}
+
+/// What drained sessions left at the remote, and whose bead is over without having been merged.
+fn put_away(view: View<'_>, keep: Duration) -> Result<Vec<Orphan>> {
+    let prefix = vec![text(EffectState::Confirmed.as_str()), text("save")];
+    let effects: Vec<EffectRow> = view.all(Scan::new(&index::EFFECTS_BY_KIND, prefix, 0))?;
+    let mut found = Vec::new();
+    for effect in effects {
+        // One that cannot be read is told by its own.
+        let Ok(Order::Save { session, rig, branch, head }) = effect.order() else { continue };
+        let Some(session) = view.find::<SessionRow>(&Key::session(&session))? else { continue };
+        let bead: Option<BeadRow> = view.find(&Key::bead(&session.bead))?;
+        let Some(closed) = bead.filter(|bead| bead.status == BeadStatus::Closed).and_then(|bead| bead.closed_at) else {
+            continue;
+        };
+        if !was_removed(view, &branch)? {
+            found.push(Orphan {
+                kind: OrphanKind::RemoteBranch,
+                subject: branch,
+                rig: Some(rig),
+                holds: Some(head),
+                why: OVER,
+                due: Some(closed.after(keep)),
+            });
+        }
+    }
     Ok(found)
 }
 
@@ -96,7 +124,7 @@ pub(crate) fn find(view: View<'_>, there: &Outdoors) -> Result<Vec<Orphan>> {
 pub(crate) fn remove_remote(txn: &mut ScopedTxn<'_>, orphan: &Orphan) -> Result<()> {
     let (Some(rig), Some(expected)) = (orphan.rig.clone(), orphan.holds.clone()) else { return Ok(()) };
     let order = Order::DeleteBranch { rig, branch: orphan.subject.clone(), expected, work: Vec::new() };
-    effects::enqueue_again(txn, &order).map(drop)
+    effects::enqueue(txn, &order, 1)
 }
 
 fn process(view: View<'_>, id: &SessionId) -> Result<Option<&'static str>> {
@@ -154,6 +182,8 @@ fn stray(
     }
     let (kind, bead) = match branch.split('/').collect::<Vec<_>>()[..] {
         ["gt", "work", bead, _] => (OrphanKind::MirrorBranch, bead),
+        // What was put at the remote goes there and here at once.
+        ["gt", "saved", of] if was_put(view, of)? => return Ok(None),
         ["gt", "saved", of] => (OrphanKind::MirrorBranch, of.rsplit_once('.').map_or(of, |(bead, _)| bead)),
         ["gt", bead] => (OrphanKind::RemoteBranch, bead),
         _ => return Ok(None),
@@ -173,7 +203,9 @@ fn stray(
     if kind == OrphanKind::RemoteBranch && !was_published(view, &row.id, holds)? {
         return Ok(None);
     }
-    Ok(Some((kind, "its bead is over", Some(closed.after(keep)))))
+    // One try; a branch that somebody moved is theirs.
+    let is_moved = kind == OrphanKind::RemoteBranch && was_removed(view, branch)?;
+    Ok(Some((kind, OVER, (!is_moved).then(|| closed.after(keep)))))
 }
 
 /// Whether a session that is not over works on the branch.
@@ -191,6 +223,22 @@ fn is_live(view: View<'_>, branch: &str) -> Result<bool> {
 fn was_published(view: View<'_>, bead: &BeadId, holds: &Oid) -> Result<bool> {
     let reviews: Vec<MergeRequestRow> = view.all(Scan::new(&index::REVIEWS_BY_SOURCE, vec![text(bead)], 0))?;
     Ok(reviews.iter().all(|review| review.state.is_terminal()) && reviews.iter().any(|review| review.head == *holds))
+}
+
+/// Why a branch is an orphan.
+const OVER: &str = "its bead is over";
+
+/// Whether what a session left, named by its bead and epoch, was put at the remote.
+fn was_put(view: View<'_>, of: &str) -> Result<bool> {
+    let Some((bead, epoch)) = of.rsplit_once('.') else { return Ok(false) };
+    let id = effects::id_of("save", &format!("s-{bead}-{epoch}"), 1)?;
+    Ok(view.find::<EffectRow>(&Key::effect(&id))?.is_some_and(|row| row.state == EffectState::Confirmed))
+}
+
+/// Whether a branch's removal was wanted before, whatever came of it.
+fn was_removed(view: View<'_>, branch: &str) -> Result<bool> {
+    let id = effects::id_of("delete_branch", &branch.replace('/', "-"), 1)?;
+    Ok(view.find::<EffectRow>(&Key::effect(&id))?.is_some())
 }
 
 /// Whether a branch is on its way out; those that went into it go with it.

@@ -13,7 +13,7 @@ use crate::work::effects::{Done, Failed, Issued, Report};
 use crate::work::graph::{self, ReasonKind};
 use crate::work::outcome::{self, Carried, Ended};
 use crate::work::view::text;
-use crate::work::{All, Configure, beads, pause, rigs, sling};
+use crate::work::{All, CloseBead, Configure, beads, orphans, pause, rigs, sling};
 
 fn begin(bench: &mut Bench, grace_ms: u64) -> drain::Draining {
     let input = DrainTown { reason: "the machine is taken away".into(), grace_ms: Some(grace_ms) };
@@ -225,4 +225,31 @@ fn a_merge_commit_that_is_on_another_machine_only_is_made_again() {
     assert_eq!(bench.bead(&bead).status, BeadStatus::Closed);
     bench.done(&land, Done::Unbuilt);
     assert_eq!(bench.review_of(&bead).landed_oid, Some(oid(91)), "what comes late changes nothing");
+}
+
+#[test]
+fn what_was_saved_of_a_bead_that_is_closed_otherwise_is_removed_after_its_time_and_once() {
+    let mut bench = Bench::new(1, quick());
+    let bead = bench.issue("lay the keel");
+    let (session, epoch) = bench.running(&bead);
+    drained(&mut bench, &session, epoch, Some(oid(7)), None);
+    let save = bench.one("save");
+    bench.done(&save, Done::Plainly);
+    let find = |bench: &mut Bench| {
+        let there = orphans::Outdoors {
+            branches: vec![(crate::engine::tests::rig(), format!("gt/saved/{bead}.1"), oid(7))],
+            ..orphans::Outdoors::default()
+        };
+        bench.run(|txn| orphans::find(txn.view(), &there)).unwrap()
+    };
+    assert_eq!(find(&mut bench), [], "it goes on from there");
+    bench.run(|txn| beads::close(txn, &CloseBead::from(&bead))).unwrap();
+    let orphan = find(&mut bench).remove(0);
+    assert_eq!((orphan.kind, &orphan.holds), (orphans::OrphanKind::RemoteBranch, &Some(oid(7))));
+    assert_eq!(orphan.due, Some(bench.now.after(std::time::Duration::from_secs(7 * 86_400))));
+    bench.run(|txn| orphans::remove_remote(txn, &orphan)).unwrap();
+    assert_eq!(find(&mut bench), []);
+    let remove = bench.one("delete_branch");
+    bench.report(&remove, &Report::Refused { reason: "somebody moved it".into() });
+    assert_eq!(find(&mut bench), [], "it is not asked for again and again");
 }
