@@ -22,7 +22,9 @@ async fn two_beads_that_took_one_id_are_both_kept() {
         .await
         .unwrap();
     fs::write(side.file(), issue("hq-1", &json!({ "title": "Theirs" }))).unwrap();
+    let dry = side.rehearse().await;
     let report = side.sync().await;
+    assert_eq!(dry, report, "a rehearsal says what is done");
     assert!(report.chosen.iter().any(|choice| choice.code == "id_relocated"), "{report:?}");
     assert_eq!(beads.get(id("hq-1")).await.unwrap().title, "Theirs");
     let moved = report.chosen.iter().find(|choice| choice.code == "id_relocated").unwrap();

@@ -14,6 +14,8 @@ use crate::work::view::{View, text};
 
 /// What the sources of these rows begin with; no file is called so.
 const SOURCE: &str = "gt:sync/";
+/// What the sources end with of what a file was not told yet.
+const UNTOLD: &str = "/untold";
 /// The name of the row that counts the changes of the others; no bead is called so.
 const HEAD: &str = "@";
 
@@ -47,6 +49,36 @@ impl Basis {
         hash.update([0]);
         hash.update(&path);
         Self { source: format!("{SOURCE}{}", &hex(&hash.finalize())[..32]), path, rig: rig.cloned() }
+    }
+
+    /// All agreements of the town.
+    pub(crate) fn all(view: View<'_>) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        let mut after = SOURCE.to_owned();
+        loop {
+            let before = Position(vec![text(&after), text("")]);
+            let scan = Scan::new(&index::FOREIGN_RECORDS, vec![], 1).after(Some(before));
+            let next: Vec<ForeignRow> = view.scan(scan)?;
+            let Some(row) = next.into_iter().next().filter(is_own) else { return Ok(found) };
+            let source = row.source.trim_end_matches(UNTOLD).to_owned();
+            if let Some(head) = view.find::<ForeignRow>(&Key::foreign(&source, HEAD))? {
+                let path = head.data["path"].as_str().unwrap_or_default().to_owned();
+                let rig = head.data["rig"].as_str().map(RigName::new).transpose()?;
+                found.push(Self { source: source.clone(), path, rig });
+            }
+            // Past all that belongs to this one, and before any other.
+            after = format!("{source}0");
+        }
+    }
+
+    /// The rig whose beads go to the file; none where all do.
+    pub(super) fn rig(&self) -> Option<&RigName> {
+        self.rig.as_ref()
+    }
+
+    /// The source of what the file was not told yet.
+    pub(super) fn untold(&self) -> String {
+        format!("{}{UNTOLD}", self.source)
     }
 
     /// How often it was changed.
@@ -87,6 +119,7 @@ impl Basis {
             return Ok(false);
         }
         for (id, agreed) in changes {
+            txn.delete(&Key::foreign(&self.untold(), id))?;
             match agreed {
                 None => txn.delete(&Key::foreign(&self.source, id))?,
                 Some(agreed) => txn.put(ForeignRow {
