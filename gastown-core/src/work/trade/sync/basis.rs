@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::interchange::Essence;
@@ -39,6 +39,8 @@ pub(crate) struct Agreed {
     pub(crate) line: String,
     /// What it says.
     pub(crate) said: Essence,
+    /// Whether it has its id there because the bead cannot do without it here.
+    pub(crate) kept: bool,
 }
 
 impl Basis {
@@ -122,11 +124,9 @@ impl Basis {
             txn.delete(&Key::foreign(&self.untold(), id))?;
             match agreed {
                 None => txn.delete(&Key::foreign(&self.source, id))?,
-                Some(agreed) => txn.put(ForeignRow {
-                    source: self.source.clone(),
-                    name: id.clone(),
-                    data: json!({ "line": agreed.line, "said": agreed.said.to_string() }),
-                })?,
+                Some(agreed) => {
+                    txn.put(ForeignRow { source: self.source.clone(), name: id.clone(), data: agreed.to_json() })?
+                }
             }
         }
         txn.put(ForeignRow {
@@ -139,6 +139,16 @@ impl Basis {
     }
 }
 
+impl Agreed {
+    fn to_json(&self) -> Json {
+        let mut data = json!({ "line": self.line, "said": self.said.to_string() });
+        if self.kept {
+            data["kept"] = true.into();
+        }
+        data
+    }
+}
+
 fn agreed(row: &ForeignRow) -> Result<Agreed> {
     let said = |key: &str| row.data.get(key)?.as_str();
     let found = said("line").zip(said("said").and_then(Essence::parse));
@@ -147,5 +157,6 @@ fn agreed(row: &ForeignRow) -> Result<Agreed> {
             .with("source", &row.source)
             .with("bead", &row.name)
     })?;
-    Ok(Agreed { line: line.to_owned(), said })
+    let kept = row.data.get("kept").and_then(Json::as_bool).unwrap_or(false);
+    Ok(Agreed { line: line.to_owned(), said, kept })
 }

@@ -73,6 +73,8 @@ struct Known {
     said: Essence,
     /// The line, where the file has another one or none.
     line: Option<String>,
+    /// Whether it had its id there because the bead cannot do without it here.
+    kept: bool,
 }
 
 /// What the town still knows of a bead that it has no more under an id.
@@ -127,6 +129,7 @@ impl Look<'_> {
             self.without_bead(view, id, known.get(id), &last, &mut found, &mut plan)?;
         }
         let is_known = |id: &str| known.contains_key(id) || document.contains(id);
+        let is_undone = found.kept.iter().any(|id| is_undone(id, &known, &found));
         let Differing { base, ours, theirs, here, alive, away, kept } = found;
         let mut ids: BTreeSet<String> = [&base, &ours, &theirs].iter().flat_map(|set| set.keys()).cloned().collect();
         let is_taken = &mut |id: &str| Ok(is_known(id) || is_in_town(view, id)?);
@@ -148,6 +151,14 @@ impl Look<'_> {
         let outcome = Outcome { here, away, among };
         for id in &ids {
             self.decide(id, &known, &outcome, &mut plan);
+        }
+        let among = &outcome.among;
+        if is_undone {
+            plan.leave(among);
+        }
+        let is_given = |id: &String| kept.contains(id) && among.moved_there.values().any(|to| to == id);
+        for (_, agreed) in plan.agreed.iter_mut().filter(|(id, _)| is_given(id)) {
+            agreed.iter_mut().for_each(|agreed| agreed.kept = true);
         }
         self.foreign(view, &mut plan)?;
         Ok(plan)
@@ -190,7 +201,7 @@ impl Look<'_> {
         self.basis.walk(view, |id, agreed| {
             let is_same = self.document.line(&id) == Some(agreed.line.as_bytes());
             let line = (!is_same).then_some(agreed.line);
-            known.insert(id, Known { said: agreed.said, line });
+            known.insert(id, Known { said: agreed.said, line, kept: agreed.kept });
         })?;
         Ok(known)
     }
@@ -409,8 +420,26 @@ impl Look<'_> {
 
 impl Plan {
     fn agree(&mut self, id: &str, line: Option<&[u8]>, said: Essence) {
-        let agreed = line.map(|line| Agreed { line: String::from_utf8_lossy(line).into_owned(), said });
+        let agreed = line.map(|line| Agreed { line: String::from_utf8_lossy(line).into_owned(), said, kept: false });
         self.agreed.insert(id.to_owned(), agreed);
+    }
+
+    /// Leaves those lines of the file alone in which an id means another issue than here.
+    fn leave(&mut self, among: &Among<'_>) {
+        let others: BTreeSet<&String> = among.moved_there.iter().flat_map(|(from, to)| [from, to]).collect();
+        let names_other = |issue: &Issue| {
+            let named = [&issue.parent, &issue.replies_to, &issue.superseded_by, &issue.duplicate_of];
+            let edges = issue.dependencies.iter().map(|edge| &edge.depends_on_id);
+            named.into_iter().chain(edges).any(|id| others.contains(id))
+        };
+        let is_other = |id: &String| others.contains(id) || among.rewritten.contains(id);
+        let names_other = |line: &Vec<u8>| read(line).is_some_and(|issue| names_other(&issue));
+        let lines = self.lines.iter().filter(|(id, line)| is_other(id) || line.as_ref().is_some_and(names_other));
+        let left: BTreeSet<String> = lines.map(|(id, _)| id.clone()).collect();
+        let stays = |id: &String| is_other(id) || left.contains(id);
+        self.lines.retain(|id, _| !stays(id));
+        self.agreed.retain(|id, _| !stays(id));
+        self.theirs.retain(|id, _| !stays(id));
     }
 
     /// Leaves issues alone whose beads stayed as they are.
@@ -421,6 +450,13 @@ impl Plan {
         let theirs = std::mem::take(&mut self.theirs).into_iter().filter(|(id, _)| ids.contains(id));
         self.lines.extend(theirs.map(|(id, line)| (id, Some(line))));
     }
+}
+
+/// Whether the file gives an id to another issue again that was given to the bead here which cannot do without it. That is not
+/// asked for twice: two that both insist would never come to an end.
+fn is_undone(id: &str, known: &BTreeMap<String, Known>, found: &Differing) -> bool {
+    let Some((base, theirs)) = found.base.get(id).zip(found.theirs.get(id)) else { return false };
+    known.get(id).is_some_and(|known| known.kept) && Made::of(theirs).is_another(&Made::of(base))
 }
 
 fn is_in_town(view: View<'_>, id: &str) -> Result<bool> {
