@@ -6,6 +6,8 @@
 //!
 //! Begin with [`Town`].
 
+#[cfg(feature = "auth")]
+pub mod auth;
 #[cfg_attr(not(all(feature = "git", feature = "process")), allow(dead_code, reason = "nothing executes here"))]
 pub(crate) mod engine;
 #[cfg(all(feature = "git", feature = "process"))]
@@ -36,22 +38,24 @@ pub use town::{
 };
 pub use work::{
     AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, AgentWork, All,
-    ArchivedBead, Attempt, Attempts, Bead, BeadCounts, BeadFilter, BeadHistory, BeadNode, BeadPage, BeadPatch,
-    BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, BeadsExported, BeadsMerged, BlockedBead, BlockedPage,
-    Blocker, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
-    Configure, Convoy, ConvoyList, CountBeads, CountGroup, CountedField, DeleteBead, Deleted, DrainTown, Draining,
-    Duplicates, Edges, EdgesOf, Effect, EffectFilter, EffectPage, EffectRef, Epic, EpicPage, EventPage, EventsSince,
-    Explanation, ExportBeads, Failure, FieldChange, FindDuplicates, GraphFilter, HandOff, Heartbeat, HeldBead,
-    HistoryEntry, HistoryOf, HookBead, ImportBeads, ImportConflict, ImportFlaw, ImportRepair, ImportReport, KeyedBead,
-    KeyedLink, LeadTime, Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason, MadeBead, MadeBeads, MendRow,
-    MergeBeads, MergeChoice, MoveBead, NearPair, NewBead, NewBeads, NewId, NewSettings, NodePage, Overlap,
-    OverlapQuery, Overlaps, ParkBead, Patch, PauseAgent, PauseRig, PauseTown, Plan, PlanOf, PlannedBead, PlannedStart,
-    Progress, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, QuerySort, ReadyFilter, ReadySort,
-    Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation, ReservationFilter,
-    ReservationPage, Reserve, Reserved, ResolveTriage, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef,
-    SETTINGS, SameBeads, SearchSort, Session, SessionFilter, SessionList, SessionOutput, SessionRef, Setting, Sling,
-    SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, StatusCount, SyncBeads, SyncReport, Task, TownPause,
-    Tree, TreeNode, TreeOf, TriageAction, TriageKind, TriageList, TriageRequest, Unblocks, Unreserve, WaitReason,
+    ArchivedBead, Attempt, Attempts, AttenuateCapability, Bead, BeadCounts, BeadFilter, BeadHistory, BeadNode,
+    BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadSummary, BeadsExported, BeadsMerged,
+    BlockedBead, BlockedPage, Blocker, CapabilityFilter, CapabilityInfo, CapabilityPage, Changed, Checkpoint,
+    ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList,
+    CountBeads, CountGroup, CountedField, DeleteBead, Deleted, DrainTown, Draining, Duplicates, Edges, EdgesOf, Effect,
+    EffectFilter, EffectPage, EffectRef, Epic, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, Failure,
+    FieldChange, FindDuplicates, GraphFilter, HandOff, Heartbeat, HeldBead, HistoryEntry, HistoryOf, HookBead,
+    ImportBeads, ImportConflict, ImportFlaw, ImportRepair, ImportReport, IssueCapability, IssuedCapability, KeyInfo,
+    KeyedBead, KeyedLink, KeysRotated, LeadTime, Lease, Link, ListSort, LooseEdge, LoosePage, LooseReason, MadeBead,
+    MadeBeads, MendRow, MergeBeads, MergeChoice, MoveBead, NearPair, NewBead, NewBeads, NewId, NewSettings, NodePage,
+    Overlap, OverlapQuery, Overlaps, ParkBead, Patch, PauseAgent, PauseRig, PauseTown, Plan, PlanOf, PlannedBead,
+    PlannedStart, Progress, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, QuerySort, ReadyFilter,
+    ReadySort, Reason, ReasonKind, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, Reservation,
+    ReservationFilter, ReservationPage, Reserve, Reserved, ResolveTriage, Review, ReviewFilter, ReviewList,
+    RevokeCapability, Rig, RigList, RigRef, RotateKeys, SETTINGS, SameBeads, SearchSort, Session, SessionFilter,
+    SessionList, SessionOutput, SessionRef, Setting, Sling, SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan,
+    StatsOf, StatusCount, SyncBeads, SyncReport, Task, TownPause, Tree, TreeNode, TreeOf, TriageAction, TriageKind,
+    TriageList, TriageRequest, Unblocks, Unreserve, WaitReason,
 };
 
 /// The README's program, compiled.

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::desk::Desk;
+#[cfg(feature = "auth")]
+use crate::auth::Authority;
 use crate::git::{Person, RemoteUrl, Repositories, Repository};
 use crate::model::{Result, RigName, Timestamp};
 use crate::runtime::ContainerRuntime;
@@ -25,6 +27,9 @@ pub(crate) struct Outside {
     pub(crate) desk: Desk,
     /// The folder of gates' trees.
     pub(crate) gates: PathBuf,
+    /// What signs the tokens of agents; none in a simulation, whose agents call nothing.
+    #[cfg(feature = "auth")]
+    pub(crate) authority: Option<Arc<Authority>>,
 }
 
 impl Outside {

@@ -1,12 +1,16 @@
 //! One effect at a time: done, or found out.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "auth")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
 use super::context::{Context, refinery};
 use super::gate;
+#[cfg(feature = "auth")]
+use crate::auth::{Authority, Draft};
 use crate::failpoint;
 use crate::git::{
     BranchName, DeleteOutcome, MergeOutcome, MergeSpec, Person, PublishOutcome, Repository, WorkspaceSpec,
@@ -14,6 +18,8 @@ use crate::git::{
 use crate::model::{
     BeadId, BeadRow, Error, ErrorKind, Oid, Order, Part, Result, RigName, SessionId, SessionRow, Setback, Timestamp,
 };
+#[cfg(feature = "auth")]
+use crate::model::{CapabilityId, Scope, SecretText};
 use crate::runtime::{ExitOutcome, SessionSpec, SessionState};
 use crate::work::effects::{Done, Failed, Issued, Report};
 use crate::work::outcome::{self, Carried, REWORK_KEY};
@@ -127,6 +133,9 @@ struct Brief {
     command: Option<Vec<String>>,
     agent: String,
     env: BTreeMap<String, String>,
+    /// Who it is to the town; none where its agent's row is gone.
+    #[cfg(feature = "auth")]
+    scope: Option<Scope>,
     timeout: Duration,
     grace: Duration,
     output_bytes_max: u64,
@@ -147,6 +156,12 @@ async fn brief(context: &Context, id: &SessionId) -> Result<Brief> {
             Ok(Brief {
                 command: settings::resolve(view, rig, "agent.command")?,
                 env: settings::resolve(view, rig, "agent.environment")?,
+                #[cfg(feature = "auth")]
+                scope: match sessions::scope(view, &id) {
+                    Ok(scope) => Some(scope),
+                    Err(error) if error.code() == "agent_missing" => None,
+                    Err(error) => return Err(error),
+                },
                 timeout: settings::duration(view, rig, "session.timeout_ms")?,
                 grace: settings::duration(view, rig, "session.grace_ms")?,
                 output_bytes_max: settings::resolve(view, rig, "session.output_bytes_max")?,
@@ -198,9 +213,37 @@ async fn start(context: &Context, id: &SessionId) -> Result<Report> {
     spec.grace = brief.grace;
     spec.output_bytes_max = brief.output_bytes_max;
     spec.events_bytes_max = brief.events_bytes_max;
+    #[cfg(feature = "auth")]
+    if let (Some(authority), Some(scope)) = (context.outside.authority.clone(), brief.scope) {
+        spec.capability = Some(capability(authority, id, scope, context.now(), brief.timeout + brief.grace).await?);
+    }
     let status = context.outside.runtime.start(&spec).await.map_err(|error| error.with(PART, Part::Runtime))?;
     failpoint::pass("start.spawned");
     Ok(started(status.state, base))
+}
+
+/// The token of a session's agent. It holds for longer than the session can run; what ends it is the epoch.
+#[cfg(feature = "auth")]
+async fn capability(
+    authority: Arc<Authority>,
+    session: &SessionId,
+    scope: Scope,
+    now: Timestamp,
+    ttl: Duration,
+) -> Result<SecretText> {
+    /// What starting it may take beside.
+    const SLACK: Duration = Duration::from_secs(600);
+    let draft = Draft {
+        id: CapabilityId::of_session(session),
+        scope,
+        verbs: None,
+        chain: Vec::new(),
+        issued_at: now,
+        expires_at: now.after(ttl + SLACK),
+    };
+    let issued = tokio::task::spawn_blocking(move || authority.issue(draft)).await;
+    let (_, token) = issued.map_err(|_| Error::internal("executor_panicked", "signing a token panicked"))??;
+    Ok(token)
 }
 
 fn started(state: SessionState, base: Oid) -> Report {

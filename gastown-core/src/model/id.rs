@@ -11,6 +11,8 @@ pub(crate) const RUN_ID_BYTES_MAX: usize = 100;
 const MADE_ID_BYTES_MAX: usize = 200;
 /// The longest name of a rig or an agent in bytes.
 pub const NAME_BYTES_MAX: usize = 63;
+/// The longest name of a user in bytes.
+const USER_BYTES_MAX: usize = 100;
 
 /// Shows at most the first 40 characters of what a caller gave, quoted.
 pub(crate) fn excerpt(text: &str) -> String {
@@ -58,6 +60,20 @@ fn check_name(what: &str, text: &str) -> Result<()> {
         .with("found", excerpt(text))
         .with("bytes", text.len())
         .with("rule", "1 to 63 of a-z 0-9 - _, starting with a letter or digit"))
+}
+
+fn check_user(what: &str, text: &str) -> Result<()> {
+    let legal = text.len() <= USER_BYTES_MAX
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b'+' | b':'));
+    if legal {
+        return Ok(());
+    }
+    Err(Error::invalid("name_malformed", format!("{what} {} is not a name", excerpt(text)))
+        .with("what", what)
+        .with("found", excerpt(text))
+        .with("bytes", text.len())
+        .with("rule", "1 to 100 of A-Z a-z 0-9 - _ . @ + :, starting with a letter or digit"))
 }
 
 /// Declares newtypes over text, each checked where it is made.
@@ -139,6 +155,17 @@ ids! {
     SessionId = "session" by check_made_id;
     /// A thing to be done outside the database: `<kind>#<subject>`.
     EffectId = "effect" by check_made_id;
+    /// A capability: what the token of it is named in the town.
+    CapabilityId = "capability" by check_id;
+    /// A person or program that calls for itself: the name the host knows it by.
+    UserId = "user" by check_user;
+}
+
+impl CapabilityId {
+    /// One that is made from another id, and so is legal as that is.
+    pub(super) const fn made(text: String) -> Self {
+        Self(text)
+    }
 }
 
 /// A git object id in hexadecimal: 40 digits (SHA-1) or 64 (SHA-256).

@@ -3,6 +3,7 @@
 mod agent;
 mod bead;
 mod breaker;
+mod capability;
 mod convoy;
 mod delivery;
 mod dependency;
@@ -18,6 +19,7 @@ mod review;
 mod rig;
 mod row;
 mod scope;
+mod secret;
 mod session;
 pub(crate) mod text_enum;
 pub(crate) mod time;
@@ -29,6 +31,7 @@ pub use bead::{
     TombstoneRow,
 };
 pub use breaker::{BreakerRow, BreakerState, Part};
+pub use capability::{CAPABILITY_CHAIN_MAX, Capability, CapabilityRow, KeyAlgorithm};
 pub use convoy::{ConvoyMode, ConvoyRow, ConvoyState, FailurePolicy};
 pub use delivery::{DeliveryRow, DeliveryState};
 pub use dependency::{DependencyKind, DependencyRow, FreeKind, WaitGate};
@@ -37,12 +40,15 @@ pub use error::{Error, ErrorKind, Result};
 pub use event::{Change, EVENT_SCHEMA, Event, Head, WrittenEvent};
 pub use exit::{Again, Consequence, Fault, HookFate, SessionExit, WorkspaceFate};
 pub(crate) use id::RUN_ID_BYTES_MAX;
-pub use id::{AgentName, BeadId, EffectId, ID_BYTES_MAX, NAME_BYTES_MAX, Oid, RigName, SessionId, TownId};
+pub use id::{
+    AgentName, BeadId, CapabilityId, EffectId, ID_BYTES_MAX, NAME_BYTES_MAX, Oid, RigName, SessionId, TownId, UserId,
+};
 pub use quarantine::QuarantineRow;
 pub use review::{MergeRequestRow, ReviewState};
 pub use rig::{IdempotencyRow, LeaderRow, RigRow, RigState, SettingRow, TownRow};
 pub(crate) use row::Shared;
 pub use row::{Key, Row, RowKind, Stored};
 pub use scope::Scope;
+pub use secret::SecretText;
 pub use session::{EventFlaw, OutputStream, SessionRow, SessionState, Stall};
 pub use time::Timestamp;

@@ -13,10 +13,10 @@ use super::id::excerpt;
 use super::record::{Column, ColumnRole, Record};
 use super::value::{Cell, Value};
 use super::{
-    AgentRow, BeadId, BeadRow, BeadTextRow, BreakerRow, CommentRow, ConvoyRow, DeliveryRow, DependencyKind,
-    DependencyRow, EffectId, EffectRow, Error, ForeignRow, IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow,
-    QuarantineRow, ReservationRow, Result, RigName, RigRow, SessionId, SessionRow, SettingRow, TombstoneRow, TownId,
-    TownRow,
+    AgentRow, BeadId, BeadRow, BeadTextRow, BreakerRow, CapabilityId, CapabilityRow, CommentRow, ConvoyRow,
+    DeliveryRow, DependencyKind, DependencyRow, EffectId, EffectRow, Error, ForeignRow, IdempotencyRow, LabelRow,
+    LeaderRow, MergeRequestRow, QuarantineRow, ReservationRow, Result, RigName, RigRow, SessionId, SessionRow,
+    SettingRow, TombstoneRow, TownId, TownRow,
 };
 
 /// A record that has a variant in [`Row`].
@@ -164,6 +164,8 @@ rows! {
     Breaker(BreakerRow),
     /// [`QuarantineRow`]
     Quarantine(QuarantineRow),
+    /// [`CapabilityRow`]
+    Capability(CapabilityRow),
 }
 
 impl RowKind {
@@ -388,6 +390,11 @@ impl Key {
     /// A breaker.
     pub fn breaker(subject: &str) -> Self {
         Self::text(RowKind::Breaker, [subject])
+    }
+
+    /// A capability.
+    pub fn capability(id: &CapabilityId) -> Self {
+        Self::text(RowKind::Capability, [id.as_str()])
     }
 
     /// A row that could not be read.

@@ -1,6 +1,6 @@
 //! Who calls, and what that caller can reach.
 
-use super::{BeadId, RigName, Role, SessionId};
+use super::{BeadId, RigName, Role, SessionId, UserId};
 
 /// What a caller may reach. A handle carries it; no method takes it as an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +10,13 @@ pub enum Scope {
     Operator,
     /// The town itself: its engine and executor.
     Town,
+    /// A person or program that the host knows by a name: everything, or one rig's rows and nothing else.
+    User {
+        /// Its name.
+        user: UserId,
+        /// The rig that it is confined to.
+        rig: Option<RigName>,
+    },
     /// One rig's rows and nothing else.
     Rig(RigName),
     /// An agent in a session: its rig's rows, and only while its epoch is the bead's.
@@ -35,6 +42,7 @@ impl Scope {
         match self {
             Self::Operator => "operator".to_owned(),
             Self::Town => "engine".to_owned(),
+            Self::User { user, .. } => format!("user/{user}"),
             Self::Rig(rig) => format!("rig/{rig}"),
             Self::Agent { agent, role, .. } => format!("{role}/{agent}"),
         }
@@ -44,6 +52,7 @@ impl Scope {
     pub const fn rig(&self) -> Option<&RigName> {
         match self {
             Self::Operator | Self::Town => None,
+            Self::User { rig, .. } => rig.as_ref(),
             Self::Rig(rig) | Self::Agent { rig, .. } => Some(rig),
         }
     }

@@ -8,7 +8,6 @@ pub mod conformance;
 pub mod process;
 #[cfg(feature = "testkit")]
 pub mod scripted;
-mod secret;
 mod session;
 
 use std::fmt::Debug;
@@ -19,11 +18,11 @@ use async_trait::async_trait;
 
 use crate::model::{Error, ErrorKind, OutputStream, Result, SessionId};
 
+pub use crate::model::SecretText;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub use process::{ProcessOptions, ProcessRuntime, Supervisor, copy_output, session_main};
 #[cfg(feature = "testkit")]
 pub use scripted::{Script, ScriptedRuntime};
-pub use secret::SecretText;
 pub use session::{
     CAPABILITY_FILE_VAR, Capabilities, CopiedOutput, DamagedOutput, EVENTS_FILE_VAR, ExitOutcome, ExitRecord,
     GRACE_DEFAULT, OUTPUT_BYTES_MAX_DEFAULT, OutputChunk, SessionSpec, SessionState, SessionStatus,

@@ -217,6 +217,10 @@ indexes! {
     BREAKERS_DUE = Breaker where [Present("wake_at")] prefix [] order ["wake_at", "subject"];
     /// Rows that could not be read.
     QUARANTINE = Quarantine where [] prefix [] order ["id"];
+    /// All capabilities.
+    CAPABILITIES = Capability where [] prefix [] order ["id"];
+    /// Capabilities by when they end.
+    CAPABILITIES_BY_END = Capability where [] prefix [] order ["expires_at", "id"];
 }
 
 /// The index over every row of a kind, in the order of its key.

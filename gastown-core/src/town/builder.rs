@@ -27,6 +27,8 @@ pub struct TownBuilder {
     pub(super) restore: Option<PathBuf>,
     /// Whether a durability was asked for that no backend took.
     pub(super) durability_unused: bool,
+    #[cfg(feature = "auth")]
+    pub(super) keys: Option<crate::auth::KeyRing>,
     #[cfg(feature = "sqlite")]
     pub(super) sqlite: crate::store::SqliteOptions,
     #[cfg(feature = "git")]
@@ -59,6 +61,8 @@ impl TownBuilder {
             host: None,
             restore: None,
             durability_unused: false,
+            #[cfg(feature = "auth")]
+            keys: None,
             #[cfg(feature = "sqlite")]
             sqlite: crate::store::SqliteOptions::default(),
             #[cfg(feature = "git")]
@@ -119,6 +123,15 @@ impl TownBuilder {
     /// Makes ids from this seed; the same seed and the same calls give the same ids.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// Signs and verifies tokens with these keys, which the host keeps and rotates, instead of those in the town's folder
+    /// (`keys.json`, made when it is first needed, readable by its owner alone, and in no backup). Hosts that share a
+    /// database have to share the keys.
+    #[cfg(feature = "auth")]
+    pub fn keys(mut self, keys: crate::auth::KeyRing) -> Self {
+        self.keys = Some(keys);
         self
     }
 

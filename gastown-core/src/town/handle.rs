@@ -9,11 +9,12 @@ use tracing::Instrument as _;
 
 use super::measured::Measured;
 use super::operation::{
-    Agents, Beads, Convoys, Effects, Events, Operation, Reservations, Reviews, Rigs, Sessions, Triage, Upkeep,
+    Agents, Beads, Capabilities, Convoys, Effects, Events, Operation, Reservations, Reviews, Rigs, Sessions, Triage,
+    Upkeep,
 };
 use super::town::Town;
 use crate::failpoint;
-use crate::model::{Error, Result, Scope, refusal};
+use crate::model::{Capability, Error, Result, Scope, refusal};
 use crate::store::{Reader, Txn};
 use crate::work::command;
 use crate::work::txn::ScopedTxn;
@@ -27,13 +28,22 @@ pub struct Handle {
     town: Town,
     scope: Arc<Scope>,
     key: Option<String>,
+    /// What its caller showed, where it showed a token.
+    capability: Option<Arc<Capability>>,
     /// Whether it serves an operation that is measured as a whole.
     is_inner: bool,
 }
 
 impl Handle {
     pub(super) fn new(town: Town, scope: Scope) -> Self {
-        Self { town, scope: Arc::new(scope), key: None, is_inner: false }
+        Self { town, scope: Arc::new(scope), key: None, capability: None, is_inner: false }
+    }
+
+    /// A handle for whoever showed a token.
+    #[cfg(feature = "auth")]
+    pub(super) fn with_capability(town: Town, capability: Capability) -> Self {
+        let scope = capability.scope.clone();
+        Self { capability: Some(Arc::new(capability)), ..Self::new(town, scope) }
     }
 
     /// The same handle whose next changing commands carry an idempotency key.
@@ -58,6 +68,16 @@ impl Handle {
     /// The scope it carries.
     pub fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// The capability that it was made of; none where it was made in this process without one.
+    pub fn capability(&self) -> Option<&Capability> {
+        self.capability.as_deref()
+    }
+
+    #[cfg(feature = "auth")]
+    pub(super) fn capability_shared(&self) -> Option<Arc<Capability>> {
+        self.capability.clone()
     }
 
     /// Beads: create, link, list, claim, close.
@@ -105,6 +125,11 @@ impl Handle {
         Effects(self.clone())
     }
 
+    /// Capabilities: issue, narrow, revoke.
+    pub fn capabilities(&self) -> Capabilities {
+        Capabilities(self.clone())
+    }
+
     /// The whole town: health, backup, check, archive.
     pub fn upkeep(&self) -> Upkeep {
         Upkeep(self.clone())
@@ -143,6 +168,7 @@ impl Handle {
         let mut ctx = self.town.ctx();
         let notes = ctx.notes.clone();
         ctx.idempotency_key.clone_from(&self.key);
+        ctx.capability.clone_from(&self.capability);
         let scope = Arc::clone(&self.scope);
         let is_sling = matches!(operation.name, "beads.sling" | "convoys.sling");
         let answer = self
@@ -179,7 +205,8 @@ impl Handle {
         O: Send + 'static,
     {
         let measured = Measured::begin(self, operation)?;
-        let ctx = self.town.ctx();
+        let mut ctx = self.town.ctx();
+        ctx.capability.clone_from(&self.capability);
         let scope = Arc::clone(&self.scope);
         let asked = self
             .town
@@ -198,8 +225,39 @@ impl Handle {
         work: impl Future<Output = Result<O>>,
     ) -> Result<O> {
         let measured = Measured::begin(self, operation)?;
-        let done = work.instrument(measured.span()).await;
+        let done = match self.admit().await {
+            Ok(()) => work.instrument(measured.span()).await,
+            Err(error) => Err(error),
+        };
         measured.end(done)
+    }
+
+    /// Refuses a caller whose session or capability is over, before anything is done outside a transaction for it.
+    pub(super) async fn admit(&self) -> Result<()> {
+        if self.capability.is_none() && !matches!(*self.scope, Scope::Agent { .. }) {
+            return Ok(());
+        }
+        let mut ctx = self.town.ctx();
+        ctx.capability.clone_from(&self.capability);
+        let scope = Arc::clone(&self.scope);
+        let admitted = move |reader: &dyn Reader| command::ask(reader, &scope, &ctx, &(), |_, ()| Ok(()));
+        self.town.shared.store.read(admitted).await
+    }
+
+    /// Refuses an operation that the caller may not call at all.
+    pub(super) fn check(&self, operation: &Operation) -> Result<()> {
+        operation.check(&self.scope)?;
+        let Some(capability) = &self.capability else { return Ok(()) };
+        #[cfg(feature = "auth")]
+        self.town.shared.authority.check_again(capability, self.town.ctx().now)?;
+        match &capability.verbs {
+            // What an operation does by others is its own affair.
+            Some(verbs) if !self.is_inner && !verbs.contains(operation.name) => {
+                let said = format!("the token is not good for {}", operation.name);
+                Err(Error::forbidden("verb_not_granted", said).with("verb", operation.name))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Runs an operation by its name, from JSON to JSON: what bindings and protocols call.

@@ -24,7 +24,7 @@ impl<'a> Measured<'a> {
             tracing::debug_span!("command", town = %handle.town().id(), operation = name)
         };
         let this = Self { handle, operation: name, began: Stopwatch::start(), outcome: "abandoned", span };
-        match operation.check(handle.scope()) {
+        match handle.check(operation) {
             Ok(()) => Ok(this),
             Err(error) => this.end(Err(error)),
         }

@@ -5,6 +5,8 @@
 //! [`Handle::reviews`], [`Handle::reservations`], [`Handle::events`], [`Handle::upkeep`]. [`operations`] lists them all as data.
 
 mod builder;
+#[cfg(feature = "auth")]
+mod capabilities;
 mod clock;
 mod doctor;
 #[cfg(all(feature = "git", feature = "process"))]
@@ -25,6 +27,8 @@ mod status;
 mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
+#[cfg(not(feature = "auth"))]
+mod unsigned;
 #[cfg(test)]
 mod upgrade_test;
 mod upkeep;
@@ -37,8 +41,8 @@ pub use handle::Handle;
 pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
 pub use metrics::Metrics;
 pub use operation::{
-    Agents, Beads, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs, Sessions, Triage,
-    Upkeep, operations,
+    Agents, Beads, Capabilities, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs,
+    Sessions, Triage, Upkeep, operations,
 };
 pub use options::TownOptions;
 pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};

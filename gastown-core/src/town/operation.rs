@@ -1,5 +1,7 @@
 //! Every operation, in one table: its methods, its name in every language, who may call it.
 
+#[cfg(feature = "auth")]
+use super::capabilities as capability;
 use super::doctor::{self, Diagnosis, Examine};
 use super::handle::{Handle, from_json, to_json};
 use super::health::{self, Health};
@@ -8,28 +10,31 @@ use super::output::{self, Follow, OutputPage, OutputQuery};
 use super::past::{self, BeadsAt, BeadsAtPage};
 use super::status::{self, TownStatus};
 use super::sweep::{self, OutputSweep};
+#[cfg(not(feature = "auth"))]
+use super::unsigned as capability;
 use super::upkeep::{
     self, Archive, Archived, ArchivedFilter, ArchivedPage, Backup, Checked, Exported, Quarantined, Vacuumed, WriteTo,
 };
 use super::watch::Watch;
 use crate::model::{Error, Result, Role, Scope};
 use crate::work::{
-    AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, All, Attempts, Bead,
-    BeadCounts, BeadFilter, BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef, BeadSearch, BeadStats, BeadsExported,
-    BlockedPage, Changed, Checkpoint, ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef,
-    CommentsOf, Configure, Convoy, ConvoyList, CountBeads, DeleteBead, Deleted, DrainTown, Draining, Duplicates, Edges,
-    EdgesOf, Effect, EffectFilter, EffectPage, EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads,
-    FindDuplicates, GraphFilter, HandOff, Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, Lease, Link,
-    LoosePage, MadeBeads, MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead, PauseAgent,
-    PauseRig, PauseTown, Plan, PlanOf, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow, ReadyFilter,
-    RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter, ReservationPage, Reserve, Reserved,
-    ResolveTriage, Review, ReviewFilter, ReviewList, Rig, RigList, RigRef, Session, SessionFilter, SessionList,
-    SessionRef, Sling, SlingConvoy, SlingMany, Slung, StaleBeads, StartPlan, StatsOf, SyncBeads, SyncReport, TownPause,
-    Tree, TreeOf, TriageList, TriageRequest, Unreserve,
+    AddComment, AddRig, Agent, AgentFilter, AgentHistory, AgentHistoryOf, AgentList, AgentRef, All, Attempts,
+    AttenuateCapability, Bead, BeadCounts, BeadFilter, BeadHistory, BeadPage, BeadPatch, BeadQuery, BeadRef,
+    BeadSearch, BeadStats, BeadsExported, BlockedPage, CapabilityFilter, CapabilityPage, Changed, Checkpoint,
+    ChildrenOf, Claim, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf, Configure, Convoy, ConvoyList,
+    CountBeads, DeleteBead, Deleted, DrainTown, Draining, Duplicates, Edges, EdgesOf, Effect, EffectFilter, EffectPage,
+    EffectRef, EpicPage, EventPage, EventsSince, Explanation, ExportBeads, FindDuplicates, GraphFilter, HandOff,
+    Heartbeat, HistoryOf, HookBead, ImportBeads, ImportReport, IssueCapability, IssuedCapability, KeysRotated, Lease,
+    Link, LoosePage, MadeBeads, MendRow, MoveBead, NewBead, NewBeads, NodePage, OverlapQuery, Overlaps, ParkBead,
+    PauseAgent, PauseRig, PauseTown, Plan, PlanOf, QuarantineFilter, QuarantinePage, QuarantineRef, QuarantinedRow,
+    ReadyFilter, RegisterAgent, ReleaseBead, RenameBead, Renamed, ReopenBead, ReservationFilter, ReservationPage,
+    Reserve, Reserved, ResolveTriage, Review, ReviewFilter, ReviewList, RevokeCapability, Rig, RigList, RigRef,
+    RotateKeys, Session, SessionFilter, SessionList, SessionRef, Sling, SlingConvoy, SlingMany, Slung, StaleBeads,
+    StartPlan, StatsOf, SyncBeads, SyncReport, TownPause, Tree, TreeOf, TriageList, TriageRequest, Unreserve,
 };
 use crate::work::{
-    agents, attempts, beads, convoys, drain, events, find, graph, handoff, hook, outbox, pause, quarantine, query,
-    ready, reservations, reviews, rigs, schedule, sessions, sling, triage,
+    agents, attempts, beads, capabilities, convoys, drain, events, find, graph, handoff, hook, outbox, pause,
+    quarantine, query, ready, reservations, reviews, rigs, schedule, sessions, sling, triage,
 };
 
 /// What an operation does to the town.
@@ -76,6 +81,12 @@ impl Operation {
     }
 }
 
+/// The error of a name that is no operation's.
+pub(super) fn unknown(name: &str) -> Error {
+    Error::not_found("operation_unknown", format!("there is no operation {}", crate::model::id::excerpt(name)))
+        .with("operations", OPERATIONS.iter().map(|o| o.name).collect::<Vec<_>>().join(", "))
+}
+
 macro_rules! operations {
     ($($(#[doc = $group_doc:literal])* $group:ident as $type:ident {
         $($(#[doc = $doc:literal])* $kind:ident $name:literal $method:ident($input:ty) -> $output:ty = $work:expr, for [$($role:ident)*];)*
@@ -108,11 +119,7 @@ macro_rules! operations {
                     let input: $input = from_json(operation($name), input)?;
                     to_json(handle.$group().$method(input).await?)
                 })*)*
-                other => Err(Error::not_found(
-                    "operation_unknown",
-                    format!("there is no operation {}", crate::model::id::excerpt(other)),
-                )
-                .with("operations", OPERATIONS.iter().map(|o| o.name).collect::<Vec<_>>().join(", "))),
+                other => Err(unknown(other)),
             }
         }
     };
@@ -480,6 +487,46 @@ operations! {
         ask "reservations.list" list(ReservationFilter) -> ReservationPage = reservations::list, for [Mayor Polecat Refinery Witness Crew];
         /// Says who has reserved paths that may be the same as these.
         ask "reservations.overlaps" overlaps(OverlapQuery) -> Overlaps = reservations::overlaps, for [Mayor Polecat Refinery Witness Crew];
+    }
+    /// Operations on capabilities: what callers show who are not in this process.
+    ///
+    /// ```
+    /// # use gastown_core::*;
+    /// # use gastown_core::model::*;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
+    /// let capabilities = town.operator().capabilities();
+    /// let whole = capabilities.issue(IssueCapability { user: Some(UserId::new("tess")?), ..Default::default() }).await?;
+    /// let tess = town.with(&whole.token).await?;
+    /// let bead = tess.beads().create(NewBead::titled("Lay the keel")).await?;
+    /// assert_eq!(bead.created_by, "user/tess");
+    ///
+    /// // To hand on: less than what one has, and gone when that is.
+    /// let verbs = Some(["beads.list".to_owned()].into());
+    /// let less = AttenuateCapability { token: whole.token, rig: None, verbs, ttl_ms: Some(60_000) };
+    /// let reader = town.with(&capabilities.attenuate(less).await?.token).await?;
+    /// assert_eq!(reader.beads().list(BeadFilter::default()).await?.beads.len(), 1);
+    /// assert_eq!(reader.beads().close(&bead.id).await.unwrap_err().code(), "verb_not_granted");
+    ///
+    /// capabilities.revoke(whole.id).await?;
+    /// assert_eq!(reader.beads().list(BeadFilter::default()).await.unwrap_err().code(), "capability_revoked");
+    /// # town.close().await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    capabilities as Capabilities {
+        /// Issues a capability to a user, a rig or the agent of a session, and gives its token, this once.
+        outside "capabilities.issue" issue(IssueCapability) -> IssuedCapability = capability::issue, for [];
+        /// Makes a capability that can do less than the one whose token is shown, and gives its token, this once.
+        outside "capabilities.attenuate" attenuate(AttenuateCapability) -> IssuedCapability = capability::attenuate, for [Mayor Polecat Refinery Witness Crew];
+        /// Revokes a capability and whatever was made of it, for the very next call of whoever holds it.
+        change "capabilities.revoke" revoke(RevokeCapability) -> Changed = capabilities::revoke, for [];
+        /// Lists the capabilities that were issued, those that end first in front, a page at a time.
+        ask "capabilities.list" list(CapabilityFilter) -> CapabilityPage = capabilities::list, for [];
+        /// Lets a new key sign tokens; those before it verify for a while longer.
+        outside "capabilities.rotate_keys" rotate_keys(RotateKeys) -> KeysRotated = capability::rotate_keys, for [];
     }
     /// What is to be done outside the database, and what was given up.
     ///

@@ -14,7 +14,7 @@ use super::replay::{self, Replay};
 use super::upkeep::{self, Backup, WriteTo};
 #[cfg(all(feature = "git", feature = "process"))]
 use crate::executor::{Context, Desk, Outside, Pump, Retain};
-use crate::model::{Error, Key, Result, RigName, Row, Scope, SessionId, TownId, TownRow};
+use crate::model::{Error, Key, Result, RigName, Row, Scope, SessionId, TownId, TownRow, UserId};
 use crate::random;
 use crate::store::{Store, Txn};
 use crate::work::txn::Ctx;
@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) dir: PathBuf,
     clock: Arc<dyn Clock>,
     seeds: AtomicU64,
+    #[cfg(feature = "auth")]
+    pub(super) authority: Arc<crate::auth::Authority>,
     #[cfg(all(feature = "git", feature = "process"))]
     parts: Parts,
     #[cfg(all(feature = "git", feature = "process"))]
@@ -146,6 +148,8 @@ impl Town {
         let backend = builder.backend_or_default()?;
         #[cfg(feature = "testkit")]
         let interference = builder.interference.clone();
+        #[cfg(feature = "auth")]
+        let keys = builder.keys.clone();
         let TownBuilder { dir, id, create, store, clock, seed, .. } = builder;
         let id = id?;
         #[cfg(feature = "testkit")]
@@ -175,11 +179,19 @@ impl Town {
             )?,
         };
         let seed = seed.map_or_else(random::number, Ok)?;
+        #[cfg(feature = "auth")]
+        let authority = {
+            use crate::auth::{Authority, Keys};
+            let keys = keys.map_or_else(|| Keys::in_folder(&dir), |ring| Keys::Given(Arc::new(ring)));
+            Arc::new(Authority::new(id.clone(), keys))
+        };
         let shared = Shared {
             store,
             dir,
             clock,
             seeds: AtomicU64::new(seed),
+            #[cfg(feature = "auth")]
+            authority,
             #[cfg(all(feature = "git", feature = "process"))]
             parts,
             #[cfg(all(feature = "git", feature = "process"))]
@@ -268,6 +280,11 @@ impl Town {
         Handle::new(self.clone(), Scope::Operator)
     }
 
+    /// A handle for a user that the host knows by this name: it can do what the operator can, in its own name.
+    pub fn user(&self, user: UserId) -> Handle {
+        Handle::new(self.clone(), Scope::User { user, rig: None })
+    }
+
     /// A handle that sees and changes one rig and nothing else.
     pub fn rig(&self, rig: RigName) -> Handle {
         Handle::new(self.clone(), Scope::Rig(rig))
@@ -282,22 +299,7 @@ impl Town {
         let scope = self
             .shared
             .store
-            .read(move |reader| {
-                command::ask(reader, &Scope::Town, &ctx, &id, |view, id| {
-                    let session = sessions::row(view, id)?;
-                    let agent: crate::model::AgentRow = view.find(&Key::agent(&session.agent))?.ok_or_else(|| {
-                        Error::not_found("agent_missing", format!("there is no agent {}", session.agent))
-                    })?;
-                    Ok(Scope::Agent {
-                        agent: session.agent,
-                        role: agent.role,
-                        rig: session.rig,
-                        bead: session.bead,
-                        session: session.id,
-                        epoch: session.epoch,
-                    })
-                })
-            })
+            .read(move |reader| command::ask(reader, &Scope::Town, &ctx, &id, |view, id| sessions::scope(view, id)))
             .await?;
         Ok(Handle::new(self.clone(), scope))
     }
@@ -420,7 +422,18 @@ impl Town {
             let desk = Desk::new(dir.join("work"));
             #[cfg(feature = "testkit")]
             let desk = desk.of_simulation(parts.interference.clone());
-            Ok(Arc::new(Outside { repositories, runtime: Arc::clone(&parts.runtime), desk, gates: dir.join("gates") }))
+            #[cfg(feature = "auth")]
+            let authority = Some(Arc::clone(&self.shared.authority));
+            #[cfg(all(feature = "auth", feature = "testkit"))]
+            let authority = authority.filter(|_| parts.interference.is_none());
+            Ok(Arc::new(Outside {
+                repositories,
+                runtime: Arc::clone(&parts.runtime),
+                desk,
+                gates: dir.join("gates"),
+                #[cfg(feature = "auth")]
+                authority,
+            }))
         };
         self.shared.outside.get_or_try_init(make).await.cloned()
     }

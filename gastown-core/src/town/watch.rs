@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::watch;
 
 use super::handle::Handle;
-use crate::model::{Error, Event, Result, Scope};
+use crate::model::{Error, Event, Result};
 use crate::work::events::EventsSince;
 
 /// How many events are read at once.
@@ -24,7 +24,7 @@ pub struct Watch {
 
 impl Watch {
     pub(super) fn new(handle: Handle, since: u64) -> Result<Self> {
-        if let Scope::Rig(_) | Scope::Agent { .. } = handle.scope() {
+        if handle.scope().rig().is_some() {
             return Err(Error::forbidden(
                 "scope_too_narrow",
                 format!("{} does not see the whole town", handle.scope().principal()),

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use super::liveness;
 use super::txn::{Ctx, ScopedTxn};
 use super::view::View;
+use super::{capabilities, liveness};
 use crate::model::event::hex;
 use crate::model::{BeadRow, Error, IdempotencyRow, Key, Result, Scope, SessionRow, SessionState, Stored as _};
 use crate::store::{Reader, Scan, Txn, index};
@@ -32,7 +32,7 @@ where
     O: Serialize + DeserializeOwned,
 {
     let mut txn = ScopedTxn::new(raw, scope, ctx)?;
-    fence(txn.view())?;
+    fence(txn.view(), ctx)?;
     liveness::spoke(&mut txn)?;
     let Some(key) = &ctx.idempotency_key else {
         let output = command(&mut txn, input)?;
@@ -101,7 +101,7 @@ pub(crate) fn ask<I, O>(
     question: fn(View<'_>, &I) -> Result<O>,
 ) -> Result<O> {
     let view = View::new(reader, scope, ctx.now);
-    fence(view)?;
+    fence(view, ctx)?;
     question(view, input)
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn batch<O>(
     batch: impl FnOnce(&mut ScopedTxn<'_>) -> Result<O>,
 ) -> Result<O> {
     let mut txn = ScopedTxn::for_many(raw, scope, ctx)?;
-    fence(txn.view())?;
+    fence(txn.view(), ctx)?;
     let output = batch(&mut txn)?;
     txn.finish(operation)?;
     Ok(output)
@@ -134,8 +134,12 @@ pub(crate) fn step<O>(
     Ok(output)
 }
 
-/// An agent may speak only while its session is the bead's present one.
-fn fence(view: View<'_>) -> Result<()> {
+/// A capability is good until it ends or is revoked, and an agent may speak only while its session is the bead's present
+/// one.
+pub(crate) fn fence(view: View<'_>, ctx: &Ctx) -> Result<()> {
+    if let Some(capability) = &ctx.capability {
+        capabilities::check(view, capability)?;
+    }
     let Scope::Agent { session, epoch, bead, .. } = view.scope() else { return Ok(()) };
     let row: Option<SessionRow> = view.find(&Key::session(session))?;
     let current: Option<BeadRow> = view.find(&Key::bead(bead))?;

@@ -9,6 +9,8 @@ pub(crate) mod archived;
 pub(crate) mod attempts;
 pub(crate) mod beads;
 pub(crate) mod breaker;
+#[cfg_attr(not(feature = "auth"), allow(dead_code, reason = "nothing is signed here"))]
+pub(crate) mod capabilities;
 pub(crate) mod command;
 pub(crate) mod convoys;
 pub(crate) mod drain;
@@ -55,6 +57,10 @@ pub use beads::{
     AddComment, Bead, BeadPatch, BeadRef, BeadSummary, CloseBead, Closed, Comment, CommentPage, CommentRef, CommentsOf,
     DeleteBead, Deleted, KeyedBead, KeyedLink, MadeBead, MadeBeads, MoveBead, NewBead, NewBeads, NewId, Patch,
     RenameBead, Renamed, ReopenBead,
+};
+pub use capabilities::{
+    AttenuateCapability, CapabilityFilter, CapabilityInfo, CapabilityPage, IssueCapability, IssuedCapability, KeyInfo,
+    KeysRotated, RevokeCapability, RotateKeys,
 };
 pub use convoys::{Convoy, ConvoyList, Progress, SlingConvoy, Task};
 pub use drain::{DrainTown, Draining};

@@ -7,8 +7,8 @@ use super::txn::ScopedTxn;
 use super::view::{View, text};
 use super::{drain, effects, outcome, ready, settings};
 use crate::model::{
-    BeadId, BeadStatus, Error, Key, Oid, Order, Result, RigName, SessionExit, SessionId, SessionRow, SessionState,
-    Stall, Timestamp,
+    AgentRow, BeadId, BeadStatus, Error, Key, Oid, Order, Result, RigName, Scope, SessionExit, SessionId, SessionRow,
+    SessionState, Stall, Timestamp,
 };
 use crate::store::{Scan, index};
 
@@ -119,6 +119,22 @@ pub(crate) fn list(view: View<'_>, input: &SessionFilter) -> Result<SessionList>
 pub(crate) fn row(view: View<'_>, id: &SessionId) -> Result<SessionRow> {
     view.find(&Key::session(id))?
         .ok_or_else(|| Error::not_found("session_missing", format!("there is no session {id}")).with("session", id))
+}
+
+/// The scope of the agent in a session.
+pub(crate) fn scope(view: View<'_>, id: &SessionId) -> Result<Scope> {
+    let session = row(view, id)?;
+    let agent: AgentRow = view.find(&Key::agent(&session.agent))?.ok_or_else(|| {
+        Error::not_found("agent_missing", format!("there is no agent {}", session.agent)).with("agent", &session.agent)
+    })?;
+    Ok(Scope::Agent {
+        agent: session.agent,
+        role: agent.role,
+        rig: session.rig,
+        bead: session.bead,
+        session: session.id,
+        epoch: session.epoch,
+    })
 }
 
 /// Names one session.

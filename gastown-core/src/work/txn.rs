@@ -12,8 +12,8 @@ use crate::model::event::write_change;
 use crate::model::record::ColumnRole;
 use crate::model::value::{Cell, Raw, Value};
 use crate::model::{
-    BeadId, BeadRow, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Shared, Stored, Timestamp,
-    WrittenEvent,
+    BeadId, BeadRow, Capability, Error, Event, Head, Key, Result, Row, RowKind, Scope, SessionId, Shared, Stored,
+    Timestamp, WrittenEvent,
 };
 use crate::mutant::{self, Mutant};
 use crate::store::{Position, Reader, Scan, Search, Txn, Unreadable};
@@ -27,6 +27,8 @@ pub(crate) struct Ctx {
     pub ids: Ids,
     /// The caller's idempotency key.
     pub idempotency_key: Option<String>,
+    /// What the caller showed, where it showed a token.
+    pub capability: Option<Arc<Capability>>,
     /// What is counted of it, once it is committed.
     pub notes: Notes,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Ctx {
 impl Ctx {
     /// What a command is given that comes at this time, without a key.
     pub(crate) fn at(now: Timestamp, seed: u64) -> Self {
-        Self { now, ids: Ids::from_seed(seed), idempotency_key: None, notes: Notes::default() }
+        Self { now, ids: Ids::from_seed(seed), idempotency_key: None, capability: None, notes: Notes::default() }
     }
 }
 

@@ -223,7 +223,12 @@ impl<'a> View<'a> {
             Row::Idempotency(answer) => Ok(answer.principal == self.scope.principal()),
             Row::Town(_) => Ok(true),
             Row::Breaker(breaker) => Ok(breaker.rig.as_ref() == Some(rig)),
-            Row::Effect(_) | Row::Leader(_) | Row::Tombstone(_) | Row::Foreign(_) | Row::Quarantine(_) => Ok(false),
+            Row::Effect(_)
+            | Row::Leader(_)
+            | Row::Tombstone(_)
+            | Row::Foreign(_)
+            | Row::Quarantine(_)
+            | Row::Capability(_) => Ok(false),
         }
     }
 

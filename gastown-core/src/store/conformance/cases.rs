@@ -124,6 +124,8 @@ macro_rules! __store_cases {
             scans_of_breakers
             scans_of_breakers_due
             scans_of_quarantine
+            scans_of_capabilities
+            scans_of_capabilities_by_end
             pages_give_every_row_once_while_rows_change
             a_position_of_a_row_that_is_gone_still_holds
             a_scan_from_the_end_goes_on_before_a_place

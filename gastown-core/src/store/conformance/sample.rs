@@ -3,11 +3,11 @@
 use crate::model::value::Value;
 use crate::model::{
     AgentName, AgentRow, AgentState, BeadId, BeadKind, BeadRow, BeadStatus, BeadTextRow, BreakerRow, BreakerState,
-    CommentRow, ConvoyMode, ConvoyRow, ConvoyState, DeliveryRow, DeliveryState, DependencyKind, DependencyRow,
-    EffectId, EffectRow, EffectState, Event, FailurePolicy, ForeignRow, Head, IdempotencyRow, LabelRow, LeaderRow,
-    MergeRequestRow, Oid, QuarantineRow, ReservationRow, ReviewState, RigName, RigRow, RigState, Role, Row, RowKind,
-    SessionExit, SessionId, SessionRow, SessionState, Setback, SettingRow, Stall, Timestamp, TombstoneRow, TownRow,
-    WaitGate,
+    CapabilityId, CapabilityRow, CommentRow, ConvoyMode, ConvoyRow, ConvoyState, DeliveryRow, DeliveryState,
+    DependencyKind, DependencyRow, EffectId, EffectRow, EffectState, Event, FailurePolicy, ForeignRow, Head,
+    IdempotencyRow, LabelRow, LeaderRow, MergeRequestRow, Oid, QuarantineRow, ReservationRow, ReviewState, RigName,
+    RigRow, RigState, Role, Row, RowKind, SessionExit, SessionId, SessionRow, SessionState, Setback, SettingRow, Stall,
+    Timestamp, TombstoneRow, TownRow, WaitGate,
 };
 
 /// A stream of numbers that a seed determines (xorshift).
@@ -70,6 +70,11 @@ impl Draw {
     pub fn bead(&mut self) -> BeadId {
         let number = self.below(40);
         BeadId::new(format!("gt-{number}")).expect("it is an id")
+    }
+
+    fn capability(&mut self) -> CapabilityId {
+        let number = self.below(40);
+        CapabilityId::new(format!("cap-{number}")).expect("it is an id")
     }
 
     fn session(&mut self) -> SessionId {
@@ -148,6 +153,19 @@ pub fn row(kind: RowKind, town: &crate::model::TownId, draw: &mut Draw) -> Row {
             created_by: draw.text(),
             created_at: draw.at(),
             expires_at: draw.at(),
+        }),
+        RowKind::Capability => Row::Capability(CapabilityRow {
+            id: draw.capability(),
+            principal: draw.text(),
+            rig: draw.maybe(Draw::rig),
+            verbs: draw.maybe(Draw::json),
+            parent: draw.maybe(Draw::capability),
+            issued_by: draw.text(),
+            issued_at: draw.at(),
+            expires_at: draw.at(),
+            revoked_at: draw.maybe(Draw::at),
+            revoked_by: draw.maybe(Draw::text),
+            revoked_reason: draw.maybe(Draw::text),
         }),
         RowKind::Quarantine => Row::Quarantine(QuarantineRow {
             id: draw.text(),

@@ -195,6 +195,8 @@ indexes! {
     scans_of_breakers = BREAKERS;
     scans_of_breakers_due = BREAKERS_DUE;
     scans_of_quarantine = QUARANTINE;
+    scans_of_capabilities = CAPABILITIES;
+    scans_of_capabilities_by_end = CAPABILITIES_BY_END;
 }
 
 /// Beads with these ids, open and ready.

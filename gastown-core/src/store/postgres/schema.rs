@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "the whole bead", sql: include_str!("migrations/0003.sql") },
     Migration { version: 4, name: "dispatch, liveness, quarantine", sql: include_str!("migrations/0004.sql") },
     Migration { version: 5, name: "saved work, drains", sql: include_str!("migrations/0005.sql") },
+    Migration { version: 6, name: "capabilities", sql: include_str!("migrations/0006.sql") },
 ];
 
 /// The schema that this build reads and writes.

@@ -155,6 +155,7 @@ fn a_published_migration_does_not_change() {
         (3, "72645d6ba6c2ad322797ce36df27ca8c004f329cf930e0ab5745f2a0a63c885f".to_owned()),
         (4, "9aff9cdc11a474f85ab072b156149ce4821dc514f26e8683db7896b3a576bdcd".to_owned()),
         (5, "80f72b5f169571f6f5780d4478703825118b99d909deee53b29c30a115118695".to_owned()),
+        (6, "c278b3b7982fc5bf2e3d36a72982f3fd8e062da7b84cc05d417bf1d6149c94e1".to_owned()),
     ];
     assert_eq!(sums, published);
 }

@@ -119,6 +119,7 @@ fn a_published_migration_does_not_change() {
         (3, "146133ef8714ce1bc2507fd1e212d820f91edace86e5df935a6c55fc3d35e7d0".to_owned()),
         (4, "d391f72988de3088ec353608774a3c0a0cde237339334f12f040722fa5422371".to_owned()),
         (5, "43beafe472c3ce950084c88114b9427a036828050a0ee26b722cbe76000ce18d".to_owned()),
+        (6, "d755d64552400d4c10005c02b0d682678dbc10fcc95939c58eba73d331ea67c1".to_owned()),
     ];
     assert_eq!(sums, published);
 }

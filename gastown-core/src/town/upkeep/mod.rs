@@ -172,7 +172,9 @@ pub(in crate::town) fn of_whole_town(handle: &Handle) -> Result<()> {
 /// Runs what blocks on files and databases, on a thread that is no async runtime's.
 ///
 /// Dropped before it answers, the work goes on to its end.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(in crate::town) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let (answer, answered) = tokio::sync::oneshot::channel();
     // A caller that went away needs no answer.
     let run = move || drop(answer.send(work()));
