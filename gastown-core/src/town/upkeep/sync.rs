@@ -348,7 +348,9 @@ impl Rounds<'_> {
             }
         };
         let found = found.lock().unwrap_or_else(PoisonError::into_inner);
-        plans.iter_mut().for_each(|plan| self.tell(&found, plan));
+        for plan in &mut plans {
+            self.tell(&found, plan);
+        }
         let stay = self.absorb(*settled);
         if let Some(mut plan) = plans.pop() {
             plan.without(&stay);

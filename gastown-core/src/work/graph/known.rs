@@ -36,7 +36,9 @@ impl Hasher for NthHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
     }
 
     fn write_u32(&mut self, number: u32) {
@@ -86,8 +88,10 @@ pub(super) struct Place {
 /// What was read of one bead.
 struct Met {
     id: Rc<BeadId>,
-    /// None where that was not looked for yet.
-    place: Option<Option<Place>>,
+    /// Whether it was looked for.
+    is_read: bool,
+    /// Where it stands; none where it is not there.
+    place: Option<Place>,
     lists: [Option<Box<List>>; SIDES],
 }
 
@@ -145,7 +149,7 @@ impl Known {
         let number = Nth(u32::try_from(self.met.len()).expect("so many beads are in no memory"));
         let id = Rc::new(id.clone());
         self.numbers.insert(Rc::clone(&id), number);
-        self.met.push(Met { id, place: None, lists: [const { None }; SIDES] });
+        self.met.push(Met { id, is_read: false, place: None, lists: [const { None }; SIDES] });
         number
     }
 
@@ -172,7 +176,7 @@ impl Known {
     fn make_room(&mut self) {
         if self.remembered > REMEMBERED_MAX {
             for met in &mut self.met {
-                (met.place, met.lists) = (None, [const { None }; SIDES]);
+                (met.is_read, met.lists) = (false, [const { None }; SIDES]);
             }
             self.remembered = 0;
         }
@@ -180,8 +184,8 @@ impl Known {
 
     /// Where a bead stands; none where it is not there.
     pub(super) fn place(&mut self, view: View<'_>, of: Nth) -> Result<Option<Place>> {
-        if let Some(place) = self.met(of).place {
-            return Ok(place);
+        if self.met(of).is_read {
+            return Ok(self.met(of).place);
         }
         self.make_room();
         let place = view.look::<BeadRow>(&Key::bead(self.id(of)))?.map(|row| Place {
@@ -189,7 +193,8 @@ impl Known {
             parent: row.parent.as_ref().map(|parent| self.number(parent)),
             has_parts: row.parts > 0,
         });
-        self.met_mut(of).place = Some(place);
+        let met = self.met_mut(of);
+        (met.is_read, met.place) = (true, place);
         self.remembered += 1;
         Ok(place)
     }
@@ -246,7 +251,7 @@ impl Known {
 
     /// Notes that a bead has another rank.
     pub(super) fn moved(&mut self, of: Nth) {
-        let was_known = self.met_mut(of).place.take().is_some();
+        let was_known = std::mem::take(&mut self.met_mut(of).is_read);
         self.remembered -= usize::from(was_known);
     }
 

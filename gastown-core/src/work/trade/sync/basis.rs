@@ -125,7 +125,8 @@ impl Basis {
             match agreed {
                 None => txn.delete(&Key::foreign(&self.source, id))?,
                 Some(agreed) => {
-                    txn.put(ForeignRow { source: self.source.clone(), name: id.clone(), data: agreed.to_json() })?
+                    let (source, data) = (self.source.clone(), agreed.to_json());
+                    txn.put(ForeignRow { source, name: id.clone(), data })?;
                 }
             }
         }

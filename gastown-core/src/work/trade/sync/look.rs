@@ -158,7 +158,9 @@ impl Look<'_> {
         }
         let is_given = |id: &String| kept.contains(id) && among.moved_there.values().any(|to| to == id);
         for (_, agreed) in plan.agreed.iter_mut().filter(|(id, _)| is_given(id)) {
-            agreed.iter_mut().for_each(|agreed| agreed.kept = true);
+            if let Some(agreed) = agreed {
+                agreed.kept = true;
+            }
         }
         self.foreign(view, &mut plan)?;
         Ok(plan)
