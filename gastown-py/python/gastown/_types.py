@@ -824,7 +824,7 @@ class ImportRepair:
 
 @dataclass(frozen=True, slots=True)
 class ImportConflict:
-    """A record that contradicts what is here; `taken` where it took its place, `kept_as` the bead it became beside it."""
+    """A record that contradicts what is here; `taken` where the bead took something of it, `kept_as` the bead it became beside it."""
 
     bead: str
     why: str
