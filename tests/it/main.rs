@@ -42,6 +42,7 @@ mod refinery;
 mod restores;
 mod runtime;
 mod sim;
+mod socket;
 mod standing;
 mod status;
 mod support;

@@ -23,6 +23,8 @@ mod output;
 mod past;
 mod paths;
 mod replay;
+#[cfg(all(feature = "auth", feature = "process"))]
+mod serve;
 mod status;
 mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
