@@ -36,6 +36,7 @@ mod places;
 mod postgres;
 mod power;
 mod processes;
+mod program;
 mod quarantine;
 mod ready;
 mod refinery;

@@ -27,7 +27,8 @@ pub fn socket_path(town: &Path) -> PathBuf {
     if near.as_os_str().len() <= PATH_BYTES_MAX {
         return near;
     }
-    let name: String = Sha256::digest(town.as_os_str().as_bytes()).iter().take(16).map(|it| format!("{it:02x}")).collect();
+    let name: String =
+        Sha256::digest(town.as_os_str().as_bytes()).iter().take(16).map(|it| format!("{it:02x}")).collect();
     far_folder().join(format!("{name}.sock"))
 }
 

@@ -43,8 +43,8 @@ impl Connection {
             Ok(Err(Some(refusal))) => return self.last_word(&mut to, &refusal).await,
             Err(_) => {
                 let said = "the first message did not come in time";
-                let error = Error::exhausted("hello_late", said)
-                    .with("within_ms", self.options.hello_within.as_millis());
+                let error =
+                    Error::exhausted("hello_late", said).with("within_ms", self.options.hello_within.as_millis());
                 return self.last_word(&mut to, &Response::refused(None, &error)).await;
             }
         };
@@ -82,7 +82,13 @@ impl Connection {
     }
 
     /// Answers requests, each when it is done.
-    async fn answer(&self, caller: Arc<dyn Caller>, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut frames: Frames) {
+    async fn answer(
+        &self,
+        caller: Arc<dyn Caller>,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        mut frames: Frames,
+    ) {
         let places = Arc::new(Semaphore::new(self.options.requests_max));
         let under_way = Arc::new(Mutex::new(HashSet::new()));
         // A request holds its place until its answer is written, so there are never more answers than places.

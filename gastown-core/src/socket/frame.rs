@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn what_another_protocol_begins_with_is_no_frame() {
-        for other in [&b"GET / HTTP/1.1\r\n"[..], b"{\"jsonrpc\":", b"\x00\x00\x00\x00\x2a{}", b"\x01\x00\x00\x00\x2a{}"] {
+        for other in
+            [&b"GET / HTTP/1.1\r\n"[..], b"{\"jsonrpc\":", b"\x00\x00\x00\x00\x2a{}", b"\x01\x00\x00\x00\x2a{}"]
+        {
             let mut frames = Frames::new();
             frames.push(other);
             assert_eq!(frames.next(FRAME_BYTES_MAX).unwrap_err().code(), "frame_malformed", "{other:?}");

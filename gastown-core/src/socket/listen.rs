@@ -66,7 +66,8 @@ impl Listening {
                 .because(source)
         };
         let lock = path.with_extension("lock");
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock).map_err(unusable)?;
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock).map_err(unusable)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => {
                 Error::conflict("socket_taken", format!("another process has the socket {}", path.display()))

@@ -86,7 +86,7 @@ impl Request {
             let error = Error::invalid("request_malformed", format!("a request of JSON-RPC 2.0 is wanted: {said}"));
             Box::new(Response::refused(id.clone(), &error))
         };
-        let request = Self::deserialize(&json).map_err(|source| malformed(source.to_string()))?;
+        let request = Self::deserialize(&json).map_err(|source| malformed(short(&source.to_string())))?;
         if matches!(&request.id, RequestId::Text(text) if text.len() > ID_BYTES_MAX) {
             return Err(malformed(format!("its id has more than {ID_BYTES_MAX} bytes")));
         }
@@ -95,6 +95,11 @@ impl Request {
         }
         Ok(request)
     }
+}
+
+/// What a reader of JSON says, which may quote a caller at length.
+fn short(said: &str) -> String {
+    said.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 /// The input of the first message.
@@ -116,8 +121,9 @@ impl Hello {
             return Err(Error::invalid("hello_wanted", "the first message is hello, with a token"));
         }
         // What is wrong with it may quote the token, so that is not told.
-        let hello = Self::deserialize(request.params)
-            .map_err(|_| Error::invalid("request_malformed", "hello wants versions, a list of numbers, and token, a text"))?;
+        let hello = Self::deserialize(request.params).map_err(|_| {
+            Error::invalid("request_malformed", "hello wants versions, a list of numbers, and token, a text")
+        })?;
         let version = hello.versions.iter().copied().filter(|version| VERSIONS.contains(version)).max();
         let version = version.ok_or_else(|| {
             let ours = VERSIONS.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
@@ -299,7 +305,8 @@ mod tests {
 
     #[test]
     fn the_newest_version_that_both_speak_is_taken() {
-        let hello = |versions: &[u32]| Hello::read(Request::new(0, HELLO, json!({ "versions": versions, "token": "t" })));
+        let hello =
+            |versions: &[u32]| Hello::read(Request::new(0, HELLO, json!({ "versions": versions, "token": "t" })));
         assert_eq!(hello(&[0, 1, 99]).unwrap().1, 1);
         let Err(error) = hello(&[2]) else { panic!("it is refused") };
         assert_eq!((error.code(), error.fact("versions")), ("protocol_unsupported", Some("1")));

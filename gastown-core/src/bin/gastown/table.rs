@@ -60,7 +60,8 @@ fn record(fields: &Map<String, Json>) -> String {
         Json::Object(map) => !map.is_empty(),
         _ => true,
     };
-    let (long, short): (Vec<_>, Vec<_>) = fields.iter().filter(|(_, value)| says(value)).partition(|(_, it)| is_long(it));
+    let (long, short): (Vec<_>, Vec<_>) =
+        fields.iter().filter(|(_, value)| says(value)).partition(|(_, it)| is_long(it));
     let width = short.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, value) in short {
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned_and_says_how_to_go_on() {
-        let page = json!({ "beads": [{ "id": "gt-1", "title": "Keel" }, { "id": "gt-100", "title": "Mast" }], "cursor": "c" });
+        let page =
+            json!({ "beads": [{ "id": "gt-1", "title": "Keel" }, { "id": "gt-100", "title": "Mast" }], "cursor": "c" });
         let shown = text(&page, Shape::Table("beads", &["id", "title"]));
         assert_eq!(shown, "ID      TITLE\ngt-1    Keel\ngt-100  Mast\nmore: --cursor 'c'\n");
         assert_eq!(text(&json!({ "beads": [] }), Shape::Table("beads", &["id"])), "");

@@ -89,8 +89,10 @@ pub(crate) enum Verb {
     /// How the town stands
     Status,
     /// List beads, or those that a query finds
-    #[command(after_help = "Examples:\n  gastown --db town beads --status open --label harbour\n  gastown --db town beads \
-                            --query 'priority < 2 and not label:later'")]
+    #[command(
+        after_help = "Examples:\n  gastown --db town beads --status open --label harbour\n  gastown --db town beads \
+                            --query 'priority < 2 and not label:later'"
+    )]
     Beads {
         #[command(flatten)]
         filter: Filter,
@@ -322,7 +324,6 @@ impl DepVerb {
 
 /// The town's process is in another folder.
 fn absolute(path: PathBuf) -> Result<PathBuf> {
-    std::path::absolute(&path).map_err(|source| {
-        Error::invalid("path_malformed", format!("{} is no path", path.display())).because(source)
-    })
+    std::path::absolute(&path)
+        .map_err(|source| Error::invalid("path_malformed", format!("{} is no path", path.display())).because(source))
 }
