@@ -7,6 +7,8 @@ mod claims;
 mod key;
 mod keys;
 mod ring;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use crate::model::KeyAlgorithm;
