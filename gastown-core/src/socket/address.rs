@@ -27,9 +27,10 @@ pub fn socket_path(town: &Path) -> PathBuf {
     if near.as_os_str().len() <= PATH_BYTES_MAX {
         return near;
     }
-    let name: String =
-        Sha256::digest(town.as_os_str().as_bytes()).iter().take(16).map(|it| format!("{it:02x}")).collect();
-    far_folder().join(format!("{name}.sock"))
+    let digest: [u8; 32] = Sha256::digest(town.as_os_str().as_bytes()).into();
+    let (half, _) = digest.split_first_chunk::<16>().expect("it has 32 bytes");
+    let name = u128::from_be_bytes(*half);
+    far_folder().join(format!("{name:032x}.sock"))
 }
 
 fn far_folder() -> PathBuf {
@@ -55,7 +56,8 @@ pub(super) fn prepare(socket: &Path) -> Result<()> {
 }
 
 fn check_private(folder: &Path, found: &fs::Metadata) -> Result<()> {
-    if found.is_dir() && found.uid() == Uid::effective().as_raw() && found.mode() & 0o077 == 0 {
+    let for_others = found.mode() & 0o077;
+    if found.is_dir() && found.uid() == Uid::effective().as_raw() && for_others == 0 {
         return Ok(());
     }
     let said = format!("{} is not a folder that only this user can use, so no socket is put there", folder.display());

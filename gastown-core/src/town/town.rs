@@ -303,7 +303,7 @@ impl Town {
         let scope = self
             .shared
             .store
-            .read(move |reader| command::ask(reader, &Scope::Town, &ctx, &id, |view, id| sessions::scope(view, id)))
+            .read(move |reader| command::ask(reader, &Scope::Town, &ctx, &id, sessions::scope))
             .await?;
         Ok(Handle::new(self.clone(), scope))
     }

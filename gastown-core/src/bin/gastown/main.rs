@@ -137,8 +137,7 @@ fn at(named: &Where, work: impl FnOnce(&mut Place) -> Result<()>) -> Result<()> 
 }
 
 fn answer(place: &mut Place, verb: Verb, json: bool) -> Result<()> {
-    let own = place.principal().and_then(|it| it.bead.clone());
-    let ask = verb.ask(own.as_deref())?;
+    let ask = verb.ask(place.principal())?;
     let output = place.call(&ask.operation, ask.input)?;
     print(shown(&output, json, || table::text(&output, ask.shape)).as_bytes())
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use gastown_core::socket::message::Principal;
 use gastown_core::{Error, Result};
 use serde_json::{Map, Value as Json, json};
 
@@ -228,8 +229,10 @@ impl Filter {
 }
 
 impl New {
-    fn ask(self) -> Ask {
+    /// An agent's is in its rig where none is named.
+    fn ask(self, own: Option<&Principal>) -> Ask {
         let Self { title, description, rig, priority, issue_type, labels, parent, depends_on } = self;
+        let rig = rig.or_else(|| own.and_then(|own| own.rig.clone()));
         let input = json!({ "title": title, "description": description, "rig": rig, "priority": priority,
             "issue_type": issue_type, "labels": labels, "parent": parent, "depends_on": depends_on });
         ask("beads.create", input, Record)
@@ -237,8 +240,8 @@ impl New {
 }
 
 impl Verb {
-    /// What it asks, by an agent that works on this bead.
-    pub(crate) fn ask(self, own: Option<&str>) -> Result<Ask> {
+    /// What it asks, of a caller that is this one; none where it is the operator.
+    pub(crate) fn ask(self, own: Option<&Principal>) -> Result<Ask> {
         Ok(match self {
             Self::Checkpoint { data, data_json } => {
                 ask("sessions.checkpoint", prime::left(Some(data), data_json)?.into(), Record)
@@ -257,7 +260,7 @@ impl Verb {
             }
             Self::Ready(filter) => ask("beads.ready", filter.input(), Table("beads", BEADS)),
             Self::Show { id } => ask("beads.get", json!({ "id": id }), Record),
-            Self::Create(new) => new.ask(),
+            Self::Create(new) => new.ask(own),
             Self::Dep(verb) => verb.ask(),
             Self::Convoy(ConvoyVerb::List) => {
                 ask("convoys.list", json!({}), Table("convoys", &["id", "state", "rig", "title", "reason"]))
@@ -291,9 +294,9 @@ impl Verb {
 }
 
 impl BeadVerb {
-    fn ask(self, own: Option<&str>) -> Result<Ask> {
+    fn ask(self, own: Option<&Principal>) -> Result<Ask> {
         let named = |id: Option<String>| {
-            id.or_else(|| own.map(str::to_owned))
+            id.or_else(|| own.and_then(|own| own.bead.clone()))
                 .ok_or_else(|| Error::invalid("bead_unnamed", "who is no agent names a bead"))
         };
         Ok(match self {
@@ -303,7 +306,7 @@ impl BeadVerb {
                 let input = json!({ "bead": named(id)?, "cursor": cursor });
                 ask("beads.comments", input, Table("comments", &["created_at", "author", "text"]))
             }
-            Self::Create(new) => new.ask(),
+            Self::Create(new) => new.ask(own),
         })
     }
 }
