@@ -970,6 +970,50 @@ export interface Finding {
   readonly problem: string
 }
 
+/** How tokens are signed. */
+export type KeyAlgorithm = 'EdDSA' | 'HS256'
+
+/** A capability with its token, which is shown this once and kept nowhere. It is a secret. */
+export interface IssuedCapability {
+  readonly id: string
+  readonly token: string
+  readonly principal: string
+  readonly expiresAt: Timestamp
+}
+
+/** A capability that was issued, without its token; `parent` is the one that it was made of. */
+export interface CapabilityInfo {
+  readonly id: string
+  readonly principal: string
+  readonly rig: string | null
+  readonly verbs: string[] | null
+  readonly parent: string | null
+  readonly issuedBy: string
+  readonly issuedAt: Timestamp
+  readonly expiresAt: Timestamp
+  readonly revokedAt: Timestamp | null
+  readonly revokedBy: string | null
+  readonly revokedReason: string | null
+}
+
+/** One page of capabilities; `cursor` is where the next begins, null at the end. Those of sessions are not listed. */
+export interface CapabilityPage {
+  readonly capabilities: CapabilityInfo[]
+  readonly cursor: string | null
+}
+
+/** A key, without its secret; from `endsAt` on it verifies no longer. */
+export interface KeyInfo {
+  readonly kid: string
+  readonly algorithm: KeyAlgorithm
+  readonly endsAt: Timestamp | null
+}
+
+/** The keys of a town, the one that signs in front. */
+export interface KeysRotated {
+  readonly keys: KeyInfo[]
+}
+
 /** What a request for triage is about. */
 export type TriageKind = 'stuck_session' | 'crash_loop'
 
@@ -1975,6 +2019,45 @@ export interface PauseTown {
   until?: Timestamp | null
 }
 
+/**
+ * For whom: a user, a rig, a user confined to a rig, or the agent of a session. `verbs` are the only operations that it is
+ * good for, by their names in the core's table. It holds for `ttlMs`, an hour where it is left out, and ends with a whole second.
+ */
+export interface IssueCapability {
+  user?: string
+  rig?: string
+  session?: string
+  verbs?: string[]
+  ttlMs?: number
+}
+
+/** What the new one is confined to; it never ends after the one whose token is shown. */
+export interface AttenuateCapability {
+  token: string
+  rig?: string
+  verbs?: string[]
+  ttlMs?: number
+}
+
+/** Which capability to revoke, and why; that of a session is `cap-` and the session's id. */
+export interface RevokeCapability {
+  id: string
+  reason?: string
+}
+
+/** Which capabilities to list; with `all`, also those that ended or were revoked. */
+export interface CapabilityFilter {
+  all?: boolean
+  limit?: number
+  cursor?: string
+}
+
+/** How the new key signs (`EdDSA`), and how long those before it verify (90 days); with 0 no token from before is good. */
+export interface RotateKeys {
+  algorithm?: KeyAlgorithm
+  keepMs?: number
+}
+
 /** An answer to a request: what is done, and why; the note is what a bead is parked or failed with. */
 export interface ResolveTriage {
   id: string
@@ -2242,6 +2325,20 @@ export interface Events {
   watch(options?: { since?: number } & CallOptions): AsyncGenerator<Event, void, undefined>
 }
 
+/** What callers show who are not in this process. */
+export interface Capabilities {
+  /** Issues a capability to a user, a rig or the agent of a session, and gives its token, this once. */
+  issue(capability?: IssueCapability, options?: CallOptions): Promise<IssuedCapability>
+  /** Makes a capability that can do less than the one whose token is shown, and gives its token, this once. */
+  attenuate(less: string | AttenuateCapability, options?: CallOptions): Promise<IssuedCapability>
+  /** Revokes a capability and whatever was made of it, for the very next call of whoever holds it. */
+  revoke(capability: string | RevokeCapability, options?: ChangeOptions): Promise<Changed>
+  /** Lists the capabilities that were issued, those that end first in front, a page at a time. */
+  list(only?: CapabilityFilter, options?: CallOptions): Promise<CapabilityPage>
+  /** Lets a new key sign tokens; those before it verify for a while longer. */
+  rotateKeys(how?: RotateKeys, options?: CallOptions): Promise<KeysRotated>
+}
+
 /** What somebody has to judge, and what is done about it. */
 export interface Triage {
   /** Lists what waits for somebody's judgement, oldest first. */
@@ -2307,6 +2404,7 @@ export class Handle {
   protected constructor()
   readonly agents: Agents
   readonly beads: Beads
+  readonly capabilities: Capabilities
   readonly convoys: Convoys
   readonly effects: Effects
   readonly events: Events
@@ -2353,6 +2451,11 @@ export interface OpenOptions {
   host?: string
   /** Where the time comes from; the machine's clock where it is left out. */
   clock?: ManualClock
+  /**
+   * The keys that tokens are signed with, as the file `keys.json` of a town's folder has them; a secret. Those in the town's
+   * folder where they are left out, made when they are first needed. Hosts that share a database share them.
+   */
+  keys?: string
   /** The program `gastown`, which supervises sessions; found beside this package, else on the `PATH`. */
   program?: string
 }
@@ -2370,6 +2473,13 @@ export class Town extends Handle {
   get dir(): string
   /** A handle that sees and changes one rig and nothing else. */
   rig(name: string): Handle
+  /** A handle for a user that the host knows by this name: it can do what the operator can, in its own name. */
+  user(name: string): Handle
+  /**
+   * A handle for whoever shows this token: with its scope, its operations, and as long as it holds. Every call is refused once
+   * the capability ended or was revoked, or its key ended; for an agent's also once its session's epoch is over.
+   */
+  withToken(token: string): Promise<Handle>
   /** A handle with the scope of the agent in a session, good while its epoch is the bead's. */
   session(id: string): Promise<Handle>
   /** Starts the engine: beads that were slung are given to agents, and their work is brought home. */

@@ -10,6 +10,7 @@ const { join } = require('node:path')
 const ALONE = {
   AgentHistoryOf: 'name',
   AgentRef: 'name',
+  AttenuateCapability: 'token',
   BeadPatch: 'id',
   BeadQuery: 'query',
   BeadSearch: 'text',
@@ -31,6 +32,7 @@ const ALONE = {
   RegisterAgent: 'name',
   ReleaseBead: 'id',
   ReopenBead: 'id',
+  RevokeCapability: 'id',
   RigRef: 'name',
   SessionRef: 'id',
   Sling: 'bead',
@@ -91,6 +93,14 @@ class Town extends Handle {
 
   rig(name) {
     return new Handle(translating(() => this.#town.rig(name)))
+  }
+
+  user(name) {
+    return new Handle(translating(() => this.#town.user(name)))
+  }
+
+  async withToken(token) {
+    return new Handle(await settle(translating(() => this.#town.withToken(token))))
   }
 
   async session(id) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gastown_core::model::{RigName, SessionId, Timestamp};
+use gastown_core::model::{RigName, SessionId, Timestamp, UserId};
 use gastown_core::{Clock as _, DrainTown, Error, MergeBeads, TownOptions, operations};
 use napi_derive::napi;
 use serde_json::Value;
@@ -76,6 +76,20 @@ impl Town {
     pub fn rig(&self, name: String) -> napi::Result<Handle> {
         let name = RigName::new(name).map_err(|error| to_rejection(&error))?;
         Ok(Handle::new(Arc::new(self.town.rig(name))))
+    }
+
+    /// A handle for a user that the host knows by this name.
+    #[napi]
+    pub fn user(&self, name: String) -> napi::Result<Handle> {
+        let name = UserId::new(name).map_err(|error| to_rejection(&error))?;
+        Ok(Handle::new(Arc::new(self.town.user(name))))
+    }
+
+    /// A handle for whoever shows this token.
+    #[napi]
+    pub async fn with_token(&self, token: String) -> napi::Result<Handle> {
+        let handle = self.town.with_token(&token).await;
+        Ok(Handle::new(Arc::new(handle.map_err(|error| to_rejection(&error))?)))
     }
 
     /// A handle with the scope of the agent in a session.

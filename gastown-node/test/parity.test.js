@@ -7,7 +7,7 @@ const { operationsTable } = require('../native.js')
 const { town: opened } = require('./parts.js')
 const { members, words } = require('./shape.js')
 
-const GROUPS = ['agents', 'beads', 'convoys', 'effects', 'events', 'reservations', 'reviews', 'rigs', 'sessions', 'triage', 'upkeep']
+const GROUPS = ['agents', 'beads', 'capabilities', 'convoys', 'effects', 'events', 'reservations', 'reviews', 'rigs', 'sessions', 'triage', 'upkeep']
 
 /** The fields that the core takes, by what it says to one that it does not. */
 async function fields(town, name, input) {

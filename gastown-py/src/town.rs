@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gastown_core::model::{RigName, SessionId, Timestamp};
+use gastown_core::model::{RigName, SessionId, Timestamp, UserId};
 use gastown_core::{Clock as _, DrainTown, MergeBeads, TownOptions, operations};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -82,6 +82,18 @@ impl Town {
     fn rig(&self, py: Python<'_>, name: String) -> PyResult<Handle> {
         let name = RigName::new(name).map_err(|error| to_exception(py, &error))?;
         Ok(Handle::new(Arc::new(self.town.rig(name))))
+    }
+
+    /// A handle for a user that the host knows by this name.
+    fn user(&self, py: Python<'_>, name: String) -> PyResult<Handle> {
+        let name = UserId::new(name).map_err(|error| to_exception(py, &error))?;
+        Ok(Handle::new(Arc::new(self.town.user(name))))
+    }
+
+    /// A handle for whoever shows this token.
+    fn with_token<'py>(&self, py: Python<'py>, token: String) -> PyResult<Bound<'py, PyAny>> {
+        let town = self.town.clone();
+        async_call(py, async move { Ok(Handle::new(Arc::new(town.with_token(&token).await?))) })
     }
 
     /// A handle with the scope of the agent in a session.

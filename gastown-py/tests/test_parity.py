@@ -35,7 +35,7 @@ async def test_every_operation_is_a_method_and_every_method_an_operation(town: g
     for handle in (town, town.rig("harbour")):
         methods = {
             f"{group}.{name}"
-            for group in ("agents", "beads", "convoys", "effects", "events", "reservations", "reviews", "rigs", "sessions", "triage", "upkeep")
+            for group in ("agents", "beads", "capabilities", "convoys", "effects", "events", "reservations", "reviews", "rigs", "sessions", "triage", "upkeep")
             for name, _ in inspect.getmembers(getattr(handle, group), inspect.ismethod)
             if not name.startswith("_")
         }

@@ -17,14 +17,24 @@ fn sources(dir: &Path, found: &mut String) {
 
 #[test]
 fn every_failure_is_shown_by_tests_that_there_are() {
+    look("docs/failures.md", 30);
+}
+
+#[test]
+fn every_attack_is_answered_by_tests_that_there_are() {
+    look("docs/security.md", 15);
+}
+
+/// Looks at a list of at least so many lines.
+fn look(list: &str, rows_min: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut all = String::new();
     for dir in ["gastown-core/src", "tests/it"] {
         sources(&root.join(dir), &mut all);
     }
-    let list = fs::read_to_string(root.join("docs/failures.md")).unwrap();
+    let list = fs::read_to_string(root.join(list)).unwrap();
     let rows: Vec<&str> = list.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what")).collect();
-    assert!(rows.len() > 30, "the list is not read");
+    assert!(rows.len() >= rows_min, "the list is not read");
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
         let [_, _, shown_by] = cells[..] else { panic!("a row has three cells: {row}") };

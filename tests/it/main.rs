@@ -5,6 +5,7 @@
 mod agents;
 mod archives;
 mod beads;
+mod capabilities;
 mod claims;
 mod clock;
 mod complete;

@@ -203,7 +203,7 @@ async fn every_operation_says_the_same_through_the_socket_as_in_the_process() {
         let keel = NewBead { id: Some(BeadId::new("hq-keel").unwrap()), ..NewBead::titled("Lay the keel") };
         harbour.town.operator().beads().create(keel).await.unwrap();
     }
-    let handle = near.town.with(near.token.expose()).await.unwrap();
+    let handle = near.town.with_token(near.token.expose()).await.unwrap();
     let mut client = far.client().await;
     assert_eq!(client.welcome().principal.verbs.len(), operations().len(), "a user may call all of them");
     for operation in operations() {

@@ -9,7 +9,7 @@ use gastown_core::interchange::Dialect;
 use gastown_core::model::{BeadId, BeadStatus, Timestamp};
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
-    All, BeadFilter, DeleteBead, ExportBeads, GraphFilter, ImportBeads, ImportReport, ManualClock, NewBead,
+    All, BeadFilter, DeleteBead, ExportBeads, GraphFilter, ImportBeads, ImportReport, Link, ManualClock, NewBead,
     ReadyFilter, Town,
 };
 use serde_json::{Value as Json, json};
@@ -163,6 +163,61 @@ async fn a_bead_is_never_taken_back_in_time_nor_brought_back_unasked() {
     assert_eq!(beads.get(BeadId::new("gt-9").unwrap()).await.unwrap_err().code(), "bead_missing");
     assert_eq!(beads.import_from("/nowhere/at-all.jsonl").await.unwrap_err().code(), "path_missing");
     beads.create(NewBead::titled("of our own")).await.unwrap();
+    ends(town).await;
+}
+
+#[tokio::test]
+async fn edges_that_two_towns_add_at_one_time_are_in_both_and_are_written_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (memory(&dir.path().join("one")).await, memory(&dir.path().join("other")).await);
+    let file = dir.path().join("issues.jsonl");
+    let id = |text: &str| BeadId::new(text).unwrap();
+    for name in ["hq-1", "hq-2", "hq-3"] {
+        one.operator().beads().create(NewBead { id: Some(id(name)), ..NewBead::titled(name) }).await.unwrap();
+    }
+    give(&one, &file, Dialect::Native).await;
+    take(&other, &file).await;
+    one.operator().beads().link(Link::blocks(id("hq-1"), id("hq-2"))).await.unwrap();
+    other.operator().beads().link(Link::blocks(id("hq-1"), id("hq-3"))).await.unwrap();
+    other.operator().beads().link(Link::blocks(id("hq-2"), id("hq-1"))).await.unwrap();
+    for (from, to, updated) in [(&one, &other, 1), (&other, &one, 2), (&one, &other, 0), (&other, &one, 0)] {
+        give(from, &file, Dialect::Native).await;
+        let report = take(to, &file).await;
+        assert_eq!(report.updated, updated, "{report:?}");
+    }
+    for town in [&one, &other] {
+        let on = |line: &Json| {
+            let edges = line["dependencies"].as_array().cloned().unwrap_or_default();
+            edges.iter().map(|edge| edge["depends_on_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        let edges: Vec<String> = lines(&give(town, &file, Dialect::Native).await).iter().map(on).collect();
+        assert_eq!(edges, ["hq-2 hq-3", "hq-1", ""]);
+    }
+    ends(one).await;
+    ends(other).await;
+}
+
+#[tokio::test]
+async fn an_edge_that_is_added_or_removed_is_a_change_of_the_bead_that_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(Timestamp::from_micros(1_900_000_000_000_000));
+    let builder = Town::builder(dir.path()).backend(Arc::new(MemoryBackend::new()));
+    let town = builder.clock(Arc::new(clock.clone())).from_env().open().await.unwrap();
+    let beads = town.operator().beads();
+    let id = |text: &str| BeadId::new(text).unwrap();
+    for name in ["hq-1", "hq-2"] {
+        beads.create(NewBead { id: Some(id(name)), ..NewBead::titled(name) }).await.unwrap();
+    }
+    let link = Link::blocks(id("hq-1"), id("hq-2"));
+    for (seconds, is_there) in [(1, true), (2, false), (3, true)] {
+        let at = Timestamp::from_micros(1_900_000_000_000_000 + seconds * 1_000_000);
+        clock.set(at);
+        let done = if is_there { beads.link(link.clone()).await } else { beads.unlink(link.clone()).await };
+        assert!(done.unwrap().changed);
+        let (waiter, on) = (beads.get(&id("hq-1")).await.unwrap(), beads.get(&id("hq-2")).await.unwrap());
+        assert_eq!(waiter.updated_at, at);
+        assert_eq!(on.updated_at, on.created_at, "nothing of what it waits for is another");
+    }
     ends(town).await;
 }
 

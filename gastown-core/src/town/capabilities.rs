@@ -30,7 +30,7 @@ impl Town {
     /// `token_malformed`, `token_key_unknown`, `token_unsigned`, `token_of_another`, `token_early`, `token_expired`,
     /// `capability_unknown`, `capability_revoked` and `epoch_stale`; `keys_unusable`, `keys_unreadable` and `keys_exposed` where the
     /// town's keys are at fault.
-    pub async fn with(&self, token: &str) -> Result<Handle> {
+    pub async fn with_token(&self, token: &str) -> Result<Handle> {
         let capability = self.shared.authority.verify(token, self.ctx().now)?;
         let handle = Handle::with_capability(self.clone(), capability);
         handle.admit().await?;

@@ -23,6 +23,8 @@ mod output;
 mod past;
 mod paths;
 mod replay;
+#[cfg(test)]
+mod scope_test;
 #[cfg(all(feature = "auth", feature = "process"))]
 mod serve;
 mod status;

@@ -116,6 +116,8 @@ macro_rules! operations {
         pub(super) async fn call(handle: &Handle, name: &str, input: serde_json::Value) -> Result<serde_json::Value> {
             match name {
                 $($($name => {
+                    // Who may not call it is told nothing of what it wants.
+                    handle.check(operation($name))?;
                     let input: $input = from_json(operation($name), input)?;
                     to_json(handle.$group().$method(input).await?)
                 })*)*
@@ -499,14 +501,14 @@ operations! {
     /// # let town = Town::builder(folder.path().join("town")).from_env().open().await?;
     /// let capabilities = town.operator().capabilities();
     /// let whole = capabilities.issue(IssueCapability { user: Some(UserId::new("tess")?), ..Default::default() }).await?;
-    /// let tess = town.with(&whole.token).await?;
+    /// let tess = town.with_token(&whole.token).await?;
     /// let bead = tess.beads().create(NewBead::titled("Lay the keel")).await?;
     /// assert_eq!(bead.created_by, "user/tess");
     ///
     /// // To hand on: less than what one has, and gone when that is.
     /// let verbs = Some(["beads.list".to_owned()].into());
     /// let less = AttenuateCapability { token: whole.token, rig: None, verbs, ttl_ms: Some(60_000) };
-    /// let reader = town.with(&capabilities.attenuate(less).await?.token).await?;
+    /// let reader = town.with_token(&capabilities.attenuate(less).await?.token).await?;
     /// assert_eq!(reader.beads().list(BeadFilter::default()).await?.beads.len(), 1);
     /// assert_eq!(reader.beads().close(&bead.id).await.unwrap_err().code(), "verb_not_granted");
     ///

@@ -32,6 +32,9 @@ pub struct TownOptions {
     pub host: Option<String>,
     /// A backup or an export that the town is made from: see [`TownBuilder::restore`].
     pub restore: Option<PathBuf>,
+    /// The keys that tokens are signed with, as [`KeyRing::to_text`](crate::auth::KeyRing::to_text) gives them and `keys.json` of a town's
+    /// folder holds them; those in the town's folder where they are left out. A secret, told to nobody.
+    pub keys: Option<String>,
     /// The `gastown` program, which supervises sessions.
     pub program: Option<PathBuf>,
     /// Where `program` is left out, the folder to look for it in before the `PATH`; not one of the data.
@@ -41,7 +44,7 @@ pub struct TownOptions {
 
 impl fmt::Debug for TownOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, create, store, durability, seed, host, restore, program, beside } = self;
+        let Self { id, create, store, durability, seed, host, restore, keys, program, beside } = self;
         // A URL may hold a password.
         let store = store.as_deref().map(|store| store.split(':').next().unwrap_or_default());
         f.debug_struct("TownOptions")
@@ -52,6 +55,7 @@ impl fmt::Debug for TownOptions {
             .field("seed", seed)
             .field("host", host)
             .field("restore", restore)
+            .field("keys", &keys.as_ref().map(|_| "…"))
             .field("program", program)
             .field("beside", beside)
             .finish()
@@ -76,7 +80,7 @@ impl TownBuilder {
     /// Takes what is given in `options` and leaves the rest.
     ///
     /// # Errors
-    /// `durability_unknown`, `durability_unused`; `program_missing` where `program` is no file; `store_unknown`, `store_url` and
+    /// `durability_unknown`, `durability_unused`; `keys_malformed`, `key_malformed`; `program_missing` where `program` is no file; `store_unknown`, `store_url` and
     /// `store_unsupported` for a store that there is not, cannot be read, or was left out of this build.
     pub fn options(mut self, options: TownOptions) -> Result<Self> {
         if let Some(id) = &options.id {
@@ -97,6 +101,17 @@ impl TownBuilder {
                 if is_full { crate::store::Durability::Full } else { crate::store::Durability::Normal };
         }
         self.durability_unused |= is_full.is_some();
+        if let Some(keys) = options.keys {
+            #[cfg(feature = "auth")]
+            {
+                self = self.keys(crate::auth::KeyRing::from_text(&keys)?);
+            }
+            #[cfg(not(feature = "auth"))]
+            {
+                drop(keys);
+                return Err(left_out("keys"));
+            }
+        }
         match options.store.as_deref() {
             None => {}
             Some("sqlite") if cfg!(feature = "sqlite") => self.backend = None,

@@ -30,7 +30,7 @@ fn town(shared: &Weak<Shared>) -> Result<Town> {
 #[async_trait]
 impl Service for Door {
     async fn admit(&self, token: &str) -> Result<Arc<dyn Caller>> {
-        let handle = town(&self.0)?.with(token).await?;
+        let handle = town(&self.0)?.with_token(token).await?;
         let capability = handle.capability().cloned();
         let capability = capability.ok_or_else(|| Error::internal("capability_lost", "a token gave no capability"))?;
         Ok(Arc::new(Guest { shared: self.0.clone(), capability, principal: principal(&handle) }))

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::trade::sync::basis::Basis;
+use super::trade::sync::untold;
 use super::txn::ScopedTxn;
 use super::view::{View, text};
 use super::{archived, graph};
@@ -187,7 +189,7 @@ fn own_rows(view: View<'_>, bead: &BeadId) -> Result<Vec<Row>> {
 /// Removes those that are as they were copied, and answers how many.
 pub(crate) fn remove_beads(txn: &mut ScopedTxn<'_>, input: &RemoveBeads) -> Result<u64> {
     txn.view().whole_town()?;
-    let mut removed = 0;
+    let (mut removed, bases) = (0, Basis::all(txn.view())?);
     for Leaving { bead, version, rows: copied } in &input.beads {
         let Some(row) = txn.find::<BeadRow>(&Key::bead(bead))? else { continue };
         if row.version != *version || !may_leave(txn.view(), &row, input.before)? {
@@ -198,6 +200,7 @@ pub(crate) fn remove_beads(txn: &mut ScopedTxn<'_>, input: &RemoveBeads) -> Resu
         if !rows.iter().all(|row| copied.contains(&mark_of(row))) {
             continue;
         }
+        untold::note(txn, &bases, &row)?;
         for gone in rows {
             txn.delete(&gone.key())?;
         }

@@ -402,6 +402,32 @@ class Events(Group):
         return Watch(self._native.watch(since))
 
 
+class Capabilities(Group):
+    """What callers show who are not in this process."""
+
+    __slots__ = ()
+
+    async def issue(self, **capability: Unpack[t.IssueCapability]) -> t.IssuedCapability:
+        """Issues a capability to a user, a rig or the agent of a session, and gives its token, this once."""
+        return await self._call(t.IssuedCapability, "capabilities.issue", capability)
+
+    async def attenuate(self, token: str, **less: Unpack[t.AttenuateCapability]) -> t.IssuedCapability:
+        """Makes a capability that can do less than the one whose token is shown, and gives its token, this once."""
+        return await self._call(t.IssuedCapability, "capabilities.attenuate", less, token=token)
+
+    async def revoke(self, id: str, *, key: Key = None, **why: Unpack[t.RevokeCapability]) -> t.Changed:
+        """Revokes a capability and whatever was made of it, for the very next call of whoever holds it."""
+        return await self._call(t.Changed, "capabilities.revoke", why, key, id=id)
+
+    async def list(self, **only: Unpack[t.CapabilityFilter]) -> t.CapabilityPage:
+        """Lists the capabilities that were issued, those that end first in front, a page at a time."""
+        return await self._call(t.CapabilityPage, "capabilities.list", only)
+
+    async def rotate_keys(self, **how: Unpack[t.RotateKeys]) -> t.KeysRotated:
+        """Lets a new key sign tokens; those before it verify for a while longer."""
+        return await self._call(t.KeysRotated, "capabilities.rotate_keys", how)
+
+
 class Triage(Group):
     """What somebody has to judge, and what is done about it."""
 

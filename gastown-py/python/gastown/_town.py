@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from gastown import _gastown
 from gastown._cli import PROGRAM
 from gastown._decode import decode
-from gastown._operations import Agents, Beads, Convoys, Effects, Events, Reservations, Reviews, Rigs, Sessions, Triage, Upkeep
+from gastown._operations import Agents, Beads, Capabilities, Convoys, Effects, Events, Reservations, Reviews, Rigs, Sessions, Triage, Upkeep
 from gastown._types import Backup, BeadsMerged, Durability, Health, Replay
 from gastown.backend import Backend
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 class Handle:
     """A town through one scope: the operations of every noun."""
 
-    __slots__ = ("_native", "agents", "beads", "convoys", "effects", "events", "reservations", "reviews", "rigs", "sessions", "triage", "upkeep")
+    __slots__ = ("_native", "agents", "beads", "capabilities", "convoys", "effects", "events", "reservations", "reviews", "rigs", "sessions", "triage", "upkeep")
 
     def __init__(self, native: _gastown.Handle) -> None:
         self._native = native
         self.agents = Agents(native)
         self.beads = Beads(native)
+        self.capabilities = Capabilities(native)
         self.convoys = Convoys(native)
         self.effects = Effects(native)
         self.events = Events(native)
@@ -67,6 +68,18 @@ class Town(Handle):
     def rig(self, name: str) -> Handle:
         """A handle that sees and changes one rig and nothing else."""
         return Handle(self._town.rig(name))
+
+    def user(self, name: str) -> Handle:
+        """A handle for a user that the host knows by this name: it can do what the operator can, in its own name."""
+        return Handle(self._town.user(name))
+
+    async def with_token(self, token: str) -> Handle:
+        """A handle for whoever shows this token: with its scope, its operations, and as long as it holds.
+
+        Every call is refused once the capability ended or was revoked, or its key ended; for an agent's also once its
+        session's epoch is not the bead's any more.
+        """
+        return Handle(await self._town.with_token(token))
 
     async def session(self, id: str) -> Handle:
         """A handle with the scope of the agent in a session, good while its epoch is the bead's."""
@@ -156,6 +169,8 @@ class OpenOptions(TypedDict, total=False):
     - `seed`, `clock`: where ids and the time come from; for runs that must repeat.
     - `host`: the name of this machine, where several share a database; the kernel's where it is left out. An engine
       whose process is gone is followed at once on its own machine, elsewhere when its lease is over.
+    - `keys`: the keys that tokens are signed with, as the file `keys.json` of a town's folder has them; a secret. Those in
+      the town's folder where they are left out, made when they are first needed. Hosts that share a database share them.
     - `program`: the program `gastown`, which supervises sessions. It is found beside this package, else on the `PATH`;
       without it sessions end with this process.
     - `backend`: where the town is kept instead of the file `town.db` in its folder. What other stores and processes
@@ -169,6 +184,7 @@ class OpenOptions(TypedDict, total=False):
     seed: int | None
     host: str | None
     clock: _gastown.ManualClock | None
+    keys: str | None
     program: str | os.PathLike[str] | None
     backend: Backend | None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
@@ -824,7 +824,7 @@ class ImportRepair:
 
 @dataclass(frozen=True, slots=True)
 class ImportConflict:
-    """A record that contradicts what is here; `taken` where it took its place, `kept_as` the bead it became beside it."""
+    """A record that contradicts what is here; `taken` where the bead took something of it, `kept_as` the bead it became beside it."""
 
     bead: str
     why: str
@@ -995,6 +995,60 @@ class Vacuumed:
 
     bytes_before: int | None
     bytes_after: int | None
+
+
+KeyAlgorithm = Literal["EdDSA", "HS256"]
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCapability:
+    """A capability with its token, which is shown this once and kept nowhere: it is a secret, and left out of `repr`."""
+
+    id: str
+    token: str = field(repr=False)
+    principal: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityInfo:
+    """A capability that was issued, without its token; `parent` is the one that it was made of."""
+
+    id: str
+    principal: str
+    rig: str | None
+    verbs: list[str] | None
+    parent: str | None
+    issued_by: str
+    issued_at: int
+    expires_at: int
+    revoked_at: int | None
+    revoked_by: str | None
+    revoked_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityPage:
+    """One page of capabilities; `cursor` is where the next begins, none at the end. Those of sessions are not listed."""
+
+    capabilities: list[CapabilityInfo]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A key, without its secret; from `ends_at` on it verifies no longer."""
+
+    kid: str
+    algorithm: KeyAlgorithm
+    ends_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRotated:
+    """The keys of a town, the one that signs in front."""
+
+    keys: list[KeyInfo]
 
 
 TriageKind = Literal["stuck_session", "crash_loop"]
@@ -2000,6 +2054,49 @@ class Pause(TypedDict, total=False):
     """Until when something is paused or set aside; until somebody says so where it is left out."""
 
     until: int | None
+
+
+class IssueCapability(TypedDict, total=False):
+    """For whom: a `user`, a `rig`, a user confined to a rig, or the agent of a `session`.
+
+    `verbs` are the only operations that it is good for. It holds for `ttl_ms`, an hour where it is left out, and ends with a
+    whole second.
+    """
+
+    user: str | None
+    rig: str | None
+    session: str | None
+    verbs: list[str] | None
+    ttl_ms: int | None
+
+
+class AttenuateCapability(TypedDict, total=False):
+    """What the new one is confined to; it never ends after the one that it is made of."""
+
+    rig: str | None
+    verbs: list[str] | None
+    ttl_ms: int | None
+
+
+class RevokeCapability(TypedDict, total=False):
+    """Why, for the list and the journal."""
+
+    reason: str | None
+
+
+class CapabilityFilter(TypedDict, total=False):
+    """Which capabilities to list; with `all`, also those that ended or were revoked."""
+
+    all: bool
+    limit: int | None
+    cursor: str | None
+
+
+class RotateKeys(TypedDict, total=False):
+    """How the new key signs (`EdDSA`), and how long those before it verify (90 days). With 0 no token from before is good."""
+
+    algorithm: KeyAlgorithm | None
+    keep_ms: int | None
 
 
 class ResolveTriage(TypedDict, total=False):

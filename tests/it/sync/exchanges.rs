@@ -115,11 +115,15 @@ impl Play {
 
     /// Has one town do something.
     async fn step(&mut self) {
-        self.now += 1_000 + i64::try_from(self.draw(5_000_000)).unwrap();
+        let (act, is_at_once) = (self.draw(100), self.draw(3) == 0);
+        // Two of one id that were made at one time are one.
+        if act < 25 || !is_at_once {
+            self.now += 1_000 + i64::try_from(self.draw(5_000_000)).unwrap();
+        }
         self.sides.iter().for_each(|side| side.clock.set(Timestamp::from_micros(self.now)));
         let town = self.draw(self.sides.len());
         let all = lines(&self.sides[town], &self.path).await;
-        let (act, other) = (self.draw(100), self.draw(self.sides.len()));
+        let other = self.draw(self.sides.len());
         let picked: Vec<(String, String)> = if all.is_empty() {
             Vec::new()
         } else {
@@ -129,7 +133,7 @@ impl Play {
         let (new_id, nth) = (format!("hq-{}", 1 + self.draw(4)), self.done.log.len());
         let beads = self.sides[town].town.operator().beads();
         let (words, result, noted) = match (act, &picked[..]) {
-            (0..25, _) | (25..70, []) => {
+            (0..25, _) => {
                 let title = format!("U{nth}");
                 let new = NewBead { id: Some(id(&new_id)), ..NewBead::titled(&title) };
                 (format!("make {new_id} {title}"), beads.create(new).await.map(drop), Noted::Made(title))
@@ -151,6 +155,10 @@ impl Play {
             (48..54, [(of, title), (on, other)]) => {
                 let result = beads.link(Link::blocks(id(of), id(on))).await.map(|_| ());
                 (format!("link {of} {title} to {on} {other}"), result, Noted::Linked(title.clone(), other.clone()))
+            }
+            (70..73, [(of, title), (on, other)]) => {
+                let result = beads.unlink(Link::blocks(id(of), id(on))).await.map(|_| ());
+                (format!("unlink {of} {title} from {on} {other}"), result, Noted::Nothing)
             }
             (54..59, [(of, title), _]) if self.manner.deletes => {
                 let result = beads.delete(&id(of)).await.map(drop);
@@ -216,6 +224,25 @@ impl Play {
         assert!(is_quiet, "it comes to no rest");
     }
 
+    /// What all towns say of their beads, which they may know by other ids, is the same.
+    async fn agree(&mut self) {
+        let mut first = None;
+        for (town, side) in self.sides.iter().enumerate() {
+            let all = lines(side, &self.path).await;
+            let titles: BTreeMap<String, String> =
+                all.iter().map(|line| (text(line, "id"), text(line, "title"))).collect();
+            let said = |line: &Json| {
+                let edges = line["dependencies"].as_array().into_iter().flatten();
+                let edges: BTreeSet<String> = edges.map(|edge| titles[&text(edge, "depends_on_id")].clone()).collect();
+                let of = ["status", "priority", "updated_at", "closed_at", "close_reason"].map(|key| line[key].clone());
+                (text(line, "title"), (of, edges))
+            };
+            let said: BTreeMap<String, _> = all.iter().map(said).collect();
+            let first = first.get_or_insert_with(|| said.clone());
+            assert_eq!(*first, said, "towns 0 and {town}");
+        }
+    }
+
     /// Nothing is lost, doubled or done to another.
     async fn is_well(&mut self) {
         for side in 0..self.sides.len() {
@@ -267,6 +294,9 @@ async fn play(seed: u64, manner: Manner) {
         told.0.step().await;
     }
     told.0.comes_to_rest().await;
+    if !manner.deletes && !manner.claims {
+        told.0.agree().await;
+    }
     told.0.is_well().await;
     drop(told);
     for side in play.sides {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use gastown_core::interchange::Dialect;
 use gastown_core::model::Timestamp;
-use gastown_core::{AddComment, BeadPatch, CloseBead, DeleteBead, ExportBeads, Link, NewBead, Patch, ReopenBead};
+use gastown_core::{
+    AddComment, Archive, BeadPatch, CloseBead, DeleteBead, ExportBeads, Link, NewBead, Patch, ReopenBead,
+};
 use serde_json::{Value as Json, json};
 
 use super::{START, Side, id, issue, patch, said};
@@ -191,4 +193,57 @@ async fn many_towns_that_sync_at_once_delete_nothing_that_nobody_deleted() {
         side.is_at_rest().await;
         side.ends().await;
     }
+}
+
+#[tokio::test]
+async fn a_bead_that_went_to_an_archive_before_the_next_sync_has_told_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (Side::new(dir.path(), "one").await, Side::new(dir.path(), "other").await);
+    let beads = one.town.operator().beads();
+    let create = |name: &str| beads.create(NewBead { id: Some(id(name)), ..NewBead::titled(name) });
+    for name in ["hq-1", "hq-2"] {
+        create(name).await.unwrap();
+    }
+    one.sync().await;
+    other.sync().await;
+    create("hq-3").await.unwrap();
+    let all = ["hq-1", "hq-2", "hq-3"];
+    for side in [&one, &other] {
+        side.clock.advance(Duration::from_secs(60));
+    }
+    for name in all {
+        beads.close(CloseBead::from(&id(name))).await.unwrap();
+    }
+    // The other town says something of one that it knows as open.
+    other.town.operator().beads().comment(AddComment::new(id("hq-2"), "why?")).await.unwrap();
+    other.sync().await;
+    one.clock.advance(Duration::from_secs(60));
+    let before = Some(Timestamp::from_micros(START + 100_000_000));
+    let upkeep = one.town.operator().upkeep();
+    let archived = upkeep.archive(Archive { closed_before: before, events_before: None }).await.unwrap();
+    assert_eq!(archived.beads, 3);
+
+    one.sync().await;
+    assert_eq!(all.map(|name| one.line(name).unwrap()["status"].clone()), ["closed"; 3]);
+    assert_eq!(one.line("hq-2").unwrap()["comments"][0]["text"], "why?");
+    other.sync().await;
+    let there = other.town.operator().beads();
+    for name in all {
+        assert!(there.get(&id(name)).await.unwrap().status.is_terminal(), "{name}");
+    }
+    let here = beads.get(&id("hq-1")).await;
+    assert_eq!(here.unwrap_err().code(), "bead_missing", "it stays in the archive");
+    for side in [&one, &other, &one] {
+        side.sync().await;
+        side.is_at_rest().await;
+    }
+
+    // What is deleted elsewhere since is not told again.
+    there.delete(&id("hq-3")).await.unwrap();
+    other.sync().await;
+    one.sync().await;
+    one.is_at_rest().await;
+    assert!(one.line("hq-3").is_none());
+    one.ends().await;
+    other.ends().await;
 }

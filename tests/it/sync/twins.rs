@@ -22,7 +22,9 @@ async fn two_beads_that_took_one_id_are_both_kept() {
         .await
         .unwrap();
     fs::write(side.file(), issue("hq-1", &json!({ "title": "Theirs" }))).unwrap();
+    let dry = side.rehearse().await;
     let report = side.sync().await;
+    assert_eq!(dry, report, "a rehearsal says what is done");
     assert!(report.chosen.iter().any(|choice| choice.code == "id_relocated"), "{report:?}");
     assert_eq!(beads.get(id("hq-1")).await.unwrap().title, "Theirs");
     let moved = report.chosen.iter().find(|choice| choice.code == "id_relocated").unwrap();
@@ -284,6 +286,47 @@ async fn a_bead_in_use_keeps_its_id_and_edges_to_another_of_that_id_lead_there()
     side.sync().await;
     side.is_at_rest().await;
     side.ends().await;
+}
+
+#[tokio::test]
+async fn two_towns_that_both_hold_what_has_one_id_come_to_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let ([one, two], _) = sides_with_twins(dir.path()).await;
+    for side in [&one, &two] {
+        side.town.operator().beads().claim(Claim::of(id("hq-3"), "me")).await.unwrap();
+    }
+    two.sync().await;
+    one.sync().await;
+    // What waits for one of the two, said while both insist.
+    let new = NewBead { id: Some(id("hq-5")), depends_on: vec![id("hq-3")], ..NewBead::titled("Yew") };
+    two.town.operator().beads().create(new).await.unwrap();
+    two.sync().await;
+    one.sync().await;
+    for (side, title) in [(&one, "Oak"), (&two, "Elm"), (&one, "Oak"), (&two, "Elm")] {
+        let before = side.text();
+        let report = side.sync().await;
+        assert_eq!(side.text(), before, "{report:?}");
+        assert_eq!(side.town.operator().beads().get(id("hq-3")).await.unwrap().title, title);
+    }
+    let found = ids(&one.text());
+    assert!(!found.iter().any(|(title, _)| title == "Yew"), "its edge would lead to another there: {found:?}");
+
+    for side in [&one, &two] {
+        side.town.operator().beads().release(ReleaseBead::from(&id("hq-3"))).await.unwrap();
+    }
+    for side in [&two, &one, &two, &one] {
+        side.sync().await;
+    }
+    let found = ids(&one.text());
+    assert_eq!(found.iter().map(|(title, _)| title.as_str()).collect::<Vec<_>>(), ["Ash", "Elm", "Oak", "Yew"]);
+    for side in [one, two] {
+        side.is_at_rest().await;
+        for (title, of) in &found {
+            assert_eq!(side.town.operator().beads().get(id(of)).await.unwrap().title, *title);
+        }
+        assert_eq!(side.line("hq-5").unwrap()["dependencies"][0]["depends_on_id"], found[1].1);
+        side.ends().await;
+    }
 }
 
 #[tokio::test]

@@ -128,6 +128,8 @@ pub(crate) struct Among<'a> {
     pub(crate) sets: [Cow<'a, Issues>; 3],
     /// The old ids and the new of ours.
     pub(crate) moved: BTreeMap<String, String>,
+    /// The same of theirs.
+    pub(crate) moved_there: BTreeMap<String, String>,
     /// Issues of theirs that are not as they came, before they were brought together.
     pub(crate) rewritten: BTreeSet<String>,
 }
@@ -135,7 +137,8 @@ pub(crate) struct Among<'a> {
 /// The same with sets that leave out what neither side changed.
 pub(crate) fn merge_among<'a>(mut sets: [Cow<'a, Issues>; 3], asked: &mut Asked<'_>) -> Result<Among<'a>> {
     let mut merged = Merged::default();
-    let naming::Named { names: [_, moved, _], rewritten, marks } = naming::name(&mut sets, asked, &mut merged.choices)?;
+    let naming::Named { names: [_, moved, moved_there], rewritten, marks } =
+        naming::name(&mut sets, asked, &mut merged.choices)?;
     let [base, ours, theirs] = &mut sets;
     let ids: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
     if let Some(level) = asked.level {
@@ -178,7 +181,7 @@ pub(crate) fn merge_among<'a>(mut sets: [Cow<'a, Issues>; 3], asked: &mut Asked<
     let has = |id: &Value| id.as_str().is_some_and(|id| merged.issues.contains_key(id));
     merged.choices.retain(|choice| choice.code != "id_relocated" || has(&choice.kept));
     merged.choices.sort_by(|a, b| (&a.id, &a.key, a.code).cmp(&(&b.id, &b.key, b.code)));
-    Ok(Among { merged, sets, moved, rewritten })
+    Ok(Among { merged, sets, moved, moved_there, rewritten })
 }
 
 /// Reads all issues of one file by id, the newest line of each; and whatever else the file holds: flaws, other records, and the

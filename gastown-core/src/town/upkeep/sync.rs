@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::turn::Turn;
 use super::{blocking, durable, merge, of_whole_town};
 use crate::failpoint;
-use crate::interchange::{Deletion, Document, Entry, Flat, Limits, Reader as Lines, Record, Repaired};
+use crate::interchange::{Deletion, Dialect, Document, Entry, Flat, Limits, Reader as Lines, Record, Repaired};
 use crate::model::{BeadId, Error, Result};
 use crate::store::{Reader, Txn};
 use crate::town::handle::Handle;
@@ -25,6 +25,7 @@ use crate::work::trade::sync::basis::{Agreed, Basis};
 use crate::work::trade::sync::look::{Look, Plan, Step};
 use crate::work::trade::sync::settle::{Settled, settle};
 use crate::work::trade::twins::make_room;
+use crate::work::txn::ScopedTxn;
 use crate::work::view::View;
 use crate::work::{ImportFlaw, ImportRepair, ImportReport, SyncBeads, SyncReport, beads, command};
 
@@ -138,6 +139,52 @@ fn read(path: &Path) -> Result<Found> {
     Ok(Found { document: Document::read(text)?, exists, deletions })
 }
 
+/// What is to be done, from what was read and what the town has.
+fn look_at(
+    found: &mut Found,
+    basis: &Basis,
+    kept: &BTreeSet<String>,
+    dialect: Dialect,
+    view: View<'_>,
+) -> Result<Plan> {
+    let dialect = found.document.dialect().unwrap_or(dialect);
+    let (document, deletions) = (&mut found.document, &found.deletions);
+    Look { basis, document, deletions, kept, dialect }.plan(view)
+}
+
+/// What a rehearsal came to.
+enum Rehearsed {
+    /// All that was planned, the last of it when every bead had its id, and what that did.
+    Done(Vec<Plan>, Box<Settled>),
+    /// A bead cannot have another id now.
+    Refused(BeadId, Error),
+}
+
+/// Old ids and new, those first whose new id is not one that another is still to give up.
+fn in_turn(mut renames: Vec<(BeadId, BeadId)>) -> Vec<(BeadId, BeadId)> {
+    let mut ordered = Vec::with_capacity(renames.len());
+    while !renames.is_empty() {
+        let old: BTreeSet<BeadId> = renames.iter().map(|(from, _)| from.clone()).collect();
+        let (now, later): (Vec<_>, Vec<_>) = renames.into_iter().partition(|(_, to)| !old.contains(to));
+        renames = later;
+        if now.is_empty() {
+            ordered.append(&mut renames);
+        }
+        ordered.extend(now);
+    }
+    ordered
+}
+
+fn relocate(txn: &mut ScopedTxn<'_>, from: &BeadId, to: &BeadId) -> Result<()> {
+    make_room(txn, to)?;
+    beads::relocate(txn, from, to)
+}
+
+/// Whether a bead cannot have another id now, and everything else may go on.
+fn is_refused(error: &Error) -> bool {
+    matches!(error.kind(), crate::ErrorKind::Conflict | crate::ErrorKind::Invalid)
+}
+
 impl Rounds<'_> {
     /// One round; answers whether all is done.
     async fn round(&mut self) -> Result<bool> {
@@ -146,9 +193,7 @@ impl Rounds<'_> {
         let (found, mut plan) = self.look(found).await?;
         self.doubt(&found, &plan)?;
         if self.input.dry_run {
-            self.tell(&found, &mut plan);
-            self.rehearse(&found, plan).await?;
-            return Ok(true);
+            return self.rehearse(found, plan).await;
         }
         let renames = std::mem::take(&mut plan.renames);
         let is_renamed = !renames.is_empty();
@@ -170,13 +215,10 @@ impl Rounds<'_> {
     async fn look(&self, found: Found) -> Result<(Found, Plan)> {
         let (scope, now) = (self.handle.shared_scope(), self.handle.town().ctx().now);
         let (basis, kept) = (self.basis.clone(), self.kept.clone());
-        let (rig, dialect) = (self.input.rig.clone(), self.input.dialect);
+        let dialect = self.input.dialect;
         let look = move |reader: &dyn Reader| {
             let mut found = found;
-            let dialect = found.document.dialect().unwrap_or(dialect);
-            let (document, deletions) = (&mut found.document, &found.deletions);
-            let mut look = Look { basis: &basis, rig: rig.as_ref(), document, deletions, kept: &kept, dialect };
-            let plan = look.plan(View::new(reader, &scope, now))?;
+            let plan = look_at(&mut found, &basis, &kept, dialect, View::new(reader, &scope, now))?;
             Ok((found, plan))
         };
         self.handle.town().shared.store.read_aside(look).await
@@ -255,15 +297,39 @@ impl Rounds<'_> {
         self.report.say_repairs(repairs, repaired);
     }
 
-    /// Does the whole in the town in one transaction, which is undone.
-    async fn rehearse(&mut self, found: &Found, mut plan: Plan) -> Result<()> {
-        let (ctx, scope, rig) = (self.handle.town().ctx(), self.handle.shared_scope(), self.input.rig.clone());
-        let (steps, foreign) = (std::mem::take(&mut plan.steps), std::mem::take(&mut plan.foreign));
-        let slot = Arc::new(Mutex::new(None));
-        let (name, place) = (self.operation.name, Arc::clone(&slot));
+    /// Does the whole in the town in one transaction, which is undone; answers whether all could be done.
+    async fn rehearse(&mut self, found: Found, plan: Plan) -> Result<bool> {
+        let (ctx, scope, name) = (self.handle.town().ctx(), self.handle.shared_scope(), self.operation.name);
+        let (basis, kept, input) = (self.basis.clone(), self.kept.clone(), self.input.clone());
+        let (found, slot) = (Arc::new(Mutex::new(found)), Arc::new(Mutex::new(None)));
+        let (here, place) = (Arc::clone(&found), Arc::clone(&slot));
+        // With other ids it is looked at anew, as all beads are then.
+        let mut first = Some(plan).filter(|plan| plan.renames.is_empty());
         let write = move |raw: &mut dyn Txn| -> Result<()> {
-            let settled = command::batch(raw, &scope, &ctx, name, |txn| settle(txn, &steps, &foreign, rig.as_ref()))?;
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(settled);
+            let mut found = here.lock().unwrap_or_else(PoisonError::into_inner);
+            let rehearsed = command::batch(raw, &scope, &ctx, name, |txn| {
+                let mut plans = Vec::new();
+                loop {
+                    let mut plan = match first.take() {
+                        Some(plan) => plan,
+                        None => look_at(&mut found, &basis, &kept, input.dialect, txn.view())?,
+                    };
+                    let renames = std::mem::take(&mut plan.renames);
+                    if renames.is_empty() || plans.len() == ROUNDS_MAX {
+                        let settled = settle(txn, &plan.steps, &plan.foreign, input.rig.as_ref())?;
+                        plans.push(plan);
+                        return Ok(Rehearsed::Done(plans, Box::new(settled)));
+                    }
+                    plans.push(plan);
+                    for (from, to) in in_turn(renames) {
+                        match relocate(txn, &from, &to) {
+                            Err(error) if is_refused(&error) => return Ok(Rehearsed::Refused(from, error)),
+                            relocated => relocated?,
+                        }
+                    }
+                }
+            })?;
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(rehearsed);
             Err(Error::conflict(UNDONE, "the sync was rehearsed and is undone"))
         };
         match self.handle.town().shared.store.write(write).await {
@@ -271,12 +337,32 @@ impl Rounds<'_> {
             Err(error) => return Err(error),
             Ok(()) => {}
         }
-        let settled = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let settled = settled.ok_or_else(|| Error::internal("sync_lost", "the sync was rehearsed and said nothing"))?;
-        let stay = self.absorb(settled);
-        plan.without(&stay);
-        self.count_lines(&found.document, &plan);
-        Ok(())
+        let rehearsed = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let rehearsed =
+            rehearsed.ok_or_else(|| Error::internal("sync_lost", "the sync was rehearsed and said nothing"))?;
+        let (mut plans, settled) = match rehearsed {
+            Rehearsed::Done(plans, settled) => (plans, settled),
+            Rehearsed::Refused(id, error) => {
+                self.hold(id, &error);
+                return Ok(false);
+            }
+        };
+        let found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        for plan in &mut plans {
+            self.tell(&found, plan);
+        }
+        let stay = self.absorb(*settled);
+        if let Some(mut plan) = plans.pop() {
+            plan.without(&stay);
+            self.count_lines(&found.document, &plan);
+        }
+        Ok(true)
+    }
+
+    /// Notes that a bead cannot have another id now.
+    fn hold(&mut self, id: BeadId, error: &Error) {
+        self.kept.insert(id.as_str().to_owned());
+        self.report.hold(id, error.code());
     }
 
     /// Takes in what a batch did; answers the issues that stayed as they are.
@@ -293,34 +379,20 @@ impl Rounds<'_> {
     }
 
     /// Gives beads another id whose own one belongs to another issue in the file; answers whether all could get it.
-    async fn rename(&mut self, mut renames: Vec<(BeadId, BeadId)>) -> Result<bool> {
+    async fn rename(&mut self, renames: Vec<(BeadId, BeadId)>) -> Result<bool> {
         let mut is_done = true;
-        while !renames.is_empty() {
-            // Those first whose new id is not one that another is still to give up.
-            let old: BTreeSet<BeadId> = renames.iter().map(|(from, _)| from.clone()).collect();
-            let (mut now, later): (Vec<_>, Vec<_>) = renames.into_iter().partition(|(_, to)| !old.contains(to));
-            renames = later;
-            if now.is_empty() {
-                now = std::mem::take(&mut renames);
-            }
-            for (from, to) in now {
-                let (ctx, scope, name) = (self.handle.town().ctx(), self.handle.shared_scope(), self.operation.name);
-                let id = from.clone();
-                let write = move |raw: &mut dyn Txn| {
-                    command::batch(raw, &scope, &ctx, name, |txn| {
-                        make_room(txn, &to)?;
-                        beads::relocate(txn, &from, &to)
-                    })
-                };
-                match self.handle.town().shared.store.write(write).await {
-                    Ok(()) => {}
-                    Err(error) if matches!(error.kind(), crate::ErrorKind::Conflict | crate::ErrorKind::Invalid) => {
-                        is_done = false;
-                        self.report.hold(id.clone(), error.code());
-                        self.kept.insert(id.as_str().to_owned());
-                    }
-                    Err(error) => return Err(error),
+        for (from, to) in in_turn(renames) {
+            let (ctx, scope, name) = (self.handle.town().ctx(), self.handle.shared_scope(), self.operation.name);
+            let id = from.clone();
+            let write =
+                move |raw: &mut dyn Txn| command::batch(raw, &scope, &ctx, name, |txn| relocate(txn, &from, &to));
+            match self.handle.town().shared.store.write(write).await {
+                Ok(()) => {}
+                Err(error) if is_refused(&error) => {
+                    is_done = false;
+                    self.hold(id, &error);
                 }
+                Err(error) => return Err(error),
             }
         }
         Ok(is_done)

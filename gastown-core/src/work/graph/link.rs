@@ -1,5 +1,7 @@
 //! Edges between beads: legal ones only.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Value as Json, json};
 
 use super::count::{Spread, counts, may_be_skipped, went_well};
@@ -141,6 +143,7 @@ fn add_gated(
         extra: None,
     };
     let mut spread = Spread::default();
+    changed(txn, bead)?;
     if let Some(circle) = txn.as_town(|txn| attach(txn, &mut Known::default(), &mut spread, edge, true))? {
         let shown = shown(txn, &circle);
         return Err(Error::invalid("cycle", format!("bead {bead} cannot depend on {on}: {shown}"))
@@ -151,6 +154,18 @@ fn add_gated(
     }
     spread.run(txn)?;
     Ok(true)
+}
+
+/// Notes that a bead has other edges by now, so that its record is the newer one wherever it comes to.
+fn changed(txn: &mut ScopedTxn<'_>, bead: &BeadId) -> Result<()> {
+    txn.as_town(|txn| {
+        let mut row = txn.bead(bead)?;
+        if row.updated_at < txn.now() {
+            row.updated_at = txn.now();
+            txn.put(row)?;
+        }
+        Ok(())
+    })
 }
 
 /// A circle as a person reads it; beads on the way that the caller does not see stay unnamed.
@@ -166,6 +181,37 @@ fn shown(txn: &ScopedTxn<'_>, circle: &Circle) -> String {
         }
     }
     names.join(" -> ")
+}
+
+/// Gives a bead the edges that a newer record of it has, and no others; answers the circles that they would have closed.
+pub(crate) fn renew_edges(
+    txn: &mut ScopedTxn<'_>,
+    known: &mut Known,
+    bead: &BeadId,
+    edges: &[DependencyRow],
+) -> Result<Vec<Vec<BeadId>>> {
+    let stored: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENCIES, vec![text(bead)], 0))?;
+    let wanted: HashSet<(&BeadId, DependencyKind)> = edges.iter().map(|edge| (&edge.on_bead, edge.kind)).collect();
+    for edge in stored.iter().filter(|edge| !wanted.contains(&(&edge.on_bead, edge.kind))) {
+        known.forget(edge);
+        remove_edge(txn, bead, &edge.on_bead, edge.kind)?;
+    }
+    let as_they_are: HashMap<(&BeadId, DependencyKind), &DependencyRow> =
+        stored.iter().filter(|edge| !is_idle(edge)).map(|edge| ((&edge.on_bead, edge.kind), edge)).collect();
+    let is_new = |edge: &&DependencyRow| {
+        let same = |stored: &&DependencyRow| **edge == DependencyRow { counted: edge.counted, ..(**stored).clone() };
+        !as_they_are.get(&(&edge.on_bead, edge.kind)).is_some_and(same)
+    };
+    // Of a circle rather another edge counts for nothing than the one that says what it is a part of.
+    let (parts, others): (Vec<_>, Vec<_>) =
+        edges.iter().filter(is_new).partition(|edge| edge.kind == DependencyKind::ParentChild);
+    let mut circles = Vec::new();
+    for edge in parts.into_iter().chain(others) {
+        if let Some(Idle::Circle { circle }) = import_among(txn, known, edge.clone())? {
+            circles.push(circle);
+        }
+    }
+    Ok(circles)
 }
 
 /// Stores an edge of imported data as it is; answers why it is kept and not counted, where it is.
@@ -283,6 +329,7 @@ fn attach(
 /// Gives an edge another gate.
 fn regate(txn: &mut ScopedTxn<'_>, mut edge: DependencyRow, gate: WaitGate) -> Result<bool> {
     let mut spread = Spread::default();
+    changed(txn, &edge.bead)?;
     txn.as_town(|txn| {
         edge.gate = Some(gate);
         spread.gates(&edge.on_bead);
@@ -356,18 +403,19 @@ pub struct Changed {
 
 /// Adds an edge between two beads.
 pub(crate) fn link(txn: &mut ScopedTxn<'_>, input: &Link) -> Result<Changed> {
-    let changed = add_gated(txn, &input.bead, &input.on_bead, input.kind, input.gate)?;
-    if changed {
+    let is_new = add_gated(txn, &input.bead, &input.on_bead, input.kind, input.gate)?;
+    if is_new {
         txn.event("dependency.added", &input.bead, json!({ "on_bead": input.on_bead, "kind": input.kind }));
     }
-    Ok(Changed { changed })
+    Ok(Changed { changed: is_new })
 }
 
 /// Removes an edge between two beads.
 pub(crate) fn unlink(txn: &mut ScopedTxn<'_>, input: &Link) -> Result<Changed> {
-    let changed = remove_edge(txn, &input.bead, &input.on_bead, input.kind)?;
-    if changed {
+    let is_gone = remove_edge(txn, &input.bead, &input.on_bead, input.kind)?;
+    if is_gone {
+        changed(txn, &input.bead)?;
         txn.event("dependency.removed", &input.bead, json!({ "on_bead": input.on_bead, "kind": input.kind }));
     }
-    Ok(Changed { changed })
+    Ok(Changed { changed: is_gone })
 }

@@ -13,7 +13,7 @@
 
 use serde_json::json;
 
-use super::known::{Known, Side};
+use super::known::{Known, Nth, Side};
 use super::search::{Moves, Search, Step, WAITING};
 use crate::model::{BeadId, BeadRow, DependencyKind, DependencyRow, Key, Result};
 use crate::work::txn::ScopedTxn;
@@ -29,40 +29,42 @@ const ANCESTORS_LOOKED_MAX: usize = 32;
 /// Brings the order up to date for an edge that was just stored; answers the circle that it closes, and then the order is
 /// none.
 pub(super) fn keep(txn: &mut ScopedTxn<'_>, known: &mut Known, edge: &DependencyRow) -> Result<Option<Circle>> {
+    known.begin();
+    let (bead, on) = (known.number(&edge.bead), known.number(&edge.on_bead));
     match edge.kind {
         DependencyKind::Blocks | DependencyKind::ConditionalBlocks => {
-            if let Some(circle) = place(txn, known, &edge.bead, &edge.on_bead, None)? {
+            if let Some(circle) = place(txn, known, bead, on, None)? {
                 return Ok(Some(circle));
             }
-            place_over_parts(txn, known, &edge.bead, &edge.on_bead, &edge.on_bead)
+            place_over_parts(txn, known, bead, on, on)
         }
-        DependencyKind::WaitsFor => place_over_parts(txn, known, &edge.bead, &edge.on_bead, &edge.on_bead),
-        DependencyKind::ParentChild => keep_part(txn, known, &edge.bead, &edge.on_bead),
+        DependencyKind::WaitsFor => place_over_parts(txn, known, bead, on, on),
+        DependencyKind::ParentChild => keep_part(txn, known, bead, on),
         _ => Ok(None),
     }
 }
 
 /// Gives a bead and its parts their place: above the bead that it became a part of, and below whoever waits for that or for
 /// what is above that.
-fn keep_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: &BeadId, of: &BeadId) -> Result<Option<Circle>> {
+fn keep_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: Nth, of: Nth) -> Result<Option<Circle>> {
     if keep_new_part(txn, known, part, of)? {
         return Ok(None);
     }
     if let Some(circle) = place(txn, known, part, of, None)? {
         return Ok(Some(circle));
     }
-    let mut above = Some(of.clone());
+    let mut above = Some(of);
     let mut looked = 0;
     while let Some(on) = above {
         for kind in WAITING {
             let mut nth = 0;
-            while let Some(page) = known.page(txn.view(), &on, Side::Dependents(kind), nth)? {
+            while let Some(page) = known.page(txn.view(), on, Side::Dependents(kind), nth)? {
                 nth += 1;
                 for edge in &*page {
-                    if let Some(circle) = place(txn, known, &edge.bead, part, Some(&on))? {
+                    if let Some(circle) = place(txn, known, edge.bead, part, Some(on))? {
                         return Ok(Some(circle));
                     }
-                    if let Some(circle) = place_over_parts(txn, known, &edge.bead, part, &on)? {
+                    if let Some(circle) = place_over_parts(txn, known, edge.bead, part, on)? {
                         return Ok(Some(circle));
                     }
                 }
@@ -70,7 +72,7 @@ fn keep_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: &BeadId, of: &Bea
         }
         looked += 1;
         known.check_looked(looked, part)?;
-        above = known.place(txn.view(), &on)?.and_then(|place| place.parent.clone());
+        above = known.place(txn.view(), on)?.and_then(|place| place.parent);
     }
     Ok(None)
 }
@@ -79,8 +81,9 @@ fn keep_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: &BeadId, of: &Bea
 /// parent; false for any other.
 ///
 /// Beside its parent it stands below whoever waits for that or for what is above that.
-fn keep_new_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: &BeadId, of: &BeadId) -> Result<bool> {
-    let (Some(row), Some(parent)) = (txn.find::<BeadRow>(&Key::bead(part))?, txn.look::<BeadRow>(&Key::bead(of))?)
+fn keep_new_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: Nth, of: Nth) -> Result<bool> {
+    let (Some(row), Some(parent)) =
+        (txn.find::<BeadRow>(&Key::bead(known.id(part)))?, txn.look::<BeadRow>(&Key::bead(known.id(of)))?)
     else {
         return Ok(true);
     };
@@ -92,18 +95,18 @@ fn keep_new_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: &BeadId, of: 
     let mut nth = 0;
     while let Some(page) = known.page(txn.view(), part, Side::Dependencies, nth)? {
         nth += 1;
-        if page.iter().any(|edge| edge.kind != DependencyKind::ParentChild || edge.on_bead != *of) {
+        if page.iter().any(|edge| edge.kind != DependencyKind::ParentChild || edge.on_bead != of) {
             return Ok(false);
         }
     }
-    let mut above = Some(of.clone());
+    let mut above = Some(of);
     for _ in 0..ANCESTORS_LOOKED_MAX {
         let Some(on) = above else { return Ok(true) };
-        if is_awaited(txn.view(), known, &on)? {
+        if is_awaited(txn.view(), known, on)? {
             above = Some(on);
             break;
         }
-        above = known.place(txn.view(), &on)?.and_then(|place| place.parent.clone());
+        above = known.place(txn.view(), on)?.and_then(|place| place.parent);
     }
     if above.is_some() {
         txn.put(BeadRow { rank: parent.rank, ..row })?;
@@ -113,7 +116,7 @@ fn keep_new_part(txn: &mut ScopedTxn<'_>, known: &mut Known, part: &BeadId, of: 
 }
 
 /// Whether somebody waits for a bead or for its parts, and not as one of them.
-pub(super) fn is_awaited(view: View<'_>, known: &mut Known, on: &BeadId) -> Result<bool> {
+pub(super) fn is_awaited(view: View<'_>, known: &mut Known, on: Nth) -> Result<bool> {
     for kind in WAITING {
         if known.has(view, on, Side::Dependents(kind))? {
             return Ok(true);
@@ -126,23 +129,23 @@ pub(super) fn is_awaited(view: View<'_>, known: &mut Known, on: &BeadId) -> Resu
 fn place_over_parts(
     txn: &mut ScopedTxn<'_>,
     known: &mut Known,
-    above: &BeadId,
-    of: &BeadId,
-    on: &BeadId,
+    above: Nth,
+    of: Nth,
+    on: Nth,
 ) -> Result<Option<Circle>> {
     let has_parts = known.place(txn.view(), of)?.is_some_and(|place| place.has_parts);
-    let mut waiting: Vec<BeadId> = has_parts.then(|| of.clone()).into_iter().collect();
+    let mut waiting: Vec<Nth> = has_parts.then_some(of).into_iter().collect();
     let mut looked = 0;
     while let Some(of) = waiting.pop() {
         let mut nth = 0;
-        while let Some(page) = known.page(txn.view(), &of, Side::Dependents(DependencyKind::ParentChild), nth)? {
+        while let Some(page) = known.page(txn.view(), of, Side::Dependents(DependencyKind::ParentChild), nth)? {
             nth += 1;
             for edge in &*page {
-                if let Some(circle) = place(txn, known, above, &edge.bead, Some(on))? {
+                if let Some(circle) = place(txn, known, above, edge.bead, Some(on))? {
                     return Ok(Some(circle));
                 }
-                if known.place(txn.view(), &edge.bead)?.is_some_and(|place| place.has_parts) {
-                    waiting.push(edge.bead.clone());
+                if known.place(txn.view(), edge.bead)?.is_some_and(|place| place.has_parts) {
+                    waiting.push(edge.bead);
                 }
                 looked += 1;
                 known.check_looked(looked, above)?;
@@ -156,16 +159,16 @@ fn place_over_parts(
 fn place(
     txn: &mut ScopedTxn<'_>,
     known: &mut Known,
-    above: &BeadId,
-    below: &BeadId,
-    through: Option<&BeadId>,
+    above: Nth,
+    below: Nth,
+    through: Option<Nth>,
 ) -> Result<Option<Circle>> {
     if above == below {
-        let mut way = vec![above.clone()];
+        let mut way = vec![BeadId::clone(known.id(above))];
         if let Some(through) = through {
-            way.extend(ancestors_between(txn.view(), through, below)?);
+            way.extend(ancestors_between(txn.view(), known.id(through), known.id(below))?);
         }
-        way.push(below.clone());
+        way.push(BeadId::clone(known.id(below)));
         return Ok(Some(Circle::of(way)));
     }
     let (upper, lower) = (known.place(txn.view(), above)?, known.place(txn.view(), below)?);
@@ -173,15 +176,15 @@ fn place(
     if upper.rank > lower.rank {
         return Ok(None);
     }
-    let mut up = Search::up((above, &upper), lower.rank + 1, below, through);
-    let mut down = Search::down((below, &lower), upper.rank - 1, above, through);
+    let mut up = Search::up(known, (above, upper), lower.rank + 1, below, through);
+    let mut down = Search::down(known, (below, lower), upper.rank - 1, above, through);
     loop {
         let side = if up.looked() <= down.looked() { &mut up } else { &mut down };
         match side.step(txn.view(), known)? {
             Step::More => {}
             Step::Circle(way) => return Ok(Some(Circle::of(way))),
             Step::Done => {
-                let moves = side.moves();
+                let moves = side.moves(known);
                 return apply(txn, known, moves, above).map(|()| None);
             }
         }
@@ -204,14 +207,14 @@ pub(super) fn ancestors_between(view: View<'_>, from: &BeadId, part: &BeadId) ->
     Ok(way)
 }
 
-fn apply(txn: &mut ScopedTxn<'_>, known: &mut Known, moves: Moves, subject: &BeadId) -> Result<()> {
-    for (nth, (id, rank)) in (1..).zip(moves) {
-        let mut row = txn.bead(&id)?;
+fn apply(txn: &mut ScopedTxn<'_>, known: &mut Known, moves: Moves, subject: Nth) -> Result<()> {
+    for (nth, (of, rank)) in (1..).zip(moves) {
+        let mut row = txn.bead(known.id(of))?;
         row.rank = rank;
         txn.put(row)?;
-        known.moved(&id);
+        known.moved(of);
         if nth % CHANGES_HELD_MAX == 0 {
-            txn.event_now("beads.ranked", subject, json!({ "count": CHANGES_HELD_MAX }))?;
+            txn.event_now("beads.ranked", &**known.id(subject), json!({ "count": CHANGES_HELD_MAX }))?;
         }
     }
     Ok(())

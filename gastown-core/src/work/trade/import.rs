@@ -8,20 +8,21 @@ use std::collections::HashSet;
 
 use serde_json::{Value as Json, json};
 
+use super::LINE;
 use super::graves::take_grave;
+use super::join::{join as join_issues, said};
 use super::report::ImportReport;
 use super::rows::{self, Rows};
-use super::twins::{Names, is_twin, left_apart, made_of, told_apart};
-use super::{LINE, line};
-use crate::interchange::{Dialect, Made, Record};
+use super::twins::{Names, again, is_twin, left_apart, made_of, told_apart};
+use crate::interchange::Made;
 use crate::model::{
-    BeadId, BeadKind, BeadRow, BeadTextRow, CommentRow, DependencyKind, DependencyRow, ForeignRow, Key, LabelRow,
-    Result, RigName, RigRow, Row, Stored as _, Timestamp, TombstoneRow,
+    BeadId, BeadKind, BeadRow, BeadTextRow, CommentRow, DependencyRow, ForeignRow, Key, LabelRow, Result, RigName,
+    RigRow, Row, Stored as _, Timestamp, TombstoneRow,
 };
 use crate::store::{Scan, index};
 use crate::work::archived;
 use crate::work::beads;
-use crate::work::graph::{self, Ended, Fresh, Idle, Link};
+use crate::work::graph::{self, Ended, Fresh, Known, Link};
 use crate::work::txn::{Arrival, ScopedTxn};
 use crate::work::view::{View, text};
 
@@ -121,9 +122,9 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, names: &Names, mann
             }
             Incoming::Issue(rows) => {
                 let Some(rows) = told_apart(txn, rows, names, &mut outcome.report)? else { continue };
-                if take_bead(txn, &rows, manner, &rigs, &mut outcome)? {
-                    written.retain(|earlier| earlier.bead.id != rows.bead.id);
-                    written.push(rows.clone());
+                if let Some(taken) = take_bead(txn, rows.clone(), manner, &rigs, &mut outcome)? {
+                    written.retain(|earlier| earlier.bead.id != taken.bead.id);
+                    written.push(taken);
                 }
                 others.push(rows);
             }
@@ -138,9 +139,7 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, names: &Names, mann
     }
     create_all(txn, fresh, manner, &rigs, &mut outcome)?;
     // Edges after the beads, so that most of them find their target.
-    for rows in written {
-        take_edges(txn, &rows, &mut outcome.report)?;
-    }
+    take_edges(txn, written.iter().map(Cow::as_ref), &mut outcome.report)?;
     for rows in others {
         find_loose(txn, &rows, &mut outcome)?;
     }
@@ -158,9 +157,7 @@ pub(crate) fn import(txn: &mut ScopedTxn<'_>, batch: &Batch, names: &Names, mann
 
 /// Gives beads the edges of their records, all of them being there.
 pub(super) fn join(txn: &mut ScopedTxn<'_>, written: &[Rows], outcome: &mut Outcome) -> Result<()> {
-    for rows in written {
-        take_edges(txn, rows, &mut outcome.report)?;
-    }
+    take_edges(txn, written.iter(), &mut outcome.report)?;
     written.iter().try_for_each(|rows| find_loose(txn, rows, outcome))?;
     graph::follow_ends(txn, &outcome.ended)
 }
@@ -288,21 +285,14 @@ impl Rows {
     }
 }
 
-/// What an issue says besides its comments, in the form in which equal ones are equal texts.
-fn said(mut issue: crate::interchange::Issue) -> Result<String> {
-    issue.forms = crate::interchange::Forms::default();
-    issue.comments.clear();
-    line(&Record::Issue(Box::new(issue)), Dialect::Br)
-}
-
-/// Takes one bead in; answers whether its rows were written, and its edges are to be.
-fn take_bead(
+/// Takes one bead in; answers the rows that were written, whose edges are to be. None where it stays as it is.
+fn take_bead<'a>(
     txn: &mut ScopedTxn<'_>,
-    rows: &Rows,
+    rows: Cow<'a, Rows>,
     manner: &Manner,
     rigs: &[RigRow],
     outcome: &mut Outcome,
-) -> Result<bool> {
+) -> Result<Option<Cow<'a, Rows>>> {
     let Outcome { report, ended, .. } = outcome;
     let id = &rows.bead.id;
     let Some(bead) = txn.find::<BeadRow>(&Key::bead(id))? else {
@@ -312,52 +302,70 @@ fn take_bead(
             let is_elsewhere = moved.map_or(Ok(false), |to| txn.is_taken(&Key::bead(&to)))?;
             if !manner.resurrect || is_elsewhere {
                 report.skipped += 1;
-                return Ok(false);
+                return Ok(None);
             }
             txn.delete(&Key::tombstone(id))?;
         }
         if let Some(away) = archived::find(txn.view(), id)? {
             if !manner.resurrect && rows.bead.updated_at <= away.updated_at {
                 report.skipped += 1;
-                return Ok(false);
+                return Ok(None);
             }
             archived::forget(txn, id)?;
         }
         let rig = manner.rig.clone().or_else(|| rig_of(id, rigs));
-        put_new(txn, BeadRow { rig, ..rows.bead.clone() }, rows)?;
+        put_new(txn, BeadRow { rig, ..rows.bead.clone() }, &rows)?;
         graph::added(txn, id)?;
         report.created += 1;
-        return Ok(true);
+        return Ok(Some(rows));
     };
     let stored = Stored::of(txn.view(), bead)?;
     if rows.bead.updated_at < stored.bead.updated_at {
         // A comment is no change of the bead.
-        let count = if add_comments(txn, &stored, rows)? { &mut report.updated } else { &mut report.skipped };
+        let count = if add_comments(txn, &stored, &rows)? { &mut report.updated } else { &mut report.skipped };
         *count += 1;
-        return Ok(false);
+        return Ok(None);
     }
     let (here, there) = (said(stored.issue())?, said(rows.issue())?);
     if here == there {
-        let count = if add_comments(txn, &stored, rows)? { &mut report.updated } else { &mut report.unchanged };
+        let count = if add_comments(txn, &stored, &rows)? { &mut report.updated } else { &mut report.unchanged };
         *count += 1;
-        return Ok(false);
+        return Ok(None);
     }
     if is_in_use(txn, &stored.bead) {
         report.conflict(id, "in_use", false);
-        return Ok(false);
+        return Ok(None);
     }
-    if rows.bead.updated_at == stored.bead.updated_at {
-        let taken = there > here;
-        report.conflict(id, "equal_time", taken);
-        if !taken {
+    let is_tie = rows.bead.updated_at == stored.bead.updated_at;
+    let taken = if is_tie { Cow::Owned(joined(txn, &stored, &rows)?) } else { rows.clone() };
+    if is_tie {
+        let is_taken = said(taken.issue())? != here;
+        report.conflict(id, "equal_time", is_taken);
+        if !is_taken {
             // What was said about it is lost in neither case.
-            add_comments(txn, &stored, rows)?;
-            return Ok(false);
+            add_comments(txn, &stored, &rows)?;
+            return Ok(None);
         }
     }
-    ended.extend(update(txn, &stored, rows)?);
+    ended.extend(update(txn, &stored, &taken)?);
     report.updated += 1;
-    Ok(true)
+    Ok(Some(taken))
+}
+
+/// What the bead here and a record of the same time come to; edges to what was deleted here do not come back.
+fn joined(txn: &ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> Result<Rows> {
+    let (here, mut there) = (stored.issue(), rows.issue());
+    let known: HashSet<&str> = here.dependencies.iter().map(|edge| edge.depends_on_id.as_str()).collect();
+    let mut gone: HashSet<String> = HashSet::new();
+    for on in there.dependencies.iter().map(|edge| &edge.depends_on_id).filter(|on| !known.contains(on.as_str())) {
+        let Ok(id) = BeadId::new(on.as_str()) else { continue };
+        let is_here = txn.is_taken(&Key::bead(&id))?;
+        if !is_here && (txn.is_taken(&Key::tombstone(&id))? || archived::find(txn.view(), &id)?.is_some()) {
+            gone.insert(on.clone());
+        }
+    }
+    there.dependencies.retain(|edge| !gone.contains(&edge.depends_on_id));
+    again(&join_issues(&here, &there)?)
 }
 
 /// The rig whose prefix an id has.
@@ -499,18 +507,15 @@ pub(super) fn update(txn: &mut ScopedTxn<'_>, stored: &Stored, rows: &Rows) -> R
     Ok(ended)
 }
 
-/// Gives a bead the edges that its record has, and no others.
-fn take_edges(txn: &mut ScopedTxn<'_>, rows: &Rows, report: &mut ImportReport) -> Result<()> {
-    let id = &rows.bead.id;
-    let stored: Vec<DependencyRow> = txn.all(Scan::new(&index::DEPENDENCIES, vec![text(id)], 0))?;
-    let wanted: HashSet<(&BeadId, DependencyKind)> = rows.edges.iter().map(|edge| (&edge.on_bead, edge.kind)).collect();
-    for edge in stored.iter().filter(|edge| !wanted.contains(&(&edge.on_bead, edge.kind))) {
-        graph::remove_edge(txn, id, &edge.on_bead, edge.kind)?;
-    }
-    // Of a circle rather another edge counts for nothing than the one that says what it is a part of.
-    let is_part = |edge: &&DependencyRow| edge.kind == DependencyKind::ParentChild;
-    for edge in rows.edges.iter().filter(is_part).chain(rows.edges.iter().filter(|edge| !is_part(edge))) {
-        if let Some(Idle::Circle { circle }) = graph::import_edge(txn, edge.clone())? {
+/// Gives beads the edges that their records have, and no others.
+fn take_edges<'a>(
+    txn: &mut ScopedTxn<'_>,
+    written: impl Iterator<Item = &'a Rows>,
+    report: &mut ImportReport,
+) -> Result<()> {
+    let mut known = Known::default();
+    for rows in written {
+        for circle in graph::renew_edges(txn, &mut known, &rows.bead.id, &rows.edges)? {
             report.circle(circle);
         }
     }

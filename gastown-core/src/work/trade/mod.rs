@@ -6,6 +6,7 @@
 //! - [`source`]: a file or a folder as batches of records.
 //! - [`graves`]: what is left of beads, as an import takes it.
 //! - [`import`]: a batch of records into the town.
+//! - [`join`]: two records of one bead and one time.
 //! - [`export`]: the town's beads as lines.
 //! - [`lines`]: many beads as lines, without the rows between.
 //! - [`merge`]: files that grew apart, brought together.
@@ -15,6 +16,7 @@ mod choice;
 pub(crate) mod export;
 mod graves;
 pub(crate) mod import;
+mod join;
 mod lines;
 pub(crate) mod merge;
 pub(crate) mod report;

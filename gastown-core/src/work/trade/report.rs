@@ -130,7 +130,7 @@ pub struct ImportConflict {
     /// Why: `equal_time` where both changed at the same time, `in_use` where somebody works on the bead here, `id_shared` where
     /// two beads that were made apart have one id.
     pub why: String,
-    /// Whether the record took the place of what was here.
+    /// Whether the bead here is another now: by the record in its place, or by what was taken of one of the same time.
     pub taken: bool,
     /// The bead that it became beside the one that is here, where two have one id.
     pub kept_as: Option<BeadId>,

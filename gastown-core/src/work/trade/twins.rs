@@ -332,8 +332,9 @@ fn under(rows: &Rows, id: &BeadId) -> Result<Rows> {
     again(&issue)
 }
 
-fn again(issue: &Issue) -> Result<Rows> {
+/// The rows of an issue that was made of others that were beads.
+pub(super) fn again(issue: &Issue) -> Result<Rows> {
     rows::rows(issue).map_err(|refusal| {
-        Error::internal("bead_refused", format!("what was a bead is none under another id: {}", refusal.message))
+        Error::internal("bead_refused", format!("what was a bead is none any more: {}", refusal.message))
     })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::interchange::Essence;
@@ -14,6 +14,8 @@ use crate::work::view::{View, text};
 
 /// What the sources of these rows begin with; no file is called so.
 const SOURCE: &str = "gt:sync/";
+/// What the sources end with of what a file was not told yet.
+const UNTOLD: &str = "/untold";
 /// The name of the row that counts the changes of the others; no bead is called so.
 const HEAD: &str = "@";
 
@@ -37,6 +39,8 @@ pub(crate) struct Agreed {
     pub(crate) line: String,
     /// What it says.
     pub(crate) said: Essence,
+    /// Whether it has its id there because the bead cannot do without it here.
+    pub(crate) kept: bool,
 }
 
 impl Basis {
@@ -47,6 +51,36 @@ impl Basis {
         hash.update([0]);
         hash.update(&path);
         Self { source: format!("{SOURCE}{}", &hex(&hash.finalize())[..32]), path, rig: rig.cloned() }
+    }
+
+    /// All agreements of the town.
+    pub(crate) fn all(view: View<'_>) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        let mut after = SOURCE.to_owned();
+        loop {
+            let before = Position(vec![text(&after), text("")]);
+            let scan = Scan::new(&index::FOREIGN_RECORDS, vec![], 1).after(Some(before));
+            let next: Vec<ForeignRow> = view.scan(scan)?;
+            let Some(row) = next.into_iter().next().filter(is_own) else { return Ok(found) };
+            let source = row.source.trim_end_matches(UNTOLD).to_owned();
+            if let Some(head) = view.find::<ForeignRow>(&Key::foreign(&source, HEAD))? {
+                let path = head.data["path"].as_str().unwrap_or_default().to_owned();
+                let rig = head.data["rig"].as_str().map(RigName::new).transpose()?;
+                found.push(Self { source: source.clone(), path, rig });
+            }
+            // Past all that belongs to this one, and before any other.
+            after = format!("{source}0");
+        }
+    }
+
+    /// The rig whose beads go to the file; none where all do.
+    pub(super) fn rig(&self) -> Option<&RigName> {
+        self.rig.as_ref()
+    }
+
+    /// The source of what the file was not told yet.
+    pub(super) fn untold(&self) -> String {
+        format!("{}{UNTOLD}", self.source)
     }
 
     /// How often it was changed.
@@ -87,13 +121,13 @@ impl Basis {
             return Ok(false);
         }
         for (id, agreed) in changes {
+            txn.delete(&Key::foreign(&self.untold(), id))?;
             match agreed {
                 None => txn.delete(&Key::foreign(&self.source, id))?,
-                Some(agreed) => txn.put(ForeignRow {
-                    source: self.source.clone(),
-                    name: id.clone(),
-                    data: json!({ "line": agreed.line, "said": agreed.said.to_string() }),
-                })?,
+                Some(agreed) => {
+                    let (source, data) = (self.source.clone(), agreed.to_json());
+                    txn.put(ForeignRow { source, name: id.clone(), data })?;
+                }
             }
         }
         txn.put(ForeignRow {
@@ -106,6 +140,16 @@ impl Basis {
     }
 }
 
+impl Agreed {
+    fn to_json(&self) -> Json {
+        let mut data = json!({ "line": self.line, "said": self.said.to_string() });
+        if self.kept {
+            data["kept"] = true.into();
+        }
+        data
+    }
+}
+
 fn agreed(row: &ForeignRow) -> Result<Agreed> {
     let said = |key: &str| row.data.get(key)?.as_str();
     let found = said("line").zip(said("said").and_then(Essence::parse));
@@ -114,5 +158,6 @@ fn agreed(row: &ForeignRow) -> Result<Agreed> {
             .with("source", &row.source)
             .with("bead", &row.name)
     })?;
-    Ok(Agreed { line: line.to_owned(), said })
+    let kept = row.data.get("kept").and_then(Json::as_bool).unwrap_or(false);
+    Ok(Agreed { line: line.to_owned(), said, kept })
 }

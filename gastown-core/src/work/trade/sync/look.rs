@@ -4,16 +4,16 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::export::{deleted, left_of};
-use super::super::import::{Stored, is_simple};
 use super::super::rows;
 use super::super::source::foreign_of;
 use super::super::unfit::Refusal;
 use super::basis::{Agreed, Basis};
+use super::untold;
 use crate::interchange::{
     Among, Asked, Choice, Deletion, Dialect, Document, Essence, Issue, Issues, MOVED_TO, Made, TRIES, dress, line_of,
     merge_among, recall, shared_id, twin_id,
 };
-use crate::model::{BeadId, BeadRow, ForeignRow, Key, Result, RigName, Stored as _, Timestamp, TombstoneRow};
+use crate::model::{BeadId, BeadRow, ForeignRow, Key, Result, Stored as _, Timestamp, TombstoneRow};
 use crate::store::{Scan, index};
 use crate::work::archived;
 use crate::work::beads::moved_to;
@@ -22,7 +22,6 @@ use crate::work::view::View;
 /// The two sides, and what they agreed on.
 pub(crate) struct Look<'a> {
     pub(crate) basis: &'a Basis,
-    pub(crate) rig: Option<&'a RigName>,
     pub(crate) document: &'a mut Document,
     /// What files beside it tell of deleted issues.
     pub(crate) deletions: &'a BTreeMap<String, Deletion>,
@@ -74,6 +73,16 @@ struct Known {
     said: Essence,
     /// The line, where the file has another one or none.
     line: Option<String>,
+    /// Whether it had its id there because the bead cannot do without it here.
+    kept: bool,
+}
+
+/// What the town still knows of a bead that it has no more under an id.
+struct Last<'a> {
+    /// The id that it has by now.
+    moved_to: Option<&'a String>,
+    /// What it was when it went to an archive, where the file was not told.
+    untold: Option<&'a Issue>,
 }
 
 /// What is looked at more closely: everything that is not the same everywhere.
@@ -112,12 +121,15 @@ impl Look<'_> {
         let is_gone = |id: &&String| !self.document.contains(id) && !self.deletions.contains_key(*id);
         plan.known = known.keys().filter(|id| seen.contains(*id)).count() as u64;
         plan.gone = known.keys().filter(|id| seen.contains(*id)).filter(is_gone).count() as u64;
-        let document = &*self.document;
-        let rest: BTreeSet<&str> = known.keys().map(String::as_str).chain(document.ids()).collect();
-        for id in rest.into_iter().filter(|id| !seen.contains(*id)) {
-            self.without_bead(view, id, known.get(id), moved.get(id), &mut found, &mut plan)?;
+        let (document, untold) = (&*self.document, untold::all(view, self.basis)?);
+        let ids = known.keys().chain(untold.keys()).map(String::as_str).chain(document.ids());
+        let rest: BTreeSet<&str> = ids.filter(|id| !seen.contains(*id)).collect();
+        for id in rest {
+            let last = Last { moved_to: moved.get(id), untold: untold.get(id) };
+            self.without_bead(view, id, known.get(id), &last, &mut found, &mut plan)?;
         }
         let is_known = |id: &str| known.contains_key(id) || document.contains(id);
+        let is_undone = found.kept.iter().any(|id| is_undone(id, &known, &found));
         let Differing { base, ours, theirs, here, alive, away, kept } = found;
         let mut ids: BTreeSet<String> = [&base, &ours, &theirs].iter().flat_map(|set| set.keys()).cloned().collect();
         let is_taken = &mut |id: &str| Ok(is_known(id) || is_in_town(view, id)?);
@@ -139,6 +151,16 @@ impl Look<'_> {
         let outcome = Outcome { here, away, among };
         for id in &ids {
             self.decide(id, &known, &outcome, &mut plan);
+        }
+        let among = &outcome.among;
+        if is_undone {
+            plan.leave(among);
+        }
+        let is_given = |id: &String| kept.contains(id) && among.moved_there.values().any(|to| to == id);
+        for (_, agreed) in plan.agreed.iter_mut().filter(|(id, _)| is_given(id)) {
+            if let Some(agreed) = agreed {
+                agreed.kept = true;
+            }
         }
         self.foreign(view, &mut plan)?;
         Ok(plan)
@@ -181,14 +203,9 @@ impl Look<'_> {
         self.basis.walk(view, |id, agreed| {
             let is_same = self.document.line(&id) == Some(agreed.line.as_bytes());
             let line = (!is_same).then_some(agreed.line);
-            known.insert(id, Known { said: agreed.said, line });
+            known.insert(id, Known { said: agreed.said, line, kept: agreed.kept });
         })?;
         Ok(known)
-    }
-
-    /// Whether a bead that the file does not know yet goes there.
-    fn goes_out(&self, bead: &BeadRow) -> bool {
-        !bead.ephemeral && is_simple(bead.kind) && self.rig.is_none_or(|rig| bead.rig.as_ref() == Some(rig))
     }
 
     /// Whether the file has, or had, an id that a bead may be there under besides its own.
@@ -212,13 +229,10 @@ impl Look<'_> {
             let id = bead.id.as_str().to_owned();
             let (before, is_in_file) = (known.get(&id), self.document.contains(&id));
             let was_known = targets.contains(id.as_str());
-            if before.is_none() && !is_in_file && !was_known && !self.goes_out(&bead) {
+            if before.is_none() && !is_in_file && !was_known && !self.basis.goes_out(&bead) {
                 return Ok(true);
             }
-            let mut issue = Stored::of(view, bead)?.issue();
-            // A town sets beads aside by itself, and for itself.
-            issue.parked_reason.clear();
-            issue.parked_until = None;
+            let issue = untold::outward(view, bead)?;
             let said = Essence::of(&issue);
             seen.insert(id.clone());
             match before {
@@ -255,7 +269,7 @@ impl Look<'_> {
         view: View<'_>,
         id: &str,
         before: Option<&Known>,
-        moved: Option<&String>,
+        last: &Last<'_>,
         found: &mut Differing,
         plan: &mut Plan,
     ) -> Result<()> {
@@ -263,7 +277,7 @@ impl Look<'_> {
         let left = bead.as_ref().map(|bead| view.find::<TombstoneRow>(&Key::tombstone(bead))).transpose()?.flatten();
         if let Some(left) = left {
             let mut issue = left_of(&left)?;
-            if let Some(to) = moved {
+            if let Some(to) = last.moved_to {
                 issue.extra.insert(MOVED_TO.to_owned(), to.as_str().into());
             }
             let said = Essence::of(&issue);
@@ -275,7 +289,7 @@ impl Look<'_> {
             self.differs(id, before, Some(issue), found);
             return Ok(());
         }
-        if before.is_some_and(|before| before.line.is_none()) {
+        if last.untold.is_none() && before.is_some_and(|before| before.line.is_none()) {
             // It went to an archive: that is no change.
             plan.unchanged += 1;
             return Ok(());
@@ -285,14 +299,21 @@ impl Look<'_> {
             if away.made().is_another(&Made::of(&theirs)) {
                 // The bead in the archive comes back under its id.
                 found.kept.insert(id.to_owned());
-            } else if before.is_none() && changed_at(&theirs).is_some_and(|at| at <= away.updated_at) {
+            } else if last.untold.is_none()
+                && before.is_none()
+                && changed_at(&theirs).is_some_and(|at| at <= away.updated_at)
+            {
                 plan.unchanged += 1;
                 plan.agree(id, self.document.line(id), Essence::of(&theirs));
                 return Ok(());
             }
         }
-        self.differs(id, before, None, found);
-        if let Some(base) = found.base.get(id)
+        let untold = last.untold.filter(|_| away.is_some());
+        self.differs(id, before, untold.cloned(), found);
+        if untold.is_some() {
+            // What it was when it went to an archive is still to be told, and it stays there.
+            found.away.insert(id.to_owned());
+        } else if let Some(base) = found.base.get(id)
             && (away.is_some() || !is_elsewhere(view, base)?)
         {
             // What went to an archive did not change.
@@ -340,7 +361,7 @@ impl Look<'_> {
             return;
         };
         let said = Essence::of(merged);
-        let stays_away = away.contains(id) && base.get(id).is_some_and(|base| Essence::of(base) == said);
+        let stays_away = away.contains(id) && ours.get(id).is_some_and(|ours| Essence::of(ours) == said);
         if here != Some(said) && !stays_away {
             match rows::rows(merged) {
                 Ok(rows) => {
@@ -401,8 +422,26 @@ impl Look<'_> {
 
 impl Plan {
     fn agree(&mut self, id: &str, line: Option<&[u8]>, said: Essence) {
-        let agreed = line.map(|line| Agreed { line: String::from_utf8_lossy(line).into_owned(), said });
+        let agreed = line.map(|line| Agreed { line: String::from_utf8_lossy(line).into_owned(), said, kept: false });
         self.agreed.insert(id.to_owned(), agreed);
+    }
+
+    /// Leaves those lines of the file alone in which an id means another issue than here.
+    fn leave(&mut self, among: &Among<'_>) {
+        let others: BTreeSet<&String> = among.moved_there.iter().flat_map(|(from, to)| [from, to]).collect();
+        let names_other = |issue: &Issue| {
+            let named = [&issue.parent, &issue.replies_to, &issue.superseded_by, &issue.duplicate_of];
+            let edges = issue.dependencies.iter().map(|edge| &edge.depends_on_id);
+            named.into_iter().chain(edges).any(|id| others.contains(id))
+        };
+        let is_other = |id: &String| others.contains(id) || among.rewritten.contains(id);
+        let names_other = |line: &Vec<u8>| read(line).is_some_and(|issue| names_other(&issue));
+        let lines = self.lines.iter().filter(|(id, line)| is_other(id) || line.as_ref().is_some_and(names_other));
+        let left: BTreeSet<String> = lines.map(|(id, _)| id.clone()).collect();
+        let stays = |id: &String| is_other(id) || left.contains(id);
+        self.lines.retain(|id, _| !stays(id));
+        self.agreed.retain(|id, _| !stays(id));
+        self.theirs.retain(|id, _| !stays(id));
     }
 
     /// Leaves issues alone whose beads stayed as they are.
@@ -415,12 +454,19 @@ impl Plan {
     }
 }
 
+/// Whether the file gives an id to another issue again that was given to the bead here which cannot do without it. That is not
+/// asked for twice: two that both insist would never come to an end.
+fn is_undone(id: &str, known: &BTreeMap<String, Known>, found: &Differing) -> bool {
+    let Some((base, theirs)) = found.base.get(id).zip(found.theirs.get(id)) else { return false };
+    known.get(id).is_some_and(|known| known.kept) && Made::of(theirs).is_another(&Made::of(base))
+}
+
 fn is_in_town(view: View<'_>, id: &str) -> Result<bool> {
     let Ok(id) = BeadId::new(id) else { return Ok(false) };
     Ok(view.find::<BeadRow>(&Key::bead(&id))?.is_some() || view.find::<TombstoneRow>(&Key::tombstone(&id))?.is_some())
 }
 
-fn read(line: &[u8]) -> Option<Issue> {
+pub(super) fn read(line: &[u8]) -> Option<Issue> {
     let document = Document::read(line.to_vec()).ok()?;
     let id = document.ids().next()?.to_owned();
     document.issue(&id)

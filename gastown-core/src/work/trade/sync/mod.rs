@@ -6,11 +6,13 @@
 //! - [`basis`]: what both agreed on.
 //! - [`look`]: what is to be done, from one snapshot.
 //! - [`settle`]: a batch of it in the town.
+//! - [`untold`]: what a file was not told yet of beads in an archive.
 //! - [`report`]: what is asked for and answered.
 
 pub(crate) mod basis;
 pub(crate) mod look;
 pub(crate) mod report;
 pub(crate) mod settle;
+pub(crate) mod untold;
 
 pub use report::{HeldBead, SyncBeads, SyncReport};
