@@ -303,7 +303,7 @@ async fn a_late_answer_and_one_that_nobody_asked_for_are_dropped_and_counted() {
         let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(&message(&welcome)).unwrap();
         let answer = |id: u64| message(&json!({ "jsonrpc": "2.0", "id": id, "result": id }));
-        let mut read = move |stream: &mut UnixStream| {
+        let read = move |stream: &mut UnixStream| {
             let mut length = [0; 4];
             stream.read_exact(&mut length).unwrap();
             let mut frame = vec![0; u32::from_be_bytes(length) as usize];

@@ -153,7 +153,7 @@ fn section(text: &mut String, title: &str, body: &str) {
 
 /// Each line behind the mark, up to so many bytes.
 fn framed(body: &str, bytes_max: usize) -> String {
-    let end = if body.len() <= bytes_max { body.len() } else { body.floor_char_boundary(bytes_max) };
+    let end = (0..=bytes_max.min(body.len())).rev().find(|end| body.is_char_boundary(*end)).unwrap_or(0);
     let mut framed = lines(&body[..end], MARK);
     if end < body.len() {
         let _ = write!(framed, "\n({} bytes more are not shown)", body.len() - end);

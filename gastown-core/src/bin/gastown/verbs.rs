@@ -1,6 +1,6 @@
 //! The verbs, each an operation of the town with its input.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use gastown_core::socket::message::Principal;
@@ -276,13 +276,13 @@ impl Verb {
                 let columns = &["kind", "subject", "problem", "remedy", "is_repaired"];
                 ask("upkeep.doctor", json!({ "repair": repair }), Table("symptoms", columns))
             }
-            Self::Backup { folder } => ask("upkeep.backup", json!({ "path": absolute(folder)? }), Record),
+            Self::Backup { folder } => ask("upkeep.backup", json!({ "path": absolute(&folder)? }), Record),
             Self::Import { path, rig, dry_run, strict } => {
-                let input = json!({ "path": absolute(path)?, "rig": rig, "dry_run": dry_run, "strict": strict });
+                let input = json!({ "path": absolute(&path)?, "rig": rig, "dry_run": dry_run, "strict": strict });
                 ask("beads.import_from", input, Record)
             }
             Self::Export { path, replace } => {
-                ask("beads.export_to", json!({ "path": absolute(path)?, "replace": replace }), Record)
+                ask("beads.export_to", json!({ "path": absolute(&path)?, "replace": replace }), Record)
             }
             Self::Call { operation, input } => {
                 let input = serde_json::from_str(&input)
@@ -326,7 +326,7 @@ impl DepVerb {
 }
 
 /// The town's process is in another folder.
-fn absolute(path: PathBuf) -> Result<PathBuf> {
-    std::path::absolute(&path)
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
         .map_err(|source| Error::invalid("path_malformed", format!("{} is no path", path.display())).because(source))
 }
