@@ -314,6 +314,8 @@ async fn the_capability_of_a_session_can_be_revoked_while_it_runs() {
         let codes = ["field_missing", "name_malformed", "session_missing", "rig_missing"];
         assert!(codes.contains(&error.code()), "{wrong}: {error:?}");
     }
+    yard.town.operator().sessions().stop(SessionRef { id: session }).await.unwrap();
+    happened(&yard.town, &mut since, "bead.retried", &bead.id).await;
     yard.ends_tidy().await;
 }
 
@@ -340,6 +342,9 @@ async fn no_token_and_no_key_is_written_where_it_does_not_belong() {
     found.retain(|path| !path.ends_with("keys.json"));
     // The one file that the session's agent reads it from, which nobody else can.
     assert!(found.iter().all(|path| path.ends_with("capability")) && found.len() == 1, "{found:?}");
+    let session = yard.sessions(&bead.id).await[0].id.clone();
+    yard.town.operator().sessions().stop(SessionRef { id: session }).await.unwrap();
+    happened(&yard.town, &mut since, "bead.retried", &bead.id).await;
     yard.ends_tidy().await;
 }
 
@@ -348,7 +353,8 @@ fn holders(dir: &Path, secrets: &[&[u8]], found: &mut Vec<std::path::PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() && !path.is_symlink() {
             holders(&path, secrets, found);
-        } else if let Ok(bytes) = std::fs::read(&path)
+        } else if path.is_file()
+            && let Ok(bytes) = std::fs::read(&path)
             && secrets.iter().any(|secret| bytes.windows(secret.len()).any(|part| part == *secret))
         {
             found.push(path);

@@ -53,6 +53,7 @@ impl SigningKey {
     pub fn generate(algorithm: KeyAlgorithm, now: Timestamp) -> Result<Self> {
         let (mut secret, mut name) = ([0; ED25519_BYTES], [0; 8]);
         for bytes in [&mut secret[..], &mut name[..]] {
+            #[allow(clippy::disallowed_methods, reason = "a key is a secret, which no seed may give")]
             getrandom::fill(bytes).map_err(|source| {
                 Error::unavailable("no_randomness", "the system gives no random numbers").because(source)
             })?;
