@@ -2484,7 +2484,9 @@ export class Town extends Handle {
   session(id: string): Promise<Handle>
   /** Starts the engine: beads that were slung are given to agents, and their work is brought home. */
   start(): Promise<void>
-  /** Stops the engine; agents go on and are adopted later. */
+  /** Opens the town's socket, by which other processes of this user call it with tokens, until `stop`; `start` does it too. */
+  serve(): Promise<void>
+  /** Stops the engine and closes the socket; agents go on and are adopted later. */
   stop(): Promise<void>
   /**
    * Gives the work of this host away and stops the engine, for a machine that goes away. Sessions may go on for `graceMs`; then

@@ -111,6 +111,10 @@ class Town extends Handle {
     await settle(this.#town.start())
   }
 
+  async serve() {
+    await settle(this.#town.serve())
+  }
+
   async stop() {
     await settle(this.#town.stop())
   }

@@ -23,6 +23,8 @@ pub mod model;
 pub mod mutant;
 mod random;
 pub mod runtime;
+#[cfg(feature = "process")]
+pub mod socket;
 pub mod store;
 pub mod town;
 #[cfg_attr(not(all(feature = "git", feature = "process")), allow(dead_code, reason = "nothing executes here"))]

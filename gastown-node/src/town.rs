@@ -105,6 +105,12 @@ impl Town {
         self.town.start().await.map_err(|error| to_rejection(&error))
     }
 
+    /// Opens the socket.
+    #[napi]
+    pub async fn serve(&self) -> napi::Result<()> {
+        self.town.serve().await.map_err(|error| to_rejection(&error))
+    }
+
     /// Stops the engine.
     #[napi]
     pub async fn stop(&self) -> napi::Result<()> {

@@ -108,6 +108,12 @@ impl Town {
         async_call(py, async move { town.start().await })
     }
 
+    /// Opens the socket.
+    fn serve<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let town = self.town.clone();
+        async_call(py, async move { town.serve().await })
+    }
+
     /// Stops the engine.
     fn stop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let town = self.town.clone();

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Some("run") => in_tokio(scenario::run(&args[2..])),
         Some("engine") => in_tokio(scenario::engine(&args[2..])),
         Some("claim") => in_tokio(claim(&args[2..])),
+        Some("serve") => in_tokio(serve(Path::new(&args[2]))),
         Some("import") => in_tokio(import(&args[2..])),
         Some("drain") => in_tokio(drain(&args[2..])),
         Some("work") => in_tokio(commands::work(&args[2..])),
@@ -142,4 +143,12 @@ fn host(args: &[OsString]) -> ExitCode {
         println!("started {:?}", status.state);
         std::future::pending::<ExitCode>().await
     })
+}
+
+/// Serves a town until it is killed.
+async fn serve(dir: &Path) -> Result<()> {
+    let town = Town::builder(dir).open().await?;
+    town.serve().await?;
+    println!("serving");
+    std::future::pending().await
 }

@@ -28,7 +28,7 @@ const FLOORS: &[Floor] = &[
     Floor { modules: &["store"], may: May::Below },
     Floor { modules: &["work"], may: May::Below },
     Floor { modules: &["engine"], may: May::Below },
-    Floor { modules: &["git", "credential", "forge", "runtime", "auth"], may: May::Ground },
+    Floor { modules: &["git", "credential", "forge", "runtime", "auth", "socket"], may: May::Ground },
     Floor { modules: &["executor"], may: May::Below },
     Floor { modules: &["town"], may: May::Below },
     Floor { modules: &["fuzz"], may: May::Below },

@@ -159,6 +159,11 @@ fn any_text_as_a_cursor_is_a_page_or_a_refusal() {
 }
 
 #[test]
+fn any_bytes_are_frames_however_they_are_cut_and_requests_or_refusals() {
+    run("frames", 3_000);
+}
+
+#[test]
 fn any_two_patterns_overlap_in_both_directions_or_in_none() {
     run("globs", 1_000);
 }

@@ -30,6 +30,9 @@ pub(crate) struct Outside {
     /// What signs the tokens of agents; none in a simulation, whose agents call nothing.
     #[cfg(feature = "auth")]
     pub(crate) authority: Option<Arc<Authority>>,
+    /// Where agents find the town.
+    #[cfg(feature = "auth")]
+    pub(crate) socket: Option<PathBuf>,
 }
 
 impl Outside {

@@ -315,6 +315,10 @@ fn environment(context: &Context, brief: &Brief, base: &Oid, file: &str) -> BTre
     ] {
         env.insert(format!("GASTOWN_{name}"), value.replace('\0', ""));
     }
+    #[cfg(feature = "auth")]
+    if let Some(socket) = &context.outside.socket {
+        env.insert(crate::socket::SOCKET_VAR.to_owned(), socket.to_string_lossy().into_owned());
+    }
     env
 }
 

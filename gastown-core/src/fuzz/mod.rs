@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a target says by a panic that it failed")]
 
 mod cursors;
+#[cfg(feature = "process")]
+mod frames;
 mod globs;
 mod ids;
 mod import;
@@ -28,6 +30,8 @@ pub struct Target {
 /// All targets, by name.
 pub const TARGETS: &[Target] = &[
     Target { name: "cursors", run: cursors::run },
+    #[cfg(feature = "process")]
+    Target { name: "frames", run: frames::run },
     Target { name: "globs", run: globs::run },
     Target { name: "ids", run: ids::run },
     Target { name: "import", run: import::run },

@@ -103,6 +103,13 @@ impl Error {
         Self(Box::new(Inner { kind, code: code.into(), message: message.into(), facts: BTreeMap::new(), source: None }))
     }
 
+    /// An error that another process told.
+    #[cfg(feature = "process")]
+    pub(crate) fn told(kind: ErrorKind, code: String, message: String, facts: BTreeMap<String, String>) -> Self {
+        let facts = facts.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect();
+        Self(Box::new(Inner { kind, code: Cow::Owned(code), message, facts, source: None }))
+    }
+
     /// Short for [`ErrorKind::NotFound`].
     pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, code, message)

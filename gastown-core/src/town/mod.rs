@@ -25,6 +25,8 @@ mod paths;
 mod replay;
 #[cfg(test)]
 mod scope_test;
+#[cfg(all(feature = "auth", feature = "process"))]
+mod serve;
 mod status;
 mod sweep;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]

@@ -50,6 +50,8 @@ pub(super) struct Shared {
     seeds: AtomicU64,
     #[cfg(feature = "auth")]
     pub(super) authority: Arc<crate::auth::Authority>,
+    #[cfg(all(feature = "auth", feature = "process"))]
+    pub(super) socket: tokio::sync::Mutex<Option<crate::socket::Listening>>,
     #[cfg(all(feature = "git", feature = "process"))]
     parts: Parts,
     #[cfg(all(feature = "git", feature = "process"))]
@@ -192,6 +194,8 @@ impl Town {
             seeds: AtomicU64::new(seed),
             #[cfg(feature = "auth")]
             authority,
+            #[cfg(all(feature = "auth", feature = "process"))]
+            socket: tokio::sync::Mutex::new(None),
             #[cfg(all(feature = "git", feature = "process"))]
             parts,
             #[cfg(all(feature = "git", feature = "process"))]
@@ -314,14 +318,16 @@ impl Town {
         &self.shared.dir
     }
 
-    /// Starts the engine: beads that were slung are given to agents, and their work is brought home.
+    /// Starts the engine: beads that were slung are given to agents, and their work is brought home. The town's socket is
+    /// open as long.
     ///
     /// It runs as tasks of the current tokio runtime until [`Town::stop`]. What an earlier engine had begun, also in a
     /// process that was killed, is found out first. Nothing happens where it runs here already; where it failed,
     /// also because the tokio runtime it was started on is gone, it is started anew.
     ///
     /// # Errors
-    /// `engine_running_elsewhere` while another process leads, `git_missing`, `git_too_old`.
+    /// `engine_running_elsewhere` while another process leads, `git_missing`, `git_too_old`, `socket_unusable`,
+    /// `socket_exposed`.
     #[cfg(all(feature = "git", feature = "process"))]
     pub async fn start(&self) -> Result<()> {
         let mut pump = self.shared.pump.lock().await;
@@ -329,6 +335,9 @@ impl Town {
             return Ok(());
         }
         let outside = self.outside().await?;
+        // Before the first agent looks for it.
+        #[cfg(feature = "auth")]
+        let is_new = outside.socket.is_some() && self.serve_agents().await?;
         // The engine must not keep the town open for ever, so it holds the clock and the seeds and not the town.
         let shared = Arc::downgrade(&self.shared);
         let clock = Arc::clone(&self.shared.clock);
@@ -339,18 +348,32 @@ impl Town {
         });
         let (store, host) = (self.shared.store.clone(), self.shared.host.clone());
         let context = Context { store, outside, ctx, host, retain: self.retain() };
-        *pump = Some(Pump::start(context).await?);
+        match Pump::start(context).await {
+            Ok(started) => *pump = Some(started),
+            Err(error) => {
+                // Another process leads, or nothing works: either way nobody here has agents that call.
+                #[cfg(feature = "auth")]
+                if is_new {
+                    self.stop_serving().await;
+                }
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
-    /// Stops the engine: nothing new is begun; what is in flight is recorded if that takes no longer than five seconds,
+    /// Stops the engine and closes the socket: nothing new is begun; what is in flight is recorded if that takes no longer than five seconds,
     /// else the next engine finds out what became of it. Agents and gates go on and are adopted later.
     #[cfg(all(feature = "git", feature = "process"))]
     pub async fn stop(&self) -> Result<()> {
-        match self.shared.pump.lock().await.take() {
+        let stopped = match self.shared.pump.lock().await.take() {
             Some(pump) => pump.stop().await,
             None => Ok(()),
-        }
+        };
+        // Last, because an agent may have something to say of the end.
+        #[cfg(feature = "auth")]
+        self.stop_serving().await;
+        stopped
     }
 
     /// Stops the engine and closes the store; later calls answer `store_closed`.
@@ -364,6 +387,8 @@ impl Town {
         let stopped = self.stop().await;
         #[cfg(not(all(feature = "git", feature = "process")))]
         let stopped = Ok(());
+        #[cfg(all(feature = "auth", feature = "process", not(feature = "git")))]
+        self.stop_serving().await;
         let closed = self.shared.store.close().await;
         stopped.and(closed)
     }
@@ -426,6 +451,8 @@ impl Town {
             let authority = Some(Arc::clone(&self.shared.authority));
             #[cfg(all(feature = "auth", feature = "testkit"))]
             let authority = authority.filter(|_| parts.interference.is_none());
+            #[cfg(feature = "auth")]
+            let socket = authority.is_some().then(|| crate::socket::socket_path(dir));
             Ok(Arc::new(Outside {
                 repositories,
                 runtime: Arc::clone(&parts.runtime),
@@ -433,6 +460,8 @@ impl Town {
                 gates: dir.join("gates"),
                 #[cfg(feature = "auth")]
                 authority,
+                #[cfg(feature = "auth")]
+                socket,
             }))
         };
         self.shared.outside.get_or_try_init(make).await.cloned()
@@ -491,5 +520,13 @@ fn default_runtime(
     let path =
         options.inherit_env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
     options.supervisor = supervisor.unwrap_or_else(|| Supervisor::find(beside, Some(path.as_ref())));
+    // An agent calls the town by the program that watches over it: by its name, where nothing else is called so.
+    if let Supervisor::Program { path: program, .. } = &options.supervisor
+        && program.file_name().is_some_and(|name| name == "gastown")
+        && let Some(folder) = program.parent().and_then(Path::to_str).filter(|folder| !folder.contains(':'))
+        && !path.split(':').any(|known| known == folder)
+    {
+        *path = format!("{path}:{folder}");
+    }
     Ok(Arc::new(ProcessRuntime::new(options)?))
 }

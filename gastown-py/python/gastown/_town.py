@@ -89,8 +89,12 @@ class Town(Handle):
         """Starts the engine: beads that were slung are given to agents, and their work is brought home."""
         await self._town.start()
 
+    async def serve(self) -> None:
+        """Opens the town's socket, by which other processes of this user call it with tokens, until `stop`; `start` does it too."""
+        await self._town.serve()
+
     async def stop(self) -> None:
-        """Stops the engine; agents go on and are adopted later."""
+        """Stops the engine and closes the socket; agents go on and are adopted later."""
         await self._town.stop()
 
     async def drain(self, reason: str, *, grace_ms: int | None = None) -> None:
