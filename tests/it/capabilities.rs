@@ -28,6 +28,7 @@ fn user(name: &str) -> IssueCapability {
     IssueCapability { user: Some(UserId::new(name).unwrap()), ..IssueCapability::default() }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is what the fields take")]
 fn verbs<const N: usize>(verbs: [&str; N]) -> Option<BTreeSet<String>> {
     Some(verbs.map(str::to_owned).into())
 }

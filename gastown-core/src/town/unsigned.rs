@@ -1,5 +1,7 @@
 //! What a build answers that signs no tokens.
 
+#![allow(clippy::unused_async, reason = "with keys they wait")]
+
 use super::handle::Handle;
 use super::operation::Operation;
 use crate::model::{Error, Result};

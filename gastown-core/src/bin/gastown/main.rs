@@ -1,5 +1,6 @@
 //! The `gastown` program.
 
+mod environment;
 mod exit;
 mod journal;
 mod place;

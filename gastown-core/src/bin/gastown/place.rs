@@ -1,5 +1,6 @@
 //! Where the town is: opened here, or behind the socket of the process that has it open.
 
+use crate::environment::variable;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ enum Way {
 impl Place {
     pub(crate) fn find(named: &Where) -> Result<Self> {
         let within = Duration::from_millis(named.deadline_ms);
-        let way = match (&named.db, &named.town, std::env::var_os(SOCKET_VAR)) {
+        let way = match (&named.db, &named.town, variable(SOCKET_VAR)) {
             (Some(db), ..) => open(db, named.make)?,
             (None, Some(town), _) => Way::There(connect(&socket_path(town), named, within)?),
             (None, None, Some(socket)) => Way::There(connect(Path::new(&socket), named, within)?),
@@ -118,7 +119,7 @@ fn open(db: &Path, make: bool) -> Result<Way> {
 }
 
 fn connect(socket: &Path, named: &Where, within: Duration) -> Result<Box<Client>> {
-    let file = named.token_file.clone().or_else(|| std::env::var_os(CAPABILITY_FILE_VAR).map(PathBuf::from));
+    let file = named.token_file.clone().or_else(|| variable(CAPABILITY_FILE_VAR).map(PathBuf::from));
     let file = file.ok_or_else(|| {
         let said = format!("say which token: --token-file FILE, or {CAPABILITY_FILE_VAR}");
         Error::invalid("token_unnamed", said)

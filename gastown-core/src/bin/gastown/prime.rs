@@ -2,6 +2,7 @@
 //!
 //! What others wrote is shown as such: each of its lines begins with a mark, so no text can end its own frame.
 
+use crate::environment::variable;
 use std::fmt::Write as _;
 
 use gastown_core::socket::message::Principal;
@@ -63,7 +64,7 @@ fn last_comments(place: &mut Place, bead: &str) -> Result<Vec<Json>> {
 }
 
 fn brief() -> Result<Json> {
-    let Some(file) = std::env::var_os(BRIEF_VAR).map(std::path::PathBuf::from) else { return Ok(json!({})) };
+    let Some(file) = variable(BRIEF_VAR).map(std::path::PathBuf::from) else { return Ok(json!({})) };
     let unreadable = || {
         Error::unavailable("brief_unreadable", format!("the brief {} cannot be read", file.display()))
             .with("path", file.display())

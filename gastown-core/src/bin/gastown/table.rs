@@ -1,5 +1,6 @@
 //! What is shown to people: records and tables of JSON.
 
+use crate::environment::variable;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
@@ -20,7 +21,7 @@ const COLUMN_MAX: usize = 60;
 
 /// The text of an answer.
 pub(crate) fn text(answer: &Json, shape: Shape) -> String {
-    let is_bold = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+    let is_bold = std::io::stdout().is_terminal() && variable("NO_COLOR").is_none_or(|it| it.is_empty());
     match (shape, answer) {
         (Shape::Table(list, columns), Json::Object(fields)) => table(fields, list, columns, is_bold),
         (_, Json::Object(fields)) => record(fields),
