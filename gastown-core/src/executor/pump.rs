@@ -16,7 +16,7 @@ use super::orphans;
 use super::perform::perform;
 use super::sweep::Sweeping;
 use super::traced;
-use super::watch::{Watchers, unwatched};
+use super::watch::{ADOPTED_MAX, Watchers, unwatched};
 use crate::engine;
 use crate::failpoint;
 use crate::meter::{Meters, Noted, Stopwatch, table};
@@ -196,6 +196,8 @@ struct Look {
     orphans: Vec<SessionRow>,
     next_wake: Option<Timestamp>,
     more: bool,
+    /// Whether the lease was renewed.
+    renewed: bool,
     /// How the town stands, where that was to be counted.
     standing: Vec<Noted>,
 }
@@ -233,10 +235,14 @@ impl Work {
         let watchers = Watchers::new(self.context.clone(), self.stop.clone(), Arc::clone(&self.sweeping));
         let mut pause = PAUSE;
         let mut renewed = self.context.now();
+        // Those of an earlier engine.
+        watchers.seek();
         while !self.stop.is_cancelled() {
             commits.mark_unchanged();
             let began = Stopwatch::start();
-            let looked = self.look(&watchers, renewed).instrument(self.span()).await;
+            let looked_at = self.context.now();
+            let renews = looked_at.since(renewed) >= self.lease / 3;
+            let looked = self.look(&watchers, renews).instrument(self.span()).await;
             let outcome = looked.as_ref().map_or_else(|error| error.kind().as_str(), |_| "ok");
             self.context.store.meters().count(&table::TICKS, &[outcome]);
             self.context.store.meters().measure(&table::TICK_DURATION, &[], began.seconds());
@@ -246,6 +252,7 @@ impl Work {
                 Err(error) if matches!(error.code(), "leader_epoch_stale" | "store_closed") => return Err(error),
                 Err(error) => {
                     self.is_unsure = true;
+                    watchers.seek();
                     tracing::error!(error = %error.chain(), "the engine could not look; it will try again");
                     if error.kind() != crate::ErrorKind::Unavailable {
                         self.isolate().await;
@@ -261,15 +268,21 @@ impl Work {
             };
             pause = PAUSE;
             self.is_unsure = false;
-            if self.context.now().since(renewed) > self.lease / 3 {
-                renewed = self.context.now();
+            if look.renewed {
+                renewed = looked_at;
+                // Whatever was missed is found by then.
+                watchers.seek();
             }
             self.measured(look.standing);
             for issued in look.issued {
                 self.begin(issued);
             }
+            let has_more = look.orphans.len() == ADOPTED_MAX;
             for session in look.orphans {
                 watchers.watch(session);
+            }
+            if has_more {
+                watchers.seek();
             }
             if !look.due.is_empty() {
                 self.in_flight.spawn(look_at(self.context.clone(), look.due));
@@ -277,14 +290,14 @@ impl Work {
             self.sweep();
             self.tend();
             self.retain();
-            if look.more {
+            if look.more || has_more {
                 continue;
             }
-            self.wait(&mut commits, look.next_wake).await;
+            self.wait(&mut commits, look.next_wake, &watchers).await;
         }
         let drained = tokio::time::timeout(STOP_GRACE, async {
             while let Some(ended) = self.in_flight.join_next_with_id().await {
-                self.give_back(ended);
+                self.give_back(ended, &watchers);
             }
         });
         if drained.await.is_err() {
@@ -299,11 +312,10 @@ impl Work {
     }
 
     /// Ticks and begins effects in one transaction.
-    async fn look(&self, watchers: &Watchers, renewed: Timestamp) -> Result<Look> {
-        let (epoch, mut room, watched) = (self.epoch, self.room.clone(), watchers.watched());
+    async fn look(&self, watchers: &Watchers, renews: bool) -> Result<Look> {
+        let (epoch, mut room, watched) = (self.epoch, self.room.clone(), watchers.sought());
         let lease = self.lease;
         let measures = self.context.now() >= self.measure_at;
-        let renew = self.context.now().since(renewed) > lease / 3;
         let known = self.is_unsure.then(|| {
             let key = |running: &Running| (running.issued.id.clone(), running.issued.attempt);
             self.running.values().map(key).collect::<BTreeSet<_>>()
@@ -315,7 +327,7 @@ impl Work {
         }
         self.context
             .step("engine.tick", move |txn| {
-                if renew {
+                if renews {
                     lead::renew(txn, epoch, lease)?;
                 } else {
                     lead::check(txn, epoch)?;
@@ -331,9 +343,10 @@ impl Work {
                     room.insert("gate", 0);
                 }
                 let issued = effects::issue(txn, epoch, &mut room)?;
-                let orphans = unwatched(txn, &watched)?;
+                let orphans = watched.as_ref().map_or_else(|| Ok(Vec::new()), |watched| unwatched(txn, watched))?;
                 let standing = if measures { standing(txn) } else { Vec::new() };
-                Ok(Look { issued, due: tick.due, orphans, next_wake: tick.next_wake, more: tick.more, standing })
+                let engine::Tick { next_wake, due, more } = tick;
+                Ok(Look { issued, due, orphans, next_wake, more, renewed: renews, standing })
             })
             .await
     }
@@ -423,7 +436,7 @@ impl Work {
         });
     }
 
-    async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>) {
+    async fn wait(&mut self, commits: &mut watch::Receiver<u64>, next_wake: Option<Timestamp>, watchers: &Watchers) {
         let now = self.context.now();
         let until_renewal = self.lease / 3;
         let next_wake = next_wake.into_iter().chain(self.sweeping.due_at()).chain([self.tend_at, self.retain_at]).min();
@@ -432,7 +445,7 @@ impl Work {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {}
-            Some(ended) = self.in_flight.join_next_with_id() => self.give_back(ended),
+            Some(ended) = self.in_flight.join_next_with_id() => self.give_back(ended, watchers),
             changed = commits.changed() => {
                 if changed.is_err() {
                     // The store's writer is gone; the next look says so.
@@ -442,16 +455,20 @@ impl Work {
             () = tokio::time::sleep(until_due) => {}
         }
         while let Some(ended) = self.in_flight.try_join_next_with_id() {
-            self.give_back(ended);
+            self.give_back(ended, watchers);
         }
     }
 
-    fn give_back(&mut self, ended: std::result::Result<(task::Id, ()), JoinError>) {
+    fn give_back(&mut self, ended: std::result::Result<(task::Id, ()), JoinError>, watchers: &Watchers) {
         let (id, error) = match ended {
             Ok((id, ())) => (id, None),
             Err(error) => (error.id(), Some(error)),
         };
-        let (Some(Running { issued, is_second }), Some(error)) = (self.running.remove(&id), error) else { return };
+        let Some(Running { issued, is_second }) = self.running.remove(&id) else { return };
+        if issued.order.kind() == "start" {
+            watchers.seek();
+        }
+        let Some(error) = error else { return };
         tracing::error!(effect = %issued.id, %error, "an effect's task panicked");
         if is_second {
             // It stays begun; the next leader finds out what became of it.

@@ -1,6 +1,7 @@
 //! Waiting for sessions to end, and bringing home what they left.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +29,10 @@ use crate::work::view::text;
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The sessions of running processes that nobody here waits for, at most 256.
+/// The most sessions that one look adopts.
+pub(super) const ADOPTED_MAX: usize = 256;
+
+/// The sessions of running processes that nobody here waits for, at most [`ADOPTED_MAX`].
 pub(super) fn unwatched(txn: &ScopedTxn<'_>, watched: &Watched) -> Result<Vec<SessionRow>> {
     let mut found = Vec::new();
     if mutant::lives(Mutant::SurvivorsUnwatched) {
@@ -41,7 +45,7 @@ pub(super) fn unwatched(txn: &ScopedTxn<'_>, watched: &Watched) -> Result<Vec<Se
             if row.started_at.is_some() && !watched.contains(&row.id) {
                 found.push(row);
             }
-            Ok(found.len() < 256)
+            Ok(found.len() < ADOPTED_MAX)
         })?;
     }
     Ok(found)
@@ -53,16 +57,25 @@ pub(super) struct Watchers {
     context: Context,
     stop: CancellationToken,
     watched: Arc<Mutex<Watched>>,
+    /// Whether there may be sessions that nobody here waits for: looking for them asks about every one that runs.
+    seeks: Arc<AtomicBool>,
     sweeping: Arc<Sweeping>,
 }
 
 impl Watchers {
     pub(super) fn new(context: Context, stop: CancellationToken, sweeping: Arc<Sweeping>) -> Self {
-        Self { context, stop, watched: Arc::default(), sweeping }
+        Self { context, stop, watched: Arc::default(), seeks: Arc::default(), sweeping }
     }
 
-    pub(super) fn watched(&self) -> Watched {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The next look is to seek sessions that nobody here waits for.
+    pub(super) fn seek(&self) {
+        self.seeks.store(true, Ordering::SeqCst);
+    }
+
+    /// The sessions that are waited for, where others are to be sought now.
+    pub(super) fn sought(&self) -> Option<Watched> {
+        let seeks = self.seeks.swap(false, Ordering::SeqCst);
+        seeks.then(|| self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Waits for the session in a task of its own and reports how it ended; nothing where one waits already.
@@ -79,6 +92,8 @@ impl Watchers {
                 () = this.stop.cancelled() => {}
             }
             this.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.id);
+            // Its end may not have been recorded.
+            this.seek();
         };
         tokio::spawn(attended.instrument(span));
     }

@@ -7,6 +7,7 @@
 //!
 //! `GASTOWN_SIM_SEED=n` plays one and prints its journal; `make soak` plays for `GASTOWN_SIM_SECS` seconds.
 
+mod adoption;
 mod agents;
 mod chance;
 mod dispatch;
