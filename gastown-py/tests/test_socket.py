@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ async def test_who_calls_without_a_good_token_is_refused(town: gastown.Town, tmp
     file = tmp_path / "token"
     file.write_text("nonsense")
     script = Path(sys.executable).parent / "gastown"
-    args = [script, "--town", town.dir, "--token-file", file, "status"]
+    args: list[str | os.PathLike[str]] = [script, "--town", town.dir, "--token-file", file, "status"]
     ended = subprocess.run(args, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 5, ended.stderr
     assert "(token_malformed)" in ended.stderr

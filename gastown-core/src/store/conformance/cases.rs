@@ -28,6 +28,7 @@ macro_rules! __store_cases {
             rows_of_reservation_round_trip
             rows_of_breaker_round_trip
             rows_of_quarantine_round_trip
+            rows_of_capability_round_trip
             towns_do_not_see_each_other
             kinds_with_equal_keys_are_apart
             a_text_of_a_megabyte_is_kept

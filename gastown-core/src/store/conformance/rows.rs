@@ -78,6 +78,7 @@ kinds! {
     rows_of_reservation_round_trip = Reservation;
     rows_of_breaker_round_trip = Breaker;
     rows_of_quarantine_round_trip = Quarantine;
+    rows_of_capability_round_trip = Capability;
 }
 
 pub(crate) fn towns_do_not_see_each_other(site: &Site) {
