@@ -20,8 +20,10 @@ fi
 git add -A; git commit -q -m mast
 "#;
 
-async fn exists(path: &Path) {
-    until("the first session says that it is ready", async || path.exists()).await;
+/// Waits until the session runs, for the town as well: one that is about to start is stopped without a grace.
+async fn runs(yard: &Yard, flag: &Path) {
+    until("the first session says that it is ready", async || flag.exists()).await;
+    event(&yard.town, &mut 0, |event| event.kind == "session.started").await;
 }
 
 fn grace(ms: u64) -> DrainTown {
@@ -33,7 +35,7 @@ async fn what_a_drained_host_had_committed_and_what_it_had_not_goes_on_on_anothe
     let yard = Yard::new(DRAINED, []).await;
     let flag = yard.dir.path().join("ready");
     let bead = yard.sling(flag.to_str().unwrap()).await;
-    exists(&flag).await;
+    runs(&yard, &flag).await;
     let main = git(&yard.origin, &["rev-parse", "main"]);
     tokio::time::timeout(HANG, yard.town.drain(grace(0))).await.expect("the drain hangs").unwrap();
 
@@ -71,7 +73,7 @@ async fn a_session_that_ends_in_its_grace_is_done_and_nothing_is_saved_of_it() {
     let yard = Yard::new(script, []).await;
     let flag = yard.dir.path().join("ready");
     let bead = yard.sling(flag.to_str().unwrap()).await;
-    exists(&flag).await;
+    runs(&yard, &flag).await;
     let town = yard.town.clone();
     let drain = tokio::spawn(async move { town.drain(grace(600_000)).await });
     event(&yard.town, &mut 0, |event| event.kind == "engine.draining").await;
@@ -109,7 +111,7 @@ async fn a_drain_that_is_called_off_says_so_and_the_session_goes_on() {
     let yard = Yard::new(script, []).await;
     let flag = yard.dir.path().join("ready");
     let bead = yard.sling(flag.to_str().unwrap()).await;
-    exists(&flag).await;
+    runs(&yard, &flag).await;
     let town: Town = yard.town.clone();
     let drain = tokio::spawn(async move { town.drain(grace(600_000)).await });
     let mut since = 0;
