@@ -36,7 +36,8 @@ test('a closed town answers with a clear error', async (t) => {
   await town.start()
   await Promise.all([town.close(), town.close()])
   await town.close()
-  for (const call of [town.beads.list(), town.replay(), town.session('s-1'), town.upkeep.health()]) {
+  const calls = [() => town.beads.list(), () => town.replay(), () => town.session('s-1'), () => town.upkeep.health()]
+  for (const call of calls) {
     await assert.rejects(call, { kind: 'unavailable', code: 'store_closed' })
   }
   const seen = []
