@@ -9,7 +9,7 @@ use gastown_core::auth::{KeyAlgorithm, KeyRing, SigningKey};
 use gastown_core::model::{CapabilityId, ErrorKind, RigName, Timestamp, UserId};
 use gastown_core::store::MemoryBackend;
 use gastown_core::{
-    AddRig, All, AttenuateCapability, BeadFilter, CapabilityFilter, Error, EventsSince, Handle, HistoryOf,
+    AddRig, All, AttenuateCapability, BeadFilter, CapabilityFilter, Error, EventsSince, ExportBeads, Handle, HistoryOf,
     IssueCapability, IssuedCapability, ManualClock, NewBead, RevokeCapability, RotateKeys, SessionRef, Town,
 };
 use serde_json::json;
@@ -119,6 +119,20 @@ async fn what_is_made_of_a_capability_can_do_less_and_ends_with_it() {
     let longer = capabilities.attenuate(longer).await.unwrap();
     assert_eq!(longer.expires_at, whole.expires_at);
     assert_eq!(town.with_token(&longer.token).await.unwrap().capability().unwrap().verbs, verbs(["beads.list"]));
+
+    // What the same user heard of another rig is not repeated to one who is confined to this one.
+    let operations = verbs(["beads.create", "beads.update"]);
+    let whole_town = capabilities.issue(IssueCapability { verbs: operations.clone(), ..user("tess") }).await.unwrap();
+    let tess = town.with_token(&whole_town.token).await.unwrap();
+    let theirs = tess.beads().create(NewBead::titled("theirs").in_rig(rig("island"))).await.unwrap();
+    let input = json!({ "id": theirs.id, "priority": 1 });
+    let first = tess.with_key("once").call("beads.update", input.clone()).await.unwrap();
+    assert_eq!(tess.with_key("once").call("beads.update", input.clone()).await.unwrap(), first);
+    let confined = AttenuateCapability { rig: Some(rig("docks")), ..narrow(&whole_town) };
+    let confined = town.with_token(&capabilities.attenuate(confined).await.unwrap().token).await.unwrap();
+    for input in [input, json!({ "id": theirs.id, "priority": 2 })] {
+        assert_eq!(confined.with_key("once").call("beads.update", input).await.unwrap_err().code(), "bead_missing");
+    }
 
     // Whoever cannot see the whole town issues nothing, whatever its token says.
     let in_rig = IssueCapability { rig: Some(rig("docks")), ..user("tess") };
@@ -361,4 +375,29 @@ fn holders(dir: &Path, secrets: &[&[u8]], found: &mut Vec<std::path::PathBuf>) {
             found.push(path);
         }
     }
+}
+
+#[tokio::test]
+async fn an_export_replaces_nothing_that_the_town_lives_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let town = Town::builder(dir.path()).open().await.unwrap();
+    let issued = town.operator().capabilities().issue(user("tess")).await.unwrap();
+    let beads = town.operator().beads();
+    beads.create(NewBead::titled("Lay the keel")).await.unwrap();
+    std::fs::create_dir(dir.path().join("archive")).unwrap();
+    for name in ["keys.json", "town.db", "town.db-wal", "archive/1.jsonl", "archive/../keys.json"] {
+        let path = dir.path().join(name);
+        let before = std::fs::read(&path).ok();
+        let export = ExportBeads { replace: true, ..ExportBeads::from(path.as_path()) };
+        let error = beads.export_to(export).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Forbidden, "path_of_town"), "{name}");
+        assert_eq!(std::fs::read(&path).ok(), before, "{name}");
+    }
+    town.with_token(&issued.token).await.unwrap();
+    // A town that lies in the folder of a project leaves the project's files to it.
+    let issues = dir.path().join("issues.jsonl");
+    std::fs::write(&issues, "").unwrap();
+    let export = ExportBeads { replace: true, ..ExportBeads::from(issues.as_path()) };
+    assert_eq!(beads.export_to(export).await.unwrap().beads, 1);
+    town.close().await.unwrap();
 }

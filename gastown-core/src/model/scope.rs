@@ -104,6 +104,14 @@ impl Scope {
         }
     }
 
+    /// For whom an answer is remembered: one that the whole town was seen for is none for the same user in one rig.
+    pub(crate) fn hears(&self) -> String {
+        match self {
+            Self::User { rig: Some(rig), .. } => format!("{} in {rig}", self.principal()),
+            _ => self.principal(),
+        }
+    }
+
     /// The rig it is confined to.
     pub const fn rig(&self) -> Option<&RigName> {
         match self {

@@ -65,6 +65,28 @@ pub(super) fn make_folder(path: &Path) -> Result<()> {
     })
 }
 
+/// What a town's folder holds that the town lives by: these files, what is in these folders, and the database's own.
+const OF_TOWN: &[&str] = &["keys.json", "keys.lock", "archive", "gates", "mirrors", "sessions", "work"];
+const DATABASE: &str = "town.db";
+
+/// Refuses to replace a file that the town lives by.
+pub(super) fn refuse_own(path: &Path, town: &Path) -> Result<()> {
+    // A folder that is not there holds no file to replace, and is refused where it is written to.
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    let (Some(folder), Ok(town), Some(name)) = (folder, town.canonicalize(), path.file_name()) else { return Ok(()) };
+    let whole = folder.join(name);
+    let first = whole.strip_prefix(&town).ok().and_then(|inside| inside.components().next());
+    let is_own = first.is_some_and(|first| {
+        let first = first.as_os_str().to_string_lossy();
+        first.starts_with(DATABASE) || OF_TOWN.contains(&first.as_ref())
+    });
+    if !is_own {
+        return Ok(());
+    }
+    let said = format!("{} is a file that the town lives by", path.display());
+    Err(Error::forbidden("path_of_town", said).with("path", path.display()))
+}
+
 fn malformed(path: &Path, sentence: String) -> Error {
     Error::invalid("path_malformed", sentence).with("path", path.display())
 }

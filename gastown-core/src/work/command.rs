@@ -46,7 +46,7 @@ where
         )
         .with("bytes", key.len()));
     }
-    let principal = scope.principal();
+    let principal = scope.hears();
     let request_hash = hash(input);
     let row_key = Key::idempotency(&principal, operation, key);
     if let Some(known) = txn.find::<IdempotencyRow>(&row_key)?

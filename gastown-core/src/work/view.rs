@@ -220,7 +220,7 @@ impl<'a> View<'a> {
             Row::MergeRequest(review) => Ok(review.rig == *rig),
             Row::Rig(row) => Ok(row.name == *rig),
             Row::Setting(setting) => Ok(setting.scope == "town" || setting.scope == format!("rig:{rig}")),
-            Row::Idempotency(answer) => Ok(answer.principal == self.scope.principal()),
+            Row::Idempotency(answer) => Ok(answer.principal == self.scope.hears()),
             Row::Town(_) => Ok(true),
             Row::Breaker(breaker) => Ok(breaker.rig.as_ref() == Some(rig)),
             Row::Effect(_)

@@ -212,6 +212,9 @@ pub(in crate::town) async fn export(
 ) -> Result<BeadsExported> {
     of_whole_town(handle)?;
     let path = if input.replace { paths::absolute(&input.path)? } else { durable::new_path(&input.path)? };
+    if input.replace {
+        paths::refuse_own(&path, handle.town().dir())?;
+    }
     let (scope, now) = (handle.shared_scope(), handle.town().ctx().now);
     let job = move |reader: &dyn Reader| {
         let write = |out: &mut durable::Out<'_>| put::export(View::new(reader, &scope, now), &input, out);
