@@ -395,9 +395,9 @@ async fn an_export_replaces_nothing_that_the_town_lives_by() {
     }
     town.with_token(&issued.token).await.unwrap();
     // A town that lies in the folder of a project leaves the project's files to it.
-    let issues = dir.path().join("issues.jsonl");
-    std::fs::write(&issues, "").unwrap();
-    let export = ExportBeads { replace: true, ..ExportBeads::from(issues.as_path()) };
+    let lines = dir.path().join("issues.jsonl");
+    std::fs::write(&lines, "").unwrap();
+    let export = ExportBeads { replace: true, ..ExportBeads::from(lines.as_path()) };
     assert_eq!(beads.export_to(export).await.unwrap().beads, 1);
     town.close().await.unwrap();
 }
