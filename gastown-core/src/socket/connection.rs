@@ -180,6 +180,10 @@ fn id_taken() -> Error {
 async fn work(caller: &dyn Caller, request: Request) -> Response {
     let deadline = request.deadline();
     let Request { id, method, params, key, .. } = request;
+    // One without any time is over before it begins; a timer would let it have a first try.
+    if deadline.is_zero() {
+        return Response::refused(Some(id), &late(&method, deadline));
+    }
     match timeout(deadline, caller.call(&method, params, key)).await {
         Ok(Ok(output)) => Response::done(id, output),
         Ok(Err(error)) => Response::refused(Some(id), &error),
