@@ -75,7 +75,9 @@ fn what_goes_wrong_is_told_with_its_code_and_ends_by_its_kind() {
     let dir = tempfile::tempdir().unwrap();
     let town = dir.path().join("town");
     asked(&town, &["--make", "status"]);
-    let nowhere = dir.path().join("nowhere");
+    let (nowhere, emptied) = (dir.path().join("nowhere"), dir.path().join("emptied"));
+    std::fs::create_dir(&emptied).unwrap();
+    std::fs::write(emptied.join("town.db"), "").unwrap();
     for (at, args, code, word) in [
         (Some(&town), &["show", "hq-none"][..], 3, "bead_missing"),
         (Some(&town), &["show", "no id!"], 2, "id_malformed"),
@@ -83,6 +85,7 @@ fn what_goes_wrong_is_told_with_its_code_and_ends_by_its_kind() {
         (Some(&town), &["call", "beads.get", "{"], 2, "input_malformed"),
         (Some(&town), &["prime"], 2, "no_agent"),
         (Some(&nowhere), &["status"], 3, "town_missing"),
+        (Some(&emptied), &["status"], 3, "town_missing"),
         (None, &["status"], 2, "town_unnamed"),
     ] {
         let mut plain = gastown(args);
@@ -97,6 +100,7 @@ fn what_goes_wrong_is_told_with_its_code_and_ends_by_its_kind() {
         assert_eq!((ended_with, out.as_str(), &told["code"]), (code, "", &json!(word)), "{args:?}");
     }
     assert!(!nowhere.exists(), "asking makes no town");
+    assert_eq!(std::fs::metadata(emptied.join("town.db")).unwrap().len(), 0, "nor one of what is left of one");
 }
 
 #[test]

@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use gastown_core::model::{BeadId, SecretText, UserId};
+use gastown_core::runtime::conformance::until;
 use gastown_core::socket::frame::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, framed};
 use gastown_core::socket::{Client, SocketOptions, socket_path};
-use gastown_core::{ErrorKind, IssueCapability, NewBead, RevokeCapability, Town, operations};
+use gastown_core::{AttenuateCapability, ErrorKind, IssueCapability, NewBead, RevokeCapability, Town, operations};
 use serde_json::{Value as Json, json};
 
 use crate::support::{HANG, open};
@@ -354,6 +355,42 @@ async fn more_callers_than_there_are_places_are_told_so() {
     let (path, token) = (harbour.path.clone(), harbour.token.clone());
     let error = blocking(move || Client::connect(&path, &token, HANG).unwrap_err()).await;
     assert_eq!((error.kind(), error.code()), (ErrorKind::Exhausted, "connections_exhausted"));
+}
+
+#[tokio::test]
+async fn one_token_and_what_is_made_of_it_cannot_take_the_places_of_others() {
+    let harbour = Harbour::new(bounds(|it| it.connections_of_token_max = 1)).await;
+    let capabilities = harbour.town.operator().capabilities();
+    let of_it = AttenuateCapability { token: harbour.token.expose().to_owned(), rig: None, verbs: None, ttl_ms: None };
+    let of_it = SecretText::new(capabilities.attenuate(of_it).await.unwrap().token);
+    let other = IssueCapability { user: Some(UserId::new("olga").unwrap()), ..IssueCapability::default() };
+    let other = SecretText::new(capabilities.issue(other).await.unwrap().token);
+    let first = harbour.client().await;
+    let connect = |token: &SecretText| {
+        let (path, token) = (harbour.path.clone(), token.clone());
+        blocking(move || Client::connect(&path, &token, HANG))
+    };
+    for token in [&harbour.token, &of_it] {
+        let error = connect(token).await.unwrap_err();
+        assert_eq!((error.code(), error.fact("connections_max")), ("connections_exhausted", Some("1")));
+    }
+    connect(&other).await.unwrap();
+    drop(first);
+    // The town sees that it is gone when it reads from it again.
+    until("the place is free", async || connect(&of_it).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_is_begun_and_not_ended_is_not_waited_for() {
+    let harbour = Harbour::new(bounds(|it| it.read_within = Duration::from_millis(50))).await;
+    let (path, bytes) = (harbour.path.clone(), [harbour.hello(), vec![0, 0x7f, 0xff, 0xff, b'{']].concat());
+    let said = blocking(move || {
+        let mut stream = UnixStream::connect(path).unwrap();
+        stream.write_all(&bytes).unwrap();
+        answers(&mut stream)
+    })
+    .await;
+    assert_eq!((said.len(), code(&said[1])), (2, "frame_late"));
 }
 
 #[tokio::test]

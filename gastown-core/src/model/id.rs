@@ -52,28 +52,25 @@ fn check_name(what: &str, text: &str) -> Result<()> {
     let legal = text.len() <= NAME_BYTES_MAX
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
-    if legal {
+    check_legal(legal, what, text, "1 to 63 of a-z 0-9 - _, starting with a letter or digit")
+}
+
+fn check_legal(is_legal: bool, what: &str, text: &str, rule: &str) -> Result<()> {
+    if is_legal {
         return Ok(());
     }
     Err(Error::invalid("name_malformed", format!("{what} {} is not a name", excerpt(text)))
         .with("what", what)
         .with("found", excerpt(text))
         .with("bytes", text.len())
-        .with("rule", "1 to 63 of a-z 0-9 - _, starting with a letter or digit"))
+        .with("rule", rule))
 }
 
 fn check_user(what: &str, text: &str) -> Result<()> {
     let legal = text.len() <= USER_BYTES_MAX
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b'+' | b':'));
-    if legal {
-        return Ok(());
-    }
-    Err(Error::invalid("name_malformed", format!("{what} {} is not a name", excerpt(text)))
-        .with("what", what)
-        .with("found", excerpt(text))
-        .with("bytes", text.len())
-        .with("rule", "1 to 100 of A-Z a-z 0-9 - _ . @ + :, starting with a letter or digit"))
+    check_legal(legal, what, text, "1 to 100 of A-Z a-z 0-9 - _ . @ + :, starting with a letter or digit")
 }
 
 /// Declares newtypes over text, each checked where it is made.

@@ -2,15 +2,17 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::frame::{FRAME_BYTES_MAX, Frames, HELLO_BYTES_MAX};
+use super::holders::{Holders, Seat};
 use super::listen::SocketOptions;
 use super::message::{Hello, Request, RequestId, Response, Welcome};
 use super::service::{Caller, Service};
@@ -20,6 +22,7 @@ use crate::model::{Error, Result};
 pub(super) struct Connection {
     pub(super) service: Arc<dyn Service>,
     pub(super) options: Arc<SocketOptions>,
+    pub(super) holders: Holders,
 }
 
 /// Why a connection ends without more to say.
@@ -37,17 +40,18 @@ impl Connection {
     pub(super) async fn serve(self, stream: UnixStream) {
         let (mut from, mut to) = stream.into_split();
         let mut frames = Frames::new();
-        let (caller, welcome) = match timeout(self.options.hello_within, self.greet(&mut from, &mut frames)).await {
-            Ok(Ok(greeted)) => greeted,
-            Ok(Err(None)) => return,
-            Ok(Err(Some(refusal))) => return self.last_word(&mut to, &refusal).await,
-            Err(_) => {
-                let said = "the first message did not come in time";
-                let error =
-                    Error::exhausted("hello_late", said).with("within_ms", self.options.hello_within.as_millis());
-                return self.last_word(&mut to, &Response::refused(None, &error)).await;
-            }
-        };
+        let (caller, _seat, welcome) =
+            match timeout(self.options.hello_within, self.greet(&mut from, &mut frames)).await {
+                Ok(Ok(greeted)) => greeted,
+                Ok(Err(None)) => return,
+                Ok(Err(Some(refusal))) => return self.last_word(&mut to, &refusal).await,
+                Err(_) => {
+                    let said = "the first message did not come in time";
+                    let error =
+                        Error::exhausted("hello_late", said).with("within_ms", self.options.hello_within.as_millis());
+                    return self.last_word(&mut to, &Response::refused(None, &error)).await;
+                }
+            };
         if self.write(&mut to, &welcome.framed()).await.is_err() {
             return;
         }
@@ -59,9 +63,9 @@ impl Connection {
         &self,
         from: &mut OwnedReadHalf,
         frames: &mut Frames,
-    ) -> Result<(Arc<dyn Caller>, Response), Option<Box<Response>>> {
+    ) -> Result<(Arc<dyn Caller>, Seat, Response), Option<Box<Response>>> {
         let refused = |id: Option<RequestId>, error: &Error| Some(Box::new(Response::refused(id, error)));
-        let frame = match next(from, frames, HELLO_BYTES_MAX).await {
+        let frame = match next(from, frames, HELLO_BYTES_MAX, None).await {
             Ok(Some(frame)) => frame,
             Ok(None) => return Err(None),
             Err(error) => return Err(refused(None, &error)),
@@ -70,6 +74,8 @@ impl Connection {
         let id = request.id.clone();
         let (hello, version) = Hello::read(request).map_err(|error| refused(Some(id.clone()), &error))?;
         let caller = self.service.admit(&hello.token).await.map_err(|error| refused(Some(id.clone()), &error))?;
+        let seat = self.holders.take(&caller.holder(), self.options.connections_of_token_max);
+        let seat = seat.map_err(|error| refused(Some(id.clone()), &error))?;
         let welcome = Welcome {
             version,
             gastown: env!("CARGO_PKG_VERSION").to_owned(),
@@ -78,7 +84,7 @@ impl Connection {
             principal: caller.principal(),
         };
         let welcome = serde_json::to_value(welcome).expect("a welcome is JSON");
-        Ok((caller, Response::done(id, welcome)))
+        Ok((caller, seat, Response::done(id, welcome)))
     }
 
     /// Answers requests, each when it is done.
@@ -98,7 +104,7 @@ impl Connection {
             let last = loop {
                 while requests.try_join_next().is_some() {}
                 let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
-                let frame = match next(&mut from, &mut frames, FRAME_BYTES_MAX).await {
+                let frame = match next(&mut from, &mut frames, FRAME_BYTES_MAX, Some(self.options.read_within)).await {
                     Ok(Some(frame)) => frame,
                     Ok(None) => break None,
                     Err(error) => break Some(Response::refused(None, &error)),
@@ -192,19 +198,35 @@ async fn work(caller: &dyn Caller, request: Request) -> Response {
 }
 
 /// The error of an operation that took too long.
-pub(super) fn late(method: &str, within: std::time::Duration) -> Error {
+pub(super) fn late(method: &str, within: Duration) -> Error {
     let said = format!("{method} took longer than {} ms; whether it was done is not known", within.as_millis());
     Error::exhausted("deadline_exceeded", said).with("operation", method).with("within_ms", within.as_millis())
 }
 
-/// The next frame; none where the other end is closed, or breaks off.
-async fn next(from: &mut OwnedReadHalf, frames: &mut Frames, bytes_max: usize) -> Result<Option<Vec<u8>>> {
+/// The next frame; none where the other end is closed, or breaks off. One that has begun has so long to be whole.
+async fn next(
+    from: &mut OwnedReadHalf,
+    frames: &mut Frames,
+    bytes_max: usize,
+    within: Option<Duration>,
+) -> Result<Option<Vec<u8>>> {
     let mut bytes = vec![0; 16 << 10];
+    let mut whole_by = None;
     loop {
         if let Some(frame) = frames.next(bytes_max)? {
             return Ok(Some(frame));
         }
-        match from.read(&mut bytes).await {
+        let read = from.read(&mut bytes);
+        let read = if let Some(within) = within.filter(|_| frames.is_inside()) {
+            let by = *whole_by.get_or_insert_with(|| Instant::now() + within);
+            timeout_at(by, read).await.map_err(|_| {
+                Error::exhausted("frame_late", "a frame that was begun did not come to its end in time")
+                    .with("within_ms", within.as_millis())
+            })?
+        } else {
+            read.await
+        };
+        match read {
             Ok(0) | Err(_) => return Ok(None),
             Ok(read) => frames.push(&bytes[..read]),
         }

@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::address;
 use super::connection::{self, Connection};
+use super::holders::Holders;
 use super::service::Service;
 use crate::model::{Error, Result};
 
@@ -23,11 +24,13 @@ use crate::model::{Error, Result};
 pub struct SocketOptions {
     /// How many callers may be connected; further ones are told so and let go.
     pub connections_max: usize,
+    /// How many of them may be with one token, or with tokens that were made of it.
+    pub connections_of_token_max: usize,
     /// How many requests of one caller are worked on at a time; further ones are not read before one is done.
     pub requests_max: usize,
     /// How long a caller has for its first message.
     pub hello_within: Duration,
-    /// How long a caller may leave an answer unread before it is let go.
+    /// How long a caller may leave an answer unread, or a frame that it began unfinished, before it is let go.
     pub read_within: Duration,
 }
 
@@ -35,6 +38,7 @@ impl Default for SocketOptions {
     fn default() -> Self {
         Self {
             connections_max: 1_024,
+            connections_of_token_max: 64,
             requests_max: 32,
             hello_within: Duration::from_secs(5),
             read_within: Duration::from_secs(30),
@@ -125,6 +129,7 @@ async fn accept(listener: UnixListener, service: Arc<dyn Service>, options: Sock
     const PAUSE: Duration = Duration::from_millis(100);
     let places = Arc::new(Semaphore::new(options.connections_max));
     let options = Arc::new(options);
+    let holders = Holders::default();
     // Dropped with this task, and every connection with it.
     let mut connections = JoinSet::new();
     loop {
@@ -141,7 +146,8 @@ async fn accept(listener: UnixListener, service: Arc<dyn Service>, options: Sock
                 continue;
             }
         };
-        let connection = Connection { service: Arc::clone(&service), options: Arc::clone(&options) };
+        let connection =
+            Connection { service: Arc::clone(&service), options: Arc::clone(&options), holders: holders.clone() };
         match (check_peer(&stream), Arc::clone(&places).try_acquire_owned()) {
             (Ok(()), Ok(place)) => {
                 connections.spawn(async move {

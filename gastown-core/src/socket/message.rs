@@ -32,7 +32,7 @@ pub enum RequestId {
 }
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     jsonrpc: Version,
@@ -49,6 +49,18 @@ pub struct Request {
     /// How long its sender waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+}
+
+impl std::fmt::Debug for Request {
+    /// Without its input: that of the first message is a token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, method, deadline_ms, .. } = self;
+        f.debug_struct("Request")
+            .field("id", id)
+            .field("method", method)
+            .field("deadline_ms", deadline_ms)
+            .finish_non_exhaustive()
+    }
 }
 
 fn nothing() -> Json {
@@ -165,7 +177,8 @@ pub struct Principal {
     pub session: Option<String>,
     /// The bead that an agent works on.
     pub bead: Option<String>,
-    /// The operations that it may call.
+    /// The operations that its role and its token leave it. What of the town they reach is its scope's affair: who is
+    /// confined to a rig is refused what is of the whole town.
     pub verbs: Vec<String>,
 }
 
@@ -299,6 +312,7 @@ mod tests {
     #[test]
     fn a_hello_that_cannot_be_read_does_not_tell_its_token() {
         let request = Request::new(0, HELLO, json!({ "versions": "hunter2", "token": 7 }));
+        assert!(!format!("{request:?}").contains("hunter2"));
         let Err(error) = Hello::read(request) else { panic!("it is refused") };
         assert!(error.code() == "request_malformed" && !format!("{error:?}").contains("hunter2"));
     }

@@ -8,6 +8,7 @@ mod address;
 mod client;
 mod connection;
 pub mod frame;
+mod holders;
 mod listen;
 pub mod message;
 mod service;

@@ -24,6 +24,9 @@ pub trait Caller: Send + Sync + 'static {
     /// Who it is.
     fn principal(&self) -> Principal;
 
+    /// Whose connections are counted together: who makes another token of a good one gets no more places by it.
+    fn holder(&self) -> String;
+
     /// Runs an operation by its name.
     ///
     /// # Contract

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::handle::Handle;
-use super::operation::{self, Operation};
+use super::operation::Operation;
+use super::table;
 use super::town::Town;
 use super::upkeep::{blocking, of_whole_town};
 use crate::auth::Draft;
@@ -83,9 +84,9 @@ fn narrowed(scope: &Scope, rig: Option<RigName>) -> Result<Scope> {
 }
 
 fn known_verbs(verbs: Option<&BTreeSet<String>>) -> Result<()> {
-    let is_known = |verb: &&String| !operation::operations().iter().any(|known| known.name == **verb);
+    let is_known = |verb: &&String| !table::operations().iter().any(|known| known.name == **verb);
     match verbs.into_iter().flatten().find(is_known) {
-        Some(verb) => Err(operation::unknown(verb)),
+        Some(verb) => Err(table::unknown(verb)),
         None => Ok(()),
     }
 }
@@ -117,7 +118,10 @@ pub(super) async fn rotate_keys(
     let now = handle.town().ctx().now;
     let algorithm = input.algorithm.unwrap_or(KeyAlgorithm::EdDsa);
     let kept = input.keep_ms.map_or(KEPT, Duration::from_millis);
-    // What a caller loses by it, it may not lose before it is journaled.
+    let keys = blocking(move || authority.rotate(algorithm, kept, now)).await?;
+    let keys: Vec<KeyInfo> =
+        keys.into_iter().map(|(kid, algorithm, ends_at)| KeyInfo { kid, algorithm, ends_at }).collect();
+    // Afterwards, so that nothing is journaled that did not happen. The caller's own key may have ended with it.
     let (ctx, shared) = (ctx(handle), handle.shared_scope());
     let note = move |raw: &mut dyn Txn| {
         command::change(raw, &shared, &ctx, operation.name, &input, |txn, input| {
@@ -126,7 +130,5 @@ pub(super) async fn rotate_keys(
         })
     };
     handle.town().shared.store.write(note).await?;
-    let keys = blocking(move || authority.rotate(algorithm, kept, now)).await?;
-    let keys = keys.into_iter().map(|(kid, algorithm, ends_at)| KeyInfo { kid, algorithm, ends_at }).collect();
     Ok(KeysRotated { keys })
 }

@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 
 use super::measured::Measured;
-use super::operation::{
-    Agents, Beads, Capabilities, Convoys, Effects, Events, Operation, Reservations, Reviews, Rigs, Sessions, Triage,
-    Upkeep,
+use super::operation::Operation;
+use super::table::{
+    Agents, Beads, Capabilities, Convoys, Effects, Events, Reservations, Reviews, Rigs, Sessions, Triage, Upkeep,
 };
 use super::town::Town;
 use crate::failpoint;
@@ -266,7 +266,7 @@ impl Handle {
     /// `operation_unknown`, `input_malformed` with what is wrong where, `name_malformed`, `id_malformed` and
     /// `word_unknown` with the rule, and the operation's own.
     pub async fn call(&self, name: &str, input: serde_json::Value) -> Result<serde_json::Value> {
-        super::operation::call(self, name, input).await
+        super::table::call(self, name, input).await
     }
 }
 

@@ -29,6 +29,7 @@ mod scope_test;
 mod serve;
 mod status;
 mod sweep;
+mod table;
 #[expect(clippy::module_inception, reason = "the file is named for its noun")]
 mod town;
 #[cfg(not(feature = "auth"))]
@@ -44,10 +45,7 @@ pub use doctor::{Diagnosis, Examine, Symptom, SymptomKind};
 pub use handle::Handle;
 pub use health::{Breaker, EngineState, Health, RefusedEffect, UnreadableRow};
 pub use metrics::Metrics;
-pub use operation::{
-    Agents, Beads, Capabilities, Convoys, Effects, Events, Operation, OperationKind, Reservations, Reviews, Rigs,
-    Sessions, Triage, Upkeep, operations,
-};
+pub use operation::{Operation, OperationKind};
 pub use options::TownOptions;
 pub use output::{Follow, OutputPage, OutputQuery, SessionEvent};
 pub use past::{BeadsAt, BeadsAtPage};
@@ -56,6 +54,10 @@ pub use status::{
     AgentCount, BeadsOfKind, LeaderStatus, OpenEscalation, RecentEvent, RigStatus, StateCount, TownStatus,
 };
 pub use sweep::OutputSweep;
+pub use table::{
+    Agents, Beads, Capabilities, Convoys, Effects, Events, Reservations, Reviews, Rigs, Sessions, Triage, Upkeep,
+    operations,
+};
 pub use town::Town;
 pub use upkeep::{
     Archive, Archived, ArchivedFilter, ArchivedPage, Backup, Checked, Exported, Finding, Quarantined, Vacuumed,

@@ -50,7 +50,7 @@ impl OutputQuery {
     /// # Errors
     /// `input_malformed` with what is wrong where, and those of the id and the stream.
     pub fn from_json(query: Json) -> Result<Self> {
-        from_json(super::operation::operation("sessions.output"), query)
+        from_json(super::table::operation("sessions.output"), query)
     }
 }
 
@@ -355,7 +355,7 @@ impl Follow {
     /// # Errors
     /// `session_missing`, `output_gone`; `store_closed` once the town is closed; those of the scope.
     pub async fn next(&mut self) -> Result<Option<OutputPage>> {
-        let operation = super::operation::operation("sessions.output");
+        let operation = super::table::operation("sessions.output");
         operation.check(self.handle.scope())?;
         while !self.is_over {
             self.commits.mark_unchanged();

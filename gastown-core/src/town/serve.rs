@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value as Json;
 
 use super::handle::Handle;
-use super::operation::operations;
+use super::table::operations;
 use super::town::{Shared, Town};
 use crate::model::{Capability, Error, Result, Scope};
 use crate::socket::message::Principal;
@@ -41,6 +41,11 @@ impl Service for Door {
 impl Caller for Guest {
     fn principal(&self) -> Principal {
         self.principal.clone()
+    }
+
+    fn holder(&self) -> String {
+        let Capability { id, chain, .. } = &self.capability;
+        chain.first().unwrap_or(id).to_string()
     }
 
     async fn call(&self, operation: &str, input: Json, key: Option<String>) -> Result<Json> {

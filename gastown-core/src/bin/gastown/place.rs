@@ -1,6 +1,7 @@
 //! Where the town is: opened here, or behind the socket of the process that has it open.
 
-use crate::environment::variable;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,11 @@ use gastown_core::socket::{Client, SOCKET_VAR, socket_path};
 use gastown_core::{Error, Result, Town};
 use serde_json::Value as Json;
 use tokio::runtime::Runtime;
+
+use super::environment::variable;
+
+/// The most that is read of a token's file: more than any token has.
+const TOKEN_FILE_BYTES_MAX: u64 = 16 << 10;
 
 /// How a town is named.
 #[derive(Args, Debug, Default)]
@@ -106,7 +112,9 @@ impl Place {
 
 fn open(db: &Path, make: bool) -> Result<Way> {
     let folder = if db.file_name().is_some_and(|name| name == "town.db") { db.parent().unwrap_or(db) } else { db };
-    if !make && !folder.join("town.db").is_file() {
+    // One that lost what it held is not taken for one that is to begin.
+    let holds_something = folder.join("town.db").metadata().is_ok_and(|found| found.is_file() && found.len() > 0);
+    if !make && !holds_something {
         let said = format!("there is no town in {}", folder.display());
         return Err(Error::not_found("town_missing", said).with("path", folder.display()));
     }
@@ -124,7 +132,9 @@ fn connect(socket: &Path, named: &Where, within: Duration) -> Result<Box<Client>
         let said = format!("say which token: --token-file FILE, or {CAPABILITY_FILE_VAR}");
         Error::invalid("token_unnamed", said)
     })?;
-    let token = std::fs::read_to_string(&file).map_err(|source| {
+    let mut token = String::new();
+    let read = File::open(&file).and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut token));
+    read.map_err(|source| {
         let said = format!("the token's file {} cannot be read", file.display());
         Error::unavailable("token_unreadable", said).with("path", file.display()).because(source)
     })?;

@@ -2,13 +2,13 @@
 //!
 //! What others wrote is shown as such: each of its lines begins with a mark, so no text can end its own frame.
 
-use crate::environment::variable;
 use std::fmt::Write as _;
 
 use gastown_core::socket::message::Principal;
 use gastown_core::{Error, Result};
 use serde_json::{Map, Value as Json, json};
 
+use super::environment::variable;
 use super::place::Place;
 use super::table::{lines, safe};
 
@@ -201,7 +201,7 @@ mod tests {
             assert!(line.starts_with(MARK), "{line:?}");
         }
         assert_eq!(shown.lines().filter(|line| *line == "# The bead").count(), 1);
-        assert!(!shown.contains('\x1b') && !shown.contains('\r'));
+        assert!(!shown.contains(['\x1b', '\r', '\u{2028}']));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What is shown to people: records and tables of JSON.
 
-use crate::environment::variable;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
 use gastown_core::model::Timestamp;
 use serde_json::{Map, Value as Json};
+
+use super::environment::variable;
 
 /// How an answer is shown.
 #[derive(Clone, Copy, Debug)]
@@ -104,14 +105,14 @@ fn clip(text: &str) -> String {
 pub(crate) fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || is_direction(c) { safe.extend(c.escape_unicode()) } else { safe.push(c) }
+        if c.is_control() || is_misleading(c) { safe.extend(c.escape_unicode()) } else { safe.push(c) }
     }
     safe
 }
 
-/// Characters that turn the order of what is shown around.
-const fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Characters that turn the order of what is shown around, or end a line for some readers.
+const fn is_misleading(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text line by line, each behind this.
@@ -138,7 +139,7 @@ mod tests {
     fn what_a_terminal_would_obey_is_shown_and_not_sent() {
         let record = json!({ "title": "a\x1b[2Jb\u{202e}c", "description": "one\n\x07two" });
         let shown = text(&record, Shape::Record);
-        assert!(shown.chars().all(|c| c == '\n' || !(c.is_control() || is_direction(c))), "{shown:?}");
+        assert!(shown.chars().all(|c| c == '\n' || !(c.is_control() || is_misleading(c))), "{shown:?}");
         assert!(shown.contains("a\\u{1b}[2Jb") && shown.contains("  one\n  \\u{7}two"), "{shown}");
     }
 
